@@ -1,0 +1,1 @@
+"""The matrix of runs: episodes by the hundred, summed up in tables."""

@@ -1,0 +1,1 @@
+"""The services of Espalier: contracts, the kit they share, and the roles that speak HTTP."""

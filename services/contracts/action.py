@@ -1,0 +1,66 @@
+"""Actor: candidates for the next action."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from services.contracts.base import Message, Request
+from services.contracts.context import Context
+from services.contracts.usage import Usage
+from services.contracts.window import Window
+
+
+class Form(StrEnum):
+    """How the actor is asked to answer."""
+
+    IO = "io"
+    """The action alone."""
+    COT = "cot"
+    """Reasoning step by step, then the action; the reasoning is not kept in the transcript."""
+    REACT = "react"
+    """A thought and an action, both kept in the transcript."""
+
+
+class ActionRequest(Request):
+    """`POST /v1/actions`."""
+
+    context: Context
+    form: Form = Form.REACT
+    n: int = Field(default=1, ge=1, le=16)
+    """Candidates to sample, in one model call."""
+    subtask: str = Field(default="", max_length=10_000)
+    """The subtask in hand; empty where there is no plan."""
+    submit: bool = False
+    """Tell the actor that everything is done and the terminal action is due."""
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    """None: 0 for one candidate, the service's own setting for several."""
+    grammar: bool = False
+    """Constrain the answer to the form by a grammar."""
+    adapter: str | None = Field(default=None, max_length=200)
+    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+
+
+class Candidate(Message):
+    """One distinct action that the actor proposed."""
+
+    action: str
+    thought: str = ""
+    well_formed: bool
+    """Whether the text had the form that was asked for."""
+    logprob: float | None = None
+    """Sum over the tokens of the text, natural logarithm."""
+    count: int = 1
+    """How many of the n samples were this action."""
+    text: str = ""
+    """What the model said."""
+
+
+class Actions(Message):
+    """The actor's answer: distinct candidates, the most frequent first."""
+
+    candidates: list[Candidate]
+    usage: Usage = Usage()
+    window: Window | None = None
+    model: str = ""
+    adapter: str | None = None
+    profile: str = ""

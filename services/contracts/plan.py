@@ -1,0 +1,35 @@
+"""Planner: a task split into subtasks."""
+
+from pydantic import Field
+
+from services.contracts.base import Message, Request
+from services.contracts.context import Context
+from services.contracts.usage import Usage
+from services.contracts.window import Window
+
+
+class PlanRequest(Request):
+    """`POST /v1/plans`."""
+
+    context: Context
+    num_subtasks: int = Field(default=3, ge=1, le=16)
+    """k, how many subtasks to ask for (paper, section 3.3: usually 3)."""
+    adapter: str | None = Field(default=None, max_length=200)
+    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+
+
+class Plan(Message):
+    """The planner's answer."""
+
+    subtasks: list[str]
+    """In the order in which they are to be done; never empty."""
+    origin: str = "model"
+    """`model`, `grammar` (asked for again under a grammar) or `fallback` (the whole task as one)."""
+    text: str = ""
+    """What the model said."""
+    usage: Usage = Usage()
+    window: Window | None = None
+    model: str = ""
+    adapter: str | None = None
+    profile: str = ""
+    """The prompt profile's name and digest."""

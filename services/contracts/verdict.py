@@ -1,0 +1,84 @@
+"""Judge: is the subtask done, which candidate, is the path good enough."""
+
+from pydantic import Field
+
+from services.contracts.base import Message, Request
+from services.contracts.context import MAX_TEXT, Context
+from services.contracts.usage import Usage
+from services.contracts.window import Window
+
+
+class SubtaskQuestion(Request):
+    """`POST /v1/verdicts/subtask`: has this subtask been done on this path?"""
+
+    context: Context
+    subtask: str = Field(min_length=1, max_length=10_000)
+    adapter: str | None = Field(default=None, max_length=200)
+    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+
+
+class Option(Request):
+    """One candidate action, as the judge is shown it."""
+
+    action: str = Field(max_length=MAX_TEXT)
+    thought: str = Field(default="", max_length=MAX_TEXT)
+
+
+class SelectionQuestion(Request):
+    """`POST /v1/verdicts/selection`: which candidate is the best next action?"""
+
+    context: Context
+    subtask: str = Field(default="", max_length=10_000)
+    options: list[Option] = Field(min_length=1, max_length=16)
+    adapter: str | None = Field(default=None, max_length=200)
+    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+
+
+class PathQuestion(Request):
+    """`POST /v1/verdicts/path`: is one path's end good enough, or which of several is best?
+
+    The contexts share environment and task; each has its own turns. One path is weighed by
+    P(yes); several are compared in one call.
+    """
+
+    paths: list[Context] = Field(min_length=1, max_length=16)
+    adapter: str | None = Field(default=None, max_length=200)
+    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+
+
+class Verdict(Message):
+    """What the judge says of one yes-or-no question."""
+
+    p_yes: float = Field(ge=0, le=1)
+    """P(yes) / (P(yes) + P(no)), from the logprobs of the first token."""
+    usage: Usage = Usage()
+    window: Window | None = None
+    model: str = ""
+    adapter: str | None = None
+    profile: str = ""
+
+
+class Choice(Message):
+    """Which of several the judge prefers."""
+
+    index: int = Field(ge=0)
+    scores: list[float]
+    """A probability for each, summing to 1; all equal where the model named none of them."""
+    usage: Usage = Usage()
+    window: Window | None = None
+    model: str = ""
+    adapter: str | None = None
+    profile: str = ""
+
+
+class PathVerdict(Message):
+    """The verdict on one or several paths."""
+
+    scores: list[float]
+    """One path: its P(good enough). Several: the probability that each is the best."""
+    best: int = Field(ge=0)
+    usage: Usage = Usage()
+    window: Window | None = None
+    model: str = ""
+    adapter: str | None = None
+    profile: str = ""

@@ -1,0 +1,1 @@
+"""What every service process shares: settings, app factory, problems, metrics, auth, model client."""

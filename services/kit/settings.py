@@ -1,0 +1,92 @@
+"""Settings that every process shares: environment variables `ESPALIER_*`.
+
+A part that needs more subclasses `Settings`; `docs/settings.md` lists them all.
+"""
+
+import ipaddress
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What every service process reads from its environment."""
+
+    model_config = SettingsConfigDict(env_prefix="ESPALIER_", extra="ignore", frozen=True)
+
+    home: Path = Path(".espalier")
+    """Where generated files go: caches, models, state, logs."""
+    host: str = "127.0.0.1"
+    """The address to listen on."""
+    api_keys: SecretStr = SecretStr("")
+    """Bearer tokens that are accepted, separated by commas. Needed off loopback."""
+    api_key: SecretStr = SecretStr("")
+    """The bearer token that this process sends to others; by default the first of `api_keys`."""
+    log_level: str = "info"
+    max_body_bytes: int = Field(default=4_000_000, ge=1_000)
+    """Larger request bodies are refused with 413."""
+    request_timeout: float = Field(default=300.0, gt=0)
+    """A request that takes longer is answered 504, seconds."""
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.lower() not in {"debug", "info", "warning", "error"}:
+            raise ValueError("log_level is one of debug, info, warning, error")
+        return value.lower()
+
+    def accepted_keys(self) -> frozenset[str]:
+        """The bearer tokens that callers may use; empty where auth is off."""
+        return frozenset(key.strip() for key in self.api_keys.get_secret_value().split(",") if key.strip())
+
+    def own_key(self) -> str:
+        """The bearer token to send to other parts; empty where none is set."""
+        if own := self.api_key.get_secret_value():
+            return own
+        keys = self.api_keys.get_secret_value().split(",")
+        return keys[0].strip()
+
+    def on_loopback(self) -> bool:
+        """Whether the process listens on this machine only."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class RoleSettings(Settings):
+    """What planner, judge and actor read."""
+
+    model_url: str = "http://127.0.0.1:8100"
+    """An OpenAI-compatible vLLM, without `/v1`."""
+    planner_model_url: str = ""
+    judge_model_url: str = ""
+    actor_model_url: str = ""
+    model_name: str = ""
+    """The model to ask for; by default the first base model that the engine lists."""
+    model_key: SecretStr = SecretStr("")
+    """Bearer token for the engine."""
+    model_concurrency: int = Field(default=64, ge=1)
+    """Requests in flight to the engine; more wait."""
+    model_waiting: int = Field(default=1024, ge=0)
+    """Requests that may wait for a place; more are answered 429."""
+    model_timeout: float = Field(default=240.0, gt=0)
+    """One model call's deadline, seconds."""
+    model_seeds: bool | None = None
+    """Whether seeds are sent to the engine; None: what the engine is known to stand."""
+    merged_adapter: str = ""
+    """The adapter that is merged into the engine's weights, `name@digest`."""
+    prompt_profile: str = "paper"
+    temperature: float = Field(default=0.8, ge=0, le=2)
+    """Of sampling when several candidates are asked for."""
+    action_tokens: int = Field(default=128, ge=8)
+    """Longest answer of the actor, tokens."""
+    plan_tokens: int = Field(default=200, ge=16)
+    """Longest answer of the planner, tokens."""
+
+    def model_url_of(self, role: str) -> str:
+        """The engine of a role: its own, or the one that all share."""
+        return (getattr(self, f"{role}_model_url", "") or self.model_url).rstrip("/")
