@@ -1,0 +1,1 @@
+"""The parts as processes on one machine: the embedded model, state, and the supervisor."""
