@@ -1,0 +1,75 @@
+"""A prompt profile: a folder of prompt files, known by its digest."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+PROFILES = Path(__file__).parent / "profiles"
+PURPOSES = (
+    "system",
+    "head",
+    "tried",
+    "plan",
+    "turn",
+    "planner",
+    "actor_io",
+    "actor_cot",
+    "actor_react",
+    "judge_subtask",
+    "judge_selection",
+    "judge_path",
+    "judge_paths",
+)
+"""The files that a profile must hold, one a purpose."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The prompts that a model is asked with."""
+
+    name: str
+    digest: str
+    """The first twelve hexadecimal digits of a SHA-256 over all files."""
+    prompts: dict[str, str]
+    """Jinja templates by purpose."""
+    stop: tuple[str, ...] = ()
+    """Texts that end an actor's answer."""
+
+    @property
+    def id(self) -> str:
+        """`name@digest`, as answers and records name it."""
+        return f"{self.name}@{self.digest}"
+
+
+def load_profile(name_or_path: str) -> Profile:
+    """Read a profile by the name of a shipped one or by a folder's path.
+
+    Raises:
+        ValueError: There is no such profile, or a file of it is missing.
+    """
+    folder = PROFILES / name_or_path
+    if not folder.is_dir():
+        folder = Path(name_or_path)
+    if not (folder / "profile.json").is_file():
+        known = sorted(path.name for path in PROFILES.iterdir() if path.is_dir())
+        raise ValueError(
+            f"no prompt profile {name_or_path!r}; there are: {', '.join(known)}, or a folder's path"
+        )
+    missing = [purpose for purpose in PURPOSES if not (folder / f"{purpose}.txt").is_file()]
+    if missing:
+        raise ValueError(
+            f"prompt profile {name_or_path!r} lacks {', '.join(f'{item}.txt' for item in missing)}"
+        )
+    about = (folder / "profile.json").read_text()
+    prompts = {purpose: (folder / f"{purpose}.txt").read_text() for purpose in PURPOSES}
+    digest = hashlib.sha256(about.encode())
+    for purpose in PURPOSES:
+        digest.update(f"\0{purpose}\0{prompts[purpose]}".encode())
+    described = json.loads(about)
+    return Profile(
+        name=described["name"],
+        digest=digest.hexdigest()[:12],
+        prompts=prompts,
+        stop=tuple(described.get("stop", ())),
+    )
