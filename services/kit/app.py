@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import structlog
-from fastapi import FastAPI, Response
+from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kit import auth, problems
@@ -19,6 +19,7 @@ from services.kit.logs import configure
 from services.kit.metrics import Metrics
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import Settings
+from services.kit.upstream import OutageError, RefusedError
 
 Check = Callable[[], Awaitable[str | None]]
 """Asks a dependency; None where it is fine, else what is wrong with it."""
@@ -153,9 +154,24 @@ def create_app(
     app.state.metrics = metrics
     app.state.settings = settings
     problems.install(app)
+    _tell_upstream_errors(app)
     app.add_middleware(Edge, settings=settings, metrics=metrics)
     _add_health(app, metrics, dict(checks or {}))
     return app
+
+
+def _tell_upstream_errors(app: FastAPI) -> None:
+    async def on_outage(request: Request, error: Exception) -> Response:
+        told = ProblemError(Kind.UNAVAILABLE, f"{error}; try again later.", retry_after=2)
+        return problems.answer(told, request.url.path, request.state.request_id)
+
+    async def on_refused(request: Request, error: Exception) -> Response:
+        return problems.answer(
+            ProblemError(Kind.UPSTREAM, str(error)), request.url.path, request.state.request_id
+        )
+
+    app.add_exception_handler(OutageError, on_outage)
+    app.add_exception_handler(RefusedError, on_refused)
 
 
 def _add_health(app: FastAPI, metrics: Metrics, checks: dict[str, Check]) -> None:

@@ -1,0 +1,38 @@
+"""`espalier serve PART`: one part as a process."""
+
+
+PORTS = {
+    "orchestrator": 8000,
+    "planner": 8001,
+    "judge": 8002,
+    "actor": 8003,
+    "scripted-model": 8100,
+    "alfworld": 8201,
+}
+"""The port of each part on one machine."""
+
+FACTORIES = {
+    "orchestrator": "services.orchestrator.api:create",
+    "planner": "services.planner.api:create",
+    "judge": "services.judge.api:create",
+    "actor": "services.actor.api:create",
+    "scripted-model": "services.kit.twins.model_server:create",
+    "alfworld": "envs.alfworld.server:create",
+}
+PARTS = [*FACTORIES, "worker"]
+
+
+def serve(part: str, host: str, port: int | None) -> None:
+    """Serve a part until it is told to stop."""
+    import uvicorn
+
+    uvicorn.run(
+        FACTORIES[part],
+        factory=True,
+        host=host,
+        port=PORTS[part] if port is None else port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=10,
+        h11_max_incomplete_event_size=65536,
+    )

@@ -1,0 +1,37 @@
+"""The judge's HTTP surface."""
+
+from fastapi import FastAPI
+
+from services.contracts.verdict import (
+    Choice,
+    PathQuestion,
+    PathVerdict,
+    SelectionQuestion,
+    SubtaskQuestion,
+    Verdict,
+)
+from services.judge.judge import judge_path, judge_selection, judge_subtask
+from services.kit.settings import RoleSettings
+from services.prompting.asker import Asker, create_role
+
+
+def create(settings: RoleSettings | None = None) -> FastAPI:
+    """The judge's app."""
+    return create_role("judge", settings or RoleSettings(), _add_routes)
+
+
+def _add_routes(app: FastAPI, asker: Asker) -> None:
+    @app.post("/v1/verdicts/subtask", tags=["judge"])
+    async def subtask(question: SubtaskQuestion) -> Verdict:
+        """Whether the subtask is done, as P(yes)."""
+        return await judge_subtask(asker, question)
+
+    @app.post("/v1/verdicts/selection", tags=["judge"])
+    async def selection(question: SelectionQuestion) -> Choice:
+        """Which of the candidates is the best next action."""
+        return await judge_selection(asker, question)
+
+    @app.post("/v1/verdicts/path", tags=["judge"])
+    async def path(question: PathQuestion) -> PathVerdict:
+        """Whether one path's end is good enough, or which of several paths is best."""
+        return await judge_path(asker, question)

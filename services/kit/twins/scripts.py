@@ -1,0 +1,112 @@
+"""Scripts: the default one, which plays all roles, and rules for tests.
+
+The default knows the roles by their questions: a judge is asked for "Yes or No" or for "the
+number", a planner for "subtasks", and everything else is an actor's turn.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from services.kit.twins.call import Answer, ChatCall, Script
+
+DONE_SHARE = 0.3
+"""The share of yes-or-no questions that the default script answers with Yes."""
+
+_NUMBER = re.compile(r"\b(?:the|its) number\b", re.IGNORECASE)
+_NUMBERED = re.compile(r"^\s*(\d{1,2})\s*[.):]", re.MULTILINE)
+_SUBTASKS = re.compile(r"(\d{1,2}) subtasks", re.IGNORECASE)
+_TASK = re.compile(r"^\s*(?:your )?task(?: is to)?:\s*(.+)$", re.IGNORECASE | re.MULTILINE)
+_PLACES = re.compile(r"\b(?:a|an|the) ([a-z]+ \d+)\b")
+_SEEN = re.compile(r"(?:you see) ([^.\n]*)\.?", re.IGNORECASE)
+_TAKEN = re.compile(r"^ACTION:\s*take ([a-z]+ \d+) from", re.MULTILINE)
+_PUT = re.compile(r"^ACTION:\s*(?:move|put) ([a-z]+ \d+) (?:to|in|on|in/on) ", re.MULTILINE)
+_AT = re.compile(r"^ACTION:\s*go to ([a-z]+ \d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Answers to requests whose messages match a pattern (searched, across lines)."""
+
+    pattern: str
+    answers: Sequence[str | Answer]
+
+
+def rules(*known: Rule, otherwise: Script | None = None) -> Script:
+    """A script of rules: the first that matches answers, and `otherwise` (the default) the rest."""
+    compiled = [(re.compile(rule.pattern, re.MULTILINE | re.DOTALL), rule.answers) for rule in known]
+    fallback = otherwise or play_roles
+
+    def script(call: ChatCall) -> str | Answer | Sequence[str | Answer]:
+        text = call.text
+        for pattern, said in compiled:
+            if pattern.search(text):
+                return said
+        return fallback(call)
+
+    return script
+
+
+def play_roles(call: ChatCall) -> list[Answer]:
+    """The default script: a planner, judges and an actor that make sense without thinking."""
+    question = call.last
+    if re.search(r"\byes or no\b", question, re.IGNORECASE):
+        return [_yes_or_no(call)] * call.n
+    if _NUMBER.search(question):
+        return [_number(call)] * call.n
+    if "ACTION:" not in question and "subtasks" in question.lower():
+        return [Answer(_plan(call))] * call.n
+    return [Answer(text) for text in _actions(call)]
+
+
+def _yes_or_no(call: ChatCall) -> Answer:
+    drawn = call.random("verdict").random()
+    # A draw of 0 is a sure Yes, a draw of 1 a sure No, and DONE_SHARE is in doubt.
+    p_yes = 1 - drawn / (2 * DONE_SHARE) if drawn < DONE_SHARE else (1 - drawn) / (2 * (1 - DONE_SHARE))
+    p_yes = min(max(p_yes, 0.01), 0.99)
+    return Answer("Yes" if p_yes >= 0.5 else "No", first={"Yes": p_yes * 0.98, "No": (1 - p_yes) * 0.98})
+
+
+def _number(call: ChatCall) -> Answer:
+    count = max((int(number) for number in _NUMBERED.findall(call.last)), default=1)
+    weights = [call.random("selection", option).random() + 0.05 for option in range(count)]
+    total = sum(weights) / 0.98
+    odds = {str(option + 1): weight / total for option, weight in enumerate(weights)}
+    return Answer(max(odds, key=lambda option: odds[option]), first=odds)
+
+
+def _plan(call: ChatCall) -> str:
+    asked = _SUBTASKS.search(call.last)
+    k = max(1, int(asked.group(1))) if asked else 3
+    task = _TASK.search(call.text)
+    goal = task.group(1).strip().rstrip(".") if task else "do the task"
+    steps = [f"find what is needed to {goal}"]
+    steps += [f"bring it where it belongs (part {part})" for part in range(1, k - 1)]
+    steps = [*steps, f"finish: {goal}"] if k > 1 else [goal]
+    return "\n".join(f"{number}. {step}" for number, step in enumerate(steps[:k], 1))
+
+
+def _actions(call: ChatCall) -> list[str]:
+    """One well-formed answer for each choice, with differing actions as far as there are some."""
+    commands = _commands(call.text)
+    call.random("action").shuffle(commands)
+    chosen = [commands[choice % len(commands)] for choice in range(call.n)]
+    if "THOUGHT" not in call.last and "ACTION:" in call.last:
+        return [f"ACTION: {command}" for command in chosen]
+    lead = "Let's think step by step. " if "step by step" in call.last else ""
+    return [f"THOUGHT: {lead}To get on, I should {command}.\nACTION: {command}" for command in chosen]
+
+
+def _commands(text: str) -> list[str]:
+    """Commands of a household that the prompt makes plausible; never empty, without repeats."""
+    seen = _SEEN.findall(text)
+    rooms = _PLACES.findall(seen[0]) if seen else []
+    here = next(iter(reversed(_AT.findall(text))), None)
+    commands = [f"go to {place}" for place in rooms if place != here]
+    if here:
+        latest = seen[-1] if len(seen) > 1 else ""
+        commands += [f"open {here}", f"examine {here}"]
+        commands += [f"take {thing} from {here}" for thing in _PLACES.findall(latest) if thing not in rooms]
+        held = set(_TAKEN.findall(text)) - set(_PUT.findall(text))
+        commands += [f"move {thing} to {here}" for thing in sorted(held)]
+    return list(dict.fromkeys([*commands, "look", "inventory"]))

@@ -1,0 +1,1 @@
+"""The planner: splits a task into k subtasks (paper, section 3.3)."""

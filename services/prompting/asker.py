@@ -1,0 +1,119 @@
+"""Asks a role's model: the profile's prompt, fitted into the window, sent to the engine."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import FastAPI
+
+from services.contracts.context import Context
+from services.contracts.usage import Usage
+from services.contracts.window import Window
+from services.kit.app import create_app
+from services.kit.metrics import Metrics
+from services.kit.model import Chat, Completion, ModelClient
+from services.kit.problems import Kind, ProblemError
+from services.kit.settings import RoleSettings
+from services.prompting.profile import Profile, load_profile
+from services.prompting.renderer import Renderer
+from services.prompting.window import WindowOverflowError, fit
+
+NEVER = -100.0
+"""The logprob of a label that the engine did not report."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A model's answer and how it was asked for."""
+
+    completion: Completion
+    window: Window
+    adapter: str | None
+
+    @property
+    def usage(self) -> Usage:
+        """What it cost."""
+        return self.completion.usage
+
+
+class Asker:
+    """One role's way to its model."""
+
+    def __init__(self, role: str, settings: RoleSettings, metrics: Metrics) -> None:
+        self.role = role
+        self.settings = settings
+        self.profile: Profile = load_profile(settings.prompt_profile)
+        self.renderer = Renderer(self.profile)
+        self.model = ModelClient(role, settings, metrics)
+
+    async def ask(
+        self,
+        context: Context,
+        question: str,
+        *,
+        adapter: str | None,
+        max_tokens: int,
+        n: int = 1,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        stop: list[str] | None = None,
+        structured: dict[str, Any] | None = None,
+        labels: list[str] | None = None,
+    ) -> Asked:
+        """Ask the model one question about a path.
+
+        Raises:
+            ProblemError: The adapter is not served, or the prompt does not fit.
+            OutageError: The engine is not there.
+        """
+        model = await self.model.resolve(adapter)
+        served = await self.model.served()
+
+        async def count(messages: Chat) -> int:
+            return await self.model.count(messages, model)
+
+        limit = served.context - max_tokens
+        try:
+            messages, window = await fit(self.renderer, context, question, limit=limit, count=count)
+        except WindowOverflowError as error:
+            raise ProblemError(Kind.CONTEXT_TOO_LONG, f"{error} (context {served.context}).") from error
+        tokens = [await self.model.token(label) for label in labels or []]
+        completion = await self.model.chat(
+            messages,
+            model=model,
+            max_tokens=max_tokens,
+            n=n,
+            temperature=temperature,
+            seed=seed,
+            stop=stop,
+            structured=structured,
+            label_tokens=tokens or None,
+        )
+        spoken = adapter or self.settings.merged_adapter or None
+        return Asked(completion, window, spoken)
+
+    async def label_logprobs(
+        self, context: Context, question: str, labels: list[str], *, adapter: str | None
+    ) -> tuple[list[float], Asked]:
+        """Logprobs of labels at the first token of the answer, in one call of one token."""
+        asked = await self.ask(context, question, adapter=adapter, max_tokens=1, labels=labels)
+        first = asked.completion.samples[0].first
+        return [first.get(label, NEVER) for label in labels], asked
+
+
+def create_role(role: str, settings: RoleSettings, add_routes: Callable[[FastAPI, Asker], None]) -> FastAPI:
+    """The app of a role service."""
+
+    async def engine() -> str | None:
+        return await app.state.asker.model.check()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await app.state.asker.model.close()
+
+    app = create_app(role, settings=settings, lifespan=lifespan, checks={"model": engine})
+    app.state.asker = Asker(role, settings, app.state.metrics)
+    add_routes(app, app.state.asker)
+    return app
