@@ -1,6 +1,6 @@
 """Calls to another part over HTTP: bounded, with deadlines and retries.
 
-What may be repeated is repeated: connections refused, reads that break, 502, 503 and 504 (a model
+What may be repeated is repeated: connections refused, reads that break, 429, 502, 503 and 504 (a model
 call has no side effect, and everything else that we send carries a key that makes it safe).
 """
 
@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from services.contracts.problem import PROBLEM_MEDIA_TYPE, Problem
 from services.kit.problems import Kind, ProblemError
 
-RETRIED_STATUS = frozenset({502, 503, 504})
+RETRIED_STATUS = frozenset({429, 502, 503, 504})
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 log = structlog.get_logger()

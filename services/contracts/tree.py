@@ -1,0 +1,53 @@
+"""The tree of an episode: branches and their steps, folded from the log."""
+
+from pydantic import Field
+
+from services.contracts.base import Message
+
+
+class NodeCandidate(Message):
+    """A candidate that stood at a step."""
+
+    action: str
+    thought: str = ""
+    well_formed: bool = True
+    score: float | None = None
+    """What the judge gave it, where it was asked."""
+    count: int = 1
+
+
+class Node(Message):
+    """One step of a branch."""
+
+    id: str
+    """`<branch>/<n>`."""
+    parent: str | None = None
+    action: str
+    observation: str
+    valid: bool = True
+    done: bool = False
+    subtask: str = ""
+    p_subtask_done: float | None = None
+    candidates: list[NodeCandidate] = Field(default_factory=list[NodeCandidate])
+
+
+class Branch(Message):
+    """One branch and its nodes, in order."""
+
+    id: str
+    parent: str | None = None
+    plan: list[str] = Field(default_factory=list[str])
+    observation: str = ""
+    nodes: list[Node] = Field(default_factory=list[Node])
+    ended: str = ""
+    p_good_enough: float | None = None
+    failure: str = ""
+    committed: bool = False
+
+
+class Tree(Message):
+    """`GET /v1/episodes/{id}/tree`."""
+
+    episode: str
+    instruction: str = ""
+    branches: list[Branch]

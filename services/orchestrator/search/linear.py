@@ -1,0 +1,29 @@
+"""io, cot and react: one path, one candidate a step, no judge."""
+
+from services.contracts.action import Form
+from services.contracts.event import EventType
+from services.orchestrator.ports import Committed, Spec, World
+from services.orchestrator.search.method import Method, Params, Run
+from services.orchestrator.search.path import Grammar, PathArguments, Policy, walk
+
+
+class LinearParams(Params):
+    """Parameters of io, cot and react."""
+
+    grammar: Grammar = Grammar.RETRY
+
+
+def _run(form: Form) -> Run:
+    async def run(world: World, spec: Spec) -> Committed:
+        params = LinearParams.model_validate(spec.request.params)
+        policy = Policy(form=form, grammar=params.grammar)
+        path = await walk(world, spec, policy, PathArguments())
+        await world.note(EventType.PATH_COMMITTED, branch=world.branch)
+        return Committed(branch=world.branch, ended=path.ended, steps=path.steps)
+
+    return run
+
+
+def linear(form: Form) -> Method:
+    """The linear method of a form."""
+    return Method(name=form.value, version="1", run=_run(form), params=LinearParams)

@@ -1,0 +1,235 @@
+"""One path: from the start of the task, step by step, to an end."""
+
+import math
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.contracts.action import ActionRequest, Actions, Candidate, Form
+from services.contracts.context import Context, TriedPath, Turn
+from services.contracts.event import EventType
+from services.contracts.plan import PlanRequest
+from services.contracts.verdict import Option, SelectionQuestion, SubtaskQuestion
+from services.contracts.window import Window
+from services.orchestrator.ports import BudgetExhaustedError, Opened, Spec, World
+
+MALFORMED_LIMIT = 3
+"""Steps in a row without a well-formed candidate that end a path."""
+
+
+class Grammar(StrEnum):
+    """When the actor is held to its form by a grammar."""
+
+    NEVER = "never"
+    RETRY = "retry"
+    """Only after an answer without a well-formed candidate."""
+    ALWAYS = "always"
+
+
+class Ended(StrEnum):
+    """Why a path ended."""
+
+    DONE = "done"
+    SUBTASKS = "subtasks"
+    MAX_STEPS = "max_steps"
+    MALFORMED = "malformed"
+    BUDGET = "budget"
+
+
+class Policy(BaseModel):
+    """How a path is walked."""
+
+    model_config = ConfigDict(frozen=True)
+
+    form: Form
+    num_branch: int = 1
+    plans: bool = False
+    """Whether the task is split, and the judge asked after every step whether the subtask is done."""
+    grammar: Grammar = Grammar.RETRY
+
+
+class PathResult(BaseModel):
+    """A path that has ended."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ended: Ended
+    context: Context
+    success: bool | None = None
+    """None unless `feedback` lets the search know."""
+    p_good_enough: float | None = None
+    """The judge's word on it; None where it was not asked."""
+
+    @property
+    def steps(self) -> int:
+        """Environment steps taken."""
+        return len(self.context.turns)
+
+    @property
+    def actions(self) -> list[str]:
+        """The actions, in order."""
+        return [turn.action for turn in self.context.turns]
+
+
+class PathArguments(BaseModel):
+    """What a path begins with."""
+
+    model_config = ConfigDict(frozen=True)
+
+    tried: list[TriedPath] = Field(default_factory=list[TriedPath])
+    plan: list[str] = Field(default_factory=list[str])
+    """The plan of an earlier path; empty: make one, where the policy plans."""
+
+
+async def walk(world: World, spec: Spec, policy: Policy, arguments: PathArguments) -> PathResult:
+    """Walk one path to its end.
+
+    Raises:
+        InfrastructureError: A part broke.
+    """
+    opened = await world.open()
+    walker = _Walker(world, spec, policy, arguments, opened)
+    try:
+        ended = await walker.run()
+    except BudgetExhaustedError:
+        ended = Ended.BUDGET
+    await world.note(EventType.PATH_ENDED, reason=ended, steps=len(walker.turns))
+    await world.close(opened.session)
+    return PathResult(ended=ended, context=walker.context(), success=walker.success)
+
+
+class _Walker:
+    """A path that is being walked."""
+
+    def __init__(
+        self, world: World, spec: Spec, policy: Policy, arguments: PathArguments, opened: Opened
+    ) -> None:
+        self.world = world
+        self.spec = spec
+        self.policy = policy
+        self.tried = arguments.tried
+        self.plan = arguments.plan
+        self.opened = opened
+        self.turns: list[Turn] = []
+        self.first_turn = 0
+        self.success: bool | None = None
+        self.subtask = 0
+        self.subtask_steps = 0
+
+    def context(self) -> Context:
+        """The path so far, as the roles are told it."""
+        return Context(
+            environment=self.spec.brief,
+            task=self.spec.instruction,
+            observation=self.opened.observation,
+            tried=self.tried,
+            plan=self.plan,
+            turns=list(self.turns),
+            first_turn=self.first_turn,
+        )
+
+    async def run(self) -> Ended:
+        """Go on until the path ends."""
+        if self.policy.plans and not self.plan:
+            await self._make_plan()
+        malformed = 0
+        while len(self.turns) < self.spec.max_steps:
+            candidates = await self._propose(malformed)
+            if not candidates:
+                malformed += 1
+                if malformed == MALFORMED_LIMIT:
+                    return Ended.MALFORMED
+                continue
+            malformed = 0
+            if await self._step(await self._choose(candidates)):
+                return Ended.DONE
+            if self.plan and self.subtask < len(self.plan):
+                await self._judge_subtask()
+                if self.subtask == len(self.plan) and not self.spec.needs_submit:
+                    return Ended.SUBTASKS
+        return Ended.MAX_STEPS
+
+    async def _make_plan(self) -> None:
+        request = self.spec.request
+        plan = await self.world.plan(
+            PlanRequest(
+                context=self.context(),
+                num_subtasks=request.num_subtasks,
+                adapter=request.adapter,
+                seed=request.seed,
+            )
+        )
+        self.plan = plan.subtasks
+
+    async def _propose(self, malformed: int) -> list[Candidate]:
+        """Well-formed candidates; none where the actor gave none."""
+        request = self.spec.request
+        grammar = self.policy.grammar
+        actions: Actions = await self.world.act(
+            ActionRequest(
+                context=self.context(),
+                form=self.policy.form,
+                n=self.policy.num_branch,
+                subtask=self._current(),
+                submit=bool(self.plan) and self.subtask == len(self.plan),
+                grammar=grammar is Grammar.ALWAYS or (grammar is Grammar.RETRY and malformed > 0),
+                adapter=request.adapter,
+                seed=(request.seed + len(self.turns) * MALFORMED_LIMIT + malformed) % 2**31,
+            )
+        )
+        await self._follow(actions.window)
+        return [candidate for candidate in actions.candidates if candidate.well_formed]
+
+    async def _choose(self, candidates: list[Candidate]) -> Candidate:
+        if len(candidates) == 1:
+            return candidates[0]
+        choice = await self.world.select(
+            SelectionQuestion(
+                context=self.context(),
+                subtask=self._current(),
+                options=[Option(action=item.action, thought=item.thought) for item in candidates],
+                adapter=self.spec.request.adapter,
+                seed=self.spec.request.seed,
+            )
+        )
+        return candidates[min(choice.index, len(candidates) - 1)]
+
+    async def _step(self, candidate: Candidate) -> bool:
+        seen = await self.world.step(self.opened.session, candidate.action)
+        thought = candidate.thought if self.policy.form is Form.REACT else ""
+        self.turns.append(Turn(action=candidate.action, observation=seen.observation, thought=thought))
+        self.success = seen.success
+        self.subtask_steps += 1
+        return seen.done
+
+    async def _judge_subtask(self) -> None:
+        request = self.spec.request
+        verdict = await self.world.judge_subtask(
+            SubtaskQuestion(
+                context=self.context(),
+                subtask=self._current(),
+                adapter=request.adapter,
+                seed=request.seed,
+            )
+        )
+        await self._follow(verdict.window)
+        if verdict.p_yes >= request.subtask_threshold:
+            await self._next_subtask(EventType.SUBTASK_DONE)
+        elif self.subtask_steps >= math.ceil(2 * self.spec.max_steps / len(self.plan)):
+            await self._next_subtask(EventType.SUBTASK_EXPIRED)
+
+    async def _next_subtask(self, event: EventType) -> None:
+        await self.world.note(event, index=self.subtask, subtask=self._current(), steps=self.subtask_steps)
+        self.subtask += 1
+        self.subtask_steps = 0
+
+    async def _follow(self, window: Window | None) -> None:
+        """Keep to the window that the last prompt was fitted into."""
+        if window and window.first_turn > self.first_turn:
+            await self.world.note(
+                EventType.WINDOW_CUT, first_turn=window.first_turn, turns=window.first_turn - self.first_turn
+            )
+            self.first_turn = window.first_turn
+
+    def _current(self) -> str:
+        return self.plan[self.subtask] if self.subtask < len(self.plan) else ""

@@ -1,0 +1,45 @@
+"""Settings of the orchestrator and its workers."""
+
+from pydantic import Field, SecretStr
+
+from services.kit.settings import Settings
+
+
+class OrchestratorSettings(Settings):
+    """What the orchestrator's API and the workers read."""
+
+    redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    planner_url: str = "http://127.0.0.1:8001"
+    judge_url: str = "http://127.0.0.1:8002"
+    actor_url: str = "http://127.0.0.1:8003"
+    environments: dict[str, str] = Field(default_factory=lambda: {"alfworld": "http://127.0.0.1:8201"})
+    """Environments by name, as JSON: `{"alfworld": "http://127.0.0.1:8201"}`."""
+    merged_adapter: str = ""
+    episode_ttl: float = Field(default=7 * 86400, gt=0)
+    """How long a finished episode is kept, seconds."""
+    idempotency_ttl: float = Field(default=86400, gt=0)
+    """How long an `Idempotency-Key` is remembered, seconds."""
+    max_live_episodes: int = Field(default=10_000, ge=1)
+    """Episodes queued or running; more are answered 429."""
+    max_streams: int = Field(default=256, ge=1)
+    """Event streams open at once in one process; more are answered 429."""
+    max_events: int = Field(default=20_000, ge=10)
+    """Events of one episode; at the limit it ends `failed: limit`."""
+    max_bytes: int = Field(default=64_000_000, ge=10_000)
+    """Bytes of one episode's log."""
+    worker_concurrency: int = Field(default=12, ge=1)
+    """Episodes that one worker process runs at once."""
+    lease: float = Field(default=10.0, ge=1)
+    """A worker that does not renew its job for so long loses it, seconds."""
+    sweep: float = Field(default=5.0, gt=0)
+    """Seconds between two sweeps for episodes without a job and orphaned sessions."""
+    watch: float = Field(default=0.5, gt=0)
+    """Seconds between two looks whether a running episode was cancelled."""
+    outage_grace: float = Field(default=120.0, ge=0)
+    """A part that is away for longer fails the branch, seconds."""
+    outage_pause: float = Field(default=3.0, gt=0)
+    """How long a branch is laid aside before a part that is away is tried again, seconds."""
+    call_timeout: float = Field(default=270.0, gt=0)
+    """Deadline of one call to a role or an environment, seconds."""
+    worker_port: int = Field(default=0, ge=0, le=65535)
+    """Where a worker serves health and metrics; 0: nowhere."""

@@ -1,0 +1,1 @@
+"""Episodes, their logs and epochs in Redis, and what is folded from a log."""

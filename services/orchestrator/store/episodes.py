@@ -1,0 +1,296 @@
+"""Episodes in Redis: a hash for the state, a stream for the log, a hash of epochs."""
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from services.contracts.episode import Episode, Failure, Figures, Result, State
+from services.contracts.event import Event, EventType
+from services.orchestrator.identity import born, digest, new_id
+from services.orchestrator.ports import Spec
+from services.orchestrator.settings import OrchestratorSettings
+from services.orchestrator.store import scripts
+
+ROOT = "0"
+"""The id of every episode's root branch."""
+INDEX = "espalier:episodes"
+LIVE = "espalier:live"
+CLEANUP = "espalier:cleanup"
+PAGE = 1000
+"""Events read from a log at once."""
+
+
+class FencedError(Exception):
+    """Another worker has taken the branch over."""
+
+
+class OverError(Exception):
+    """The episode has ended: completed, failed or cancelled."""
+
+
+class LimitError(Exception):
+    """The episode's log is full."""
+
+
+class FullError(Exception):
+    """Too many episodes are live."""
+
+
+class KeyReusedError(Exception):
+    """The idempotency key came with another request."""
+
+
+class NewEpisode(Spec):
+    """What is kept of an episode from its creation: all that a worker needs to run it."""
+
+    version: str
+    """The method's version."""
+    done_means_success: bool
+    seeds: bool = False
+    profile: str = ""
+    model: str = ""
+    adapter: str | None = None
+
+    @property
+    def spec(self) -> Spec:
+        """What the method is told."""
+        return Spec(**{name: getattr(self, name) for name in Spec.model_fields})
+
+
+class EpisodeStore:
+    """Every read and write of episodes."""
+
+    def __init__(self, redis: Redis, settings: OrchestratorSettings) -> None:
+        self.redis: Any = redis  # its stubs mix the answers of the sync and the async client
+        self.settings = settings
+        self._create = redis.register_script(scripts.CREATE)
+        self._take = redis.register_script(scripts.TAKE)
+        self._append = redis.register_script(scripts.APPEND)
+        self._finish = redis.register_script(scripts.FINISH)
+
+    async def create(self, record: NewEpisode, key: str | None) -> tuple[str, bool]:
+        """Make an episode: its id, and whether it is new.
+
+        Raises:
+            KeyReusedError: The key was used for another request.
+            FullError: `max_live_episodes` are live.
+        """
+        episode = new_id()
+        now = time.time()
+        spec = record.model_dump()
+        event = pack(EventType.EPISODE_CREATED, now, data={"instruction": record.spec.instruction})
+        idempotency = f"espalier:idempotency:{key or episode}"
+        outcome, known = await self._create(
+            keys=[*self._keys(episode)[:2], INDEX, LIVE, idempotency],
+            args=[
+                episode,
+                now,
+                orjson.dumps(spec),
+                event,
+                digest("create", record.spec.request),
+                int(self.settings.idempotency_ttl * 1000) if key else 0,
+                self.settings.max_live_episodes,
+            ],
+        )
+        match outcome.decode():
+            case "conflict":
+                raise KeyReusedError
+            case "full":
+                raise FullError
+            case word:
+                return known.decode(), word == "created"
+
+    async def take(self, episode: str, branch: str) -> int:
+        """Take a branch: its new epoch.
+
+        Raises:
+            OverError: The episode has ended, or there is none.
+        """
+        now = time.time()
+        started = pack(EventType.EPISODE_STARTED, now)
+        epoch = await self._take(keys=self._keys(episode), args=[branch, now, started])
+        if isinstance(epoch, bytes):
+            raise OverError
+        return int(epoch)
+
+    async def append(self, episode: str, entries: Sequence[tuple[str, int, bytes]]) -> None:
+        """Write events, each with its branch and the epoch that its writer holds.
+
+        Raises:
+            FencedError: A branch was taken over.
+            OverError: The episode has ended.
+            LimitError: The log is full.
+        """
+        args: list[Any] = [self.settings.max_events, self.settings.max_bytes]
+        for entry in entries:
+            args.extend(entry)
+        _raise(await self._append(keys=self._keys(episode), args=args))
+
+    async def complete(self, episode: str, epoch: int, result: Result, figures: Figures) -> None:
+        """End an episode with its result. Raises as `append` does."""
+        outcome = {"result": result.model_dump(mode="json"), "figures": figures.model_dump(mode="json")}
+        await self._end(episode, State.COMPLETED, EventType.EPISODE_COMPLETED, outcome, str(epoch))
+
+    async def fail(self, episode: str, epoch: int, failure: Failure, figures: Figures) -> None:
+        """End an episode that broke. Raises as `append` does."""
+        outcome = {"failure": failure.model_dump(mode="json"), "figures": figures.model_dump(mode="json")}
+        await self._end(episode, State.FAILED, EventType.EPISODE_FAILED, outcome, str(epoch))
+
+    async def cancel(self, episode: str) -> None:
+        """End an episode at a client's wish; every worker on it is fenced. OverError if it is over."""
+        await self._end(episode, State.CANCELLED, EventType.EPISODE_CANCELLED, {}, "")
+
+    async def _end(
+        self, episode: str, state: State, event: EventType, outcome: dict[str, Any], epoch: str
+    ) -> None:
+        now = time.time()
+        args = [episode, state.value, now, pack(event, now, data=outcome)]
+        args += ["outcome" if outcome else "", orjson.dumps(outcome)]
+        args += [int(self.settings.episode_ttl * 1000), ROOT, epoch]
+        _raise(await self._finish(keys=[*self._keys(episode), LIVE, CLEANUP], args=args))
+
+    async def record(self, episode: str) -> NewEpisode | None:
+        """What the episode was created with; None where it is not (or no longer) there."""
+        spec = await self.redis.hget(_key(episode), "spec")
+        return NewEpisode.model_validate_json(spec) if spec else None
+
+    async def get(self, episode: str) -> Episode | None:
+        """An episode as it is told; None where it is not (or no longer) there."""
+        fields = await self.redis.hgetall(_key(episode))
+        return _told(episode, fields) if fields else None
+
+    def expired(self, episode: str) -> bool:
+        """Whether an id that is not there is of an episode that was, and has expired."""
+        made = born(episode)
+        return made is not None and 0 < made < time.time() - self.settings.episode_ttl
+
+    async def page(self, after: str | None, limit: int) -> tuple[list[Episode], str | None]:
+        """The newest episodes older than `after`, and the cursor of the next page."""
+        horizon = time.time() - 2 * self.settings.episode_ttl
+        await self.redis.zremrangebyscore(INDEX, 0, horizon)
+        highest = f"({born(after)}" if after else "+inf"
+        ids = await self.redis.zrevrangebyscore(INDEX, highest, "-inf", start=0, num=limit)
+        pipeline = self.redis.pipeline(transaction=False)
+        for episode in ids:
+            pipeline.hgetall(_key(episode.decode()))
+        rows = await pipeline.execute()
+        told = [_told(name.decode(), row) for name, row in zip(ids, rows, strict=True) if row]
+        return told, ids[-1].decode() if len(ids) == limit else None
+
+    async def events(self, episode: str, after: str = "-", limit: int | None = None) -> list[Event]:
+        """The log, or what comes after an event's id."""
+        found: list[Event] = []
+        start = after if after == "-" else f"({after}"
+        while limit is None or len(found) < limit:
+            batch = await self.redis.xrange(_key(episode, "log"), start, "+", count=PAGE)
+            found.extend(unpack(entry, fields) for entry, fields in batch)
+            if len(batch) < PAGE:
+                break
+            start = f"({batch[-1][0].decode()}"
+        return found[:limit]
+
+    async def states(self, episodes: Iterable[str]) -> dict[str, str]:
+        """The states of several episodes, in one round trip."""
+        names = list(episodes)
+        pipeline = self.redis.pipeline(transaction=False)
+        for episode in names:
+            pipeline.hget(_key(episode), "state")
+        states = await pipeline.execute()
+        return {name: (state or b"").decode() for name, state in zip(names, states, strict=True)}
+
+    async def live(self) -> list[str]:
+        """Episodes that are queued or running."""
+        return [name.decode() for name in await self.redis.smembers(LIVE)]
+
+    async def to_clean(self, count: int = 100) -> list[str]:
+        """Episodes that ended and whose sessions may be open still."""
+        return [name.decode() for name in await self.redis.srandmember(CLEANUP, count)]
+
+    async def cleaned(self, episode: str) -> None:
+        """Nothing of this episode is open any more."""
+        await self.redis.srem(CLEANUP, episode)
+
+    async def outage(self, episode: str) -> float:
+        """When the outage that the episode waits out began; now, if it begins now. Unix seconds."""
+        await self.redis.hsetnx(_key(episode), "outage", time.time())
+        return float(await self.redis.hget(_key(episode), "outage") or time.time())
+
+    async def outage_over(self, episode: str) -> None:
+        """The part that was away has answered."""
+        await self.redis.hdel(_key(episode), "outage")
+
+    @staticmethod
+    def _keys(episode: str) -> list[str]:
+        return [_key(episode), _key(episode, "log"), _key(episode, "epochs")]
+
+
+def log_key(episode: str) -> str:
+    """The stream of an episode's events."""
+    return _key(episode, "log")
+
+
+def pack(
+    kind: EventType,
+    at: float,
+    *,
+    branch: str = "",
+    seq: int | None = None,
+    digest_: str = "",
+    data: dict[str, Any] | None = None,
+) -> bytes:
+    """An event as the stream holds it."""
+    event: dict[str, Any] = {"type": kind.value, "at": at}
+    if branch:
+        event["branch"] = branch
+    if seq is not None:
+        event["seq"] = seq
+        event["digest"] = digest_
+    if data:
+        event["data"] = data
+    return orjson.dumps(event)
+
+
+def unpack(entry: bytes, fields: dict[bytes, bytes]) -> Event:
+    """A stream entry as an event."""
+    return Event.model_validate({**orjson.loads(fields[b"e"]), "id": entry.decode()})
+
+
+def _key(episode: str, part: str = "") -> str:
+    return f"espalier:episode:{{{episode}}}{':' if part else ''}{part}"
+
+
+def _raise(word: bytes) -> None:
+    match word:
+        case b"ok":
+            return
+        case b"fenced":
+            raise FencedError
+        case b"limit":
+            raise LimitError
+        case _:
+            raise OverError
+
+
+def _told(episode: str, fields: dict[bytes, bytes]) -> Episode:
+    record = NewEpisode.model_validate_json(fields[b"spec"])
+    outcome = orjson.loads(fields.get(b"outcome", b"{}"))
+    started, ended = fields.get(b"started"), fields.get(b"ended")
+    return Episode(
+        id=episode,
+        state=State(fields[b"state"].decode()),
+        request=record.request,
+        instruction=record.instruction,
+        version=record.version,
+        profile=record.profile,
+        model=record.model,
+        adapter=record.adapter,
+        created_at=float(fields[b"created"]),
+        started_at=float(started) if started else None,
+        ended_at=float(ended) if ended else None,
+        result=outcome.get("result"),
+        failure=outcome.get("failure"),
+        figures=outcome.get("figures"),
+    )
