@@ -14,7 +14,9 @@ from services.kit.twins import regex
 
 KINDS = ("regex", "choice", "json", "grammar", "json_object")
 _RULE = re.compile(r"^\s*([\w-]+)\s*(?:::=|:)\s*(.*)$")
-_PART = re.compile(r'"(?:\\.|[^"\\])*"|/(?:\\.|[^/\\])+/|\[(?:\\.|[^\]\\])+\]|\{\d+(?:,\d*)?\}|[\w-]+|[|()*+?]')
+_PART = re.compile(
+    r'"(?:\\.|[^"\\])*"|/(?:\\.|[^/\\])+/|\[(?:\\.|[^\]\\])+\]|\{\d+(?:,\d*)?\}|[\w-]+|[|()*+?]'
+)
 
 
 def read(given: Mapping[str, Any]) -> tuple[str, object]:
@@ -41,7 +43,7 @@ def read(given: Mapping[str, Any]) -> tuple[str, object]:
         raise ValueError(f"Invalid {kind}: {error}") from error
     if kind == "choice" and not (isinstance(value, list) and value):
         raise ValueError("Choice cannot be empty")
-    return kind, value
+    return kind, cast(object, value)
 
 
 def satisfies(constraint: tuple[str, object], text: str) -> bool:
@@ -96,7 +98,9 @@ def grammar_regex(grammar: str) -> str:
 
 def _expanded(name: str, bodies: Mapping[str, str], within: tuple[str, ...]) -> str:
     if name in within:
-        raise ValueError(f"grammar rule {name} refers to itself: the scripted server reads finite grammars only")
+        raise ValueError(
+            f"grammar rule {name} refers to itself: the scripted server reads finite grammars only"
+        )
     if name not in bodies:
         raise ValueError(f"grammar rule {name} is not defined")
     parts: list[str] = []

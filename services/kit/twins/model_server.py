@@ -1,0 +1,238 @@
+"""The scripted model behind the HTTP of vLLM 0.32's OpenAI server.
+
+python -m services.kit.twins.model_server --port 8100 --latency 0
+"""
+
+import argparse
+import hmac
+import socket
+import threading
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic import Field, SecretStr
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.kit.settings import Settings
+from services.kit.twins import wire
+from services.kit.twins.faults import DROP
+from services.kit.twins.model import DEFAULT_MODEL, ScriptedModel
+from services.kit.twins.wire import EngineError
+
+VERSION = "0.32.0"
+GUARDED = "/v1"
+"""As in vLLM, a key guards the paths that begin so."""
+
+
+class Gate:
+    """What comes before a request: the key, the failures that a test asked for, the engine's death."""
+
+    def __init__(self, app: ASGIApp, model: ScriptedModel, api_key: str) -> None:
+        self.app = app
+        self.model = model
+        self.api_key = api_key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request, or fail it."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path: str = scope["path"]
+        if self.api_key and path.startswith(GUARDED) and not self._authorised(scope):
+            await JSONResponse({"error": "Unauthorized"}, 401)(scope, receive, send)
+            return
+        fault = self.model.faults.take(path)
+        if fault is None:
+            await self.app(scope, receive, send)
+        elif fault.status == DROP:
+            # An answer that promises more than it brings: the server closes the connection.
+            await send(
+                {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"100")]}
+            )
+            await send({"type": "http.response.body", "body": b"{", "more_body": True})
+        else:
+            error = EngineError(fault.message, fault.status, "InternalServerError")
+            await JSONResponse(error.body.model_dump(), fault.status)(scope, receive, send)
+
+    def _authorised(self, scope: Scope) -> bool:
+        headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        expected = f"Bearer {self.api_key}".encode()
+        return hmac.compare_digest(headers.get(b"authorization", b""), expected)
+
+
+def create_app(model: ScriptedModel, *, api_key: str = "") -> FastAPI:
+    """The app of a scripted model.
+
+    Args:
+        model: Answers.
+        api_key: The bearer token that `/v1` asks for; empty: none.
+    """
+    app = FastAPI(title="Scripted model", version=VERSION)
+    app.add_middleware(Gate, model=model, api_key=api_key)
+    _add_errors(app)
+    _add_models(app, model)
+    _add_tokens(app, model)
+    _add_state(app, model)
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: wire.ChatRequest) -> wire.ChatResponse:
+        return await model.chat(request)
+
+    @app.post("/generative_scoring")
+    async def score(request: wire.ScoringRequest) -> wire.ScoringResponse:
+        return await model.score(request)
+
+    return app
+
+
+class ScriptedSettings(Settings):
+    """What the scripted model server reads from its environment, `ESPALIER_*`."""
+
+    model_key: SecretStr = SecretStr("")
+    """The bearer token that `/v1` asks for. Needed off loopback."""
+    scripted_model: str = DEFAULT_MODEL
+    """The base model's name."""
+    scripted_context: int = Field(default=8192, ge=64)
+    """The context, tokens."""
+    scripted_latency: float = Field(default=0.0, ge=0)
+    """What every request takes, seconds."""
+    scripted_token_latency: float = Field(default=0.0, ge=0)
+    """What each token adds, seconds."""
+
+
+def create() -> FastAPI:
+    """The server as a part, with the default script and its settings from the environment.
+
+    Raises:
+        ValueError: It would listen off loopback without a key.
+    """
+    settings = ScriptedSettings()
+    key = settings.model_key.get_secret_value()
+    if not settings.on_loopback() and not key:
+        raise ValueError(
+            f"the scripted model would listen on {settings.host} without authentication: "
+            "set ESPALIER_MODEL_KEY, or listen on 127.0.0.1"
+        )
+    model = ScriptedModel(
+        name=settings.scripted_model,
+        max_model_len=settings.scripted_context,
+        latency=settings.scripted_latency,
+        token_latency=settings.scripted_token_latency,
+    )
+    return create_app(model, api_key=key)
+
+
+def _add_errors(app: FastAPI) -> None:
+    async def on_engine_error(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, EngineError)
+        return JSONResponse(error.body.model_dump(), error.status)
+
+    async def on_invalid(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        param = ".".join(str(part) for part in first["loc"])
+        message = f"{len(error.errors())} validation errors: {param}: {first['msg']}"
+        return JSONResponse(EngineError(message, kind="Bad Request", param=param).body.model_dump(), 400)
+
+    async def on_http(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        body = EngineError(str(error.detail), error.status_code, str(error.detail)).body
+        return JSONResponse(body.model_dump(), error.status_code)
+
+    app.add_exception_handler(EngineError, on_engine_error)
+    app.add_exception_handler(RequestValidationError, on_invalid)
+    app.add_exception_handler(HTTPException, on_http)
+
+
+def _add_models(app: FastAPI, model: ScriptedModel) -> None:
+    @app.get("/v1/models")
+    async def models() -> wire.ModelList:
+        return model.models()
+
+    @app.post("/v1/load_lora_adapter")
+    async def load(request: wire.LoadAdapter) -> Response:
+        return PlainTextResponse(model.load(request))
+
+    @app.post("/v1/unload_lora_adapter")
+    async def unload(request: wire.UnloadAdapter) -> Response:
+        return PlainTextResponse(model.unload(request))
+
+
+def _add_tokens(app: FastAPI, model: ScriptedModel) -> None:
+    @app.post("/tokenize")
+    async def tokenize(request: wire.TokenizeRequest) -> wire.TokenizeResponse:
+        return model.tokenize(request)
+
+    @app.post("/detokenize")
+    async def detokenize(request: wire.DetokenizeRequest) -> wire.DetokenizeResponse:
+        return model.detokenize(request)
+
+
+def _add_state(app: FastAPI, model: ScriptedModel) -> None:
+    @app.get("/health")
+    async def health() -> Response:
+        return Response(status_code=200 if model.healthy else 503)
+
+    @app.get("/version")
+    async def version() -> dict[str, str]:
+        return {"version": VERSION}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(model.metrics.exposition(), media_type=CONTENT_TYPE_LATEST)
+
+
+@contextmanager
+def serving(model: ScriptedModel, *, port: int = 0, api_key: str = "") -> Generator[str]:
+    """Serve a model on this machine from a thread of this process, and yield its URL.
+
+    Args:
+        model: Answers; it can be changed while it serves.
+        port: Where to listen; 0: any free port.
+        api_key: As in `create_app`.
+    """
+    listener = socket.create_server(("127.0.0.1", port))
+    config = uvicorn.Config(
+        create_app(model, api_key=api_key), log_level="critical", timeout_graceful_shutdown=1, lifespan="off"
+    )
+    server = uvicorn.Server(config)
+    # The socket listens already, so a client that connects before the server runs just waits.
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(timeout=10)
+        listener.close()
+
+
+def main() -> None:
+    """Serve the default script until stopped."""
+    parser = argparse.ArgumentParser(description="A scripted model behind vLLM's HTTP.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8100)
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="the base model's name")
+    parser.add_argument("--max-model-len", type=int, default=8192, help="the context, tokens")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds that every request takes")
+    parser.add_argument("--token-latency", type=float, default=0.0, help="seconds that each token adds")
+    parser.add_argument("--api-key", default="", help="the bearer token that /v1 asks for")
+    chosen = parser.parse_args()
+    model = ScriptedModel(
+        name=chosen.model,
+        max_model_len=chosen.max_model_len,
+        latency=chosen.latency,
+        token_latency=chosen.token_latency,
+    )
+    app = create_app(model, api_key=chosen.api_key)
+    uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning")
+
+
+if __name__ == "__main__":
+    main()
