@@ -1,0 +1,114 @@
+"""ALFWorld behind the session server."""
+
+import asyncio
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from envs.alfworld import actions, scoring
+from envs.alfworld.engine import EngineLimits, EnginePool
+from envs.alfworld.settings import AlfworldSettings
+from envs.alfworld.tasks import AlfworldTasks, OfficialGames
+from envs.serving.environment import BadTaskError, Frame, Opening
+from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
+from services.contracts.task import InlineTask, Task
+
+MAX_STEPS = 35
+"""AgentBench's limit of steps for ALFWorld."""
+
+
+class AlfworldEnvironment:
+    """ALFWorld's text games on the package's own engine, in worker processes.
+
+    The engine cannot copy a game that is under way: forks are made by replay.
+    """
+
+    def __init__(self, settings: AlfworldSettings) -> None:
+        self._settings = settings
+        self._tasks = AlfworldTasks(None, settings.alfworld_generated)
+        self.engine = EnginePool(
+            settings.home.absolute(),
+            EngineLimits(
+                workers=settings.alfworld_workers,
+                episodes=settings.alfworld_worker_episodes,
+                memory=settings.alfworld_worker_memory,
+                call_timeout=settings.alfworld_call_timeout,
+            ),
+        )
+
+    @property
+    def metadata(self) -> Metadata:
+        """What ALFWorld is and how it is played."""
+        return Metadata(
+            name="alfworld",
+            version="1",
+            fork=Fork.REPLAY,
+            done_means=DoneMeans.SUCCESS,
+            terminal_action=TerminalAction.NONE,
+            splits=self._tasks.splits(),
+            max_steps=MAX_STEPS,
+            description=actions.DESCRIPTION,
+            actions=actions.LANGUAGE,
+            engine=_engine_name(),
+        )
+
+    async def open(self) -> None:
+        """Index the official games, where there are any, and start the workers."""
+        data = self._settings.alfworld_data
+        if data is not None and data.is_dir():
+            official = OfficialGames(data, self._settings.home)
+            await asyncio.to_thread(official.scan)
+            self._tasks = AlfworldTasks(official, self._settings.alfworld_generated)
+        await self.engine.open()
+
+    async def close(self) -> None:
+        """Stop the workers."""
+        await self.engine.close()
+
+    async def ready(self) -> str | None:
+        """None where games can be started."""
+        return self.engine.trouble()
+
+    def count(self, split: str) -> int:
+        """How many tasks a split has."""
+        return self._tasks.count(split)
+
+    async def page(self, split: str, start: int, stop: int) -> Sequence[Task]:
+        """Tasks by position."""
+        return self._tasks.page(split, start, stop)
+
+    async def task(self, task_id: str) -> Task:
+        """One task."""
+        return self._tasks.get(task_id)
+
+    async def start(self, task: Task | InlineTask, seed: int) -> Opening:
+        """Load a game. The engine has no chance in it: the seed changes nothing."""
+        if isinstance(task, InlineTask):
+            raise BadTaskError("ALFWorld takes no inline tasks")
+        handle, text = await self.engine.start(task.id, self._tasks.game(task))
+        frame = Frame(scoring.first_observation(text))
+        return Opening(handle, frame, scoring.instruction(text) or task.instruction)
+
+    async def step(self, handle: str, action: str) -> Frame:
+        """Take one action."""
+        text, won = await self.engine.step(handle, actions.command(action))
+        observation = text.strip()
+        return Frame(observation, reward=scoring.reward(won), done=won, valid=scoring.valid(observation))
+
+    async def fork(self, handle: str) -> str:
+        """Not offered: `metadata.fork` is replay."""
+        raise NotImplementedError("ALFWorld forks by replay")
+
+    async def end(self, handle: str) -> None:
+        """Let a game go."""
+        await self.engine.end(handle)
+
+    def normalise(self, observation: str) -> str:
+        """Two runs show the same text; only blanks at the ends do not count."""
+        return observation.strip()
+
+
+def _engine_name() -> str:
+    try:
+        return f"alfworld {version('alfworld')}, textworld {version('textworld')}"
+    except PackageNotFoundError:
+        return ""

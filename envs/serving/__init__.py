@@ -1,0 +1,1 @@
+"""The session protocol: one server for every environment."""

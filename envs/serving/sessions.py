@@ -1,0 +1,450 @@
+"""The table of live sessions: create, step, fork, close, expire, rebuild.
+
+Nothing happens twice in one session: steps are serialised by its lock, repeated keys get the first
+answer, and a step that failed or ran out of time is undone, because the instance that it may have
+touched is thrown away and rebuilt from the history before the next one.
+"""
+
+import asyncio
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import TypeVar
+
+import structlog
+
+from envs.serving.environment import (
+    BadTaskError,
+    EngineUnavailableError,
+    Environment,
+    Frame,
+    InstanceLostError,
+    Opening,
+    UnknownTaskError,
+)
+from envs.serving.metrics import SessionMetrics
+from envs.serving.once import Once
+from envs.serving.session import Origin, Past, Session
+from envs.serving.settings import EnvironmentSettings
+from services.contracts.session import Fork, ForkRequest, SessionCreate, SessionState, StepRequest
+from services.contracts.task import InlineTask, Task
+from services.kit.problems import Kind, ProblemError
+
+T = TypeVar("T")
+log = structlog.get_logger()
+
+
+class DivergedError(Exception):
+    """A replay did not show what the history says."""
+
+
+class SessionTable:
+    """Every session of one environment process."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        settings: EnvironmentSettings,
+        metrics: SessionMetrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._environment = environment
+        self._settings = settings
+        self._metrics = metrics
+        self._clock = clock
+        self._live: dict[str, Session] = {}
+        self._opening = 0
+        self._gone: OrderedDict[str, str] = OrderedDict()
+        self._once: Once[SessionState] = Once(4 * settings.max_sessions)
+        self._endings: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._live)
+
+    async def create(self, request: SessionCreate) -> SessionState:
+        """Start a session, or answer again what its key was answered first.
+
+        A key whose session has gone makes a new one.
+
+        Raises:
+            ProblemError: 404 no such task, 422, 409 fenced, 429 full, 503, 504.
+        """
+        if request.session_key is None:
+            return await self._create(request, None)
+        key = ("session", request.session_key)
+        task = request.task_id or (request.task.model_dump_json() if request.task else "")
+
+        async def make() -> SessionState:
+            return await self._create(request, key)
+
+        return await self._repeatable(key, (task, request.seed), request.epoch, make)
+
+    async def step(self, session_id: str, request: StepRequest) -> SessionState:
+        """Take one action, or answer again what its key was answered first.
+
+        Raises:
+            ProblemError: 404, 410 gone, 409 fenced or the session is done, 422, 429, 503, 504.
+        """
+        session = self._find(session_id)
+        session.admit(request.epoch)
+        async with session.lock:
+            self._check_live(session)
+            session.admit(request.epoch)
+            told = session.answered(request.step_key, request.action)
+            if told is not None:
+                return told
+            if session.present.done:
+                raise ProblemError(
+                    Kind.CONFLICT, "The session is done and takes no more steps; create or fork another."
+                )
+            if len(session.history) >= self._settings.max_session_steps:
+                raise ProblemError(
+                    Kind.TOO_MANY,
+                    f"The session has taken {len(session.history)} steps (ESPALIER_MAX_SESSION_STEPS).",
+                )
+            frame = await self._advance(session, request.action)
+            session.history.append(Past(request.action, frame))
+            answer = self._touch(session)
+            if request.step_key is not None:
+                session.answers[request.step_key] = (request.action, answer)
+            return answer
+
+    async def fork(self, session_id: str, request: ForkRequest) -> SessionState:
+        """A new session in the state that this one has now, or had after `at_step` steps.
+
+        Raises:
+            ProblemError: 404, 410, 409 fenced or the replay diverged, 422, 429, 503, 504.
+        """
+        parent = self._find(session_id)
+        parent.admit(request.epoch)
+        if request.fork_key is None:
+            return await self._fork(parent, request, None)
+        key = ("fork", session_id, request.fork_key)
+
+        async def make() -> SessionState:
+            return await self._fork(parent, request, key)
+
+        return await self._repeatable(key, request.at_step, None, make)
+
+    def get(self, session_id: str) -> SessionState:
+        """The session as it is now; does not prolong it.
+
+        Raises:
+            ProblemError: 404, 410.
+        """
+        return self._state(self._find(session_id))
+
+    async def close(self, session_id: str, epoch: int | None) -> None:
+        """Close a session; closing one that is gone already is no error.
+
+        Raises:
+            ProblemError: 404 never heard of, 409 fenced.
+        """
+        if session_id in self._gone:
+            return
+        session = self._find(session_id)
+        session.admit(epoch)
+        async with session.lock:
+            session.admit(epoch)
+            self._drop(session, "was closed")
+
+    def reap(self) -> int:
+        """Expire what is due; returns how many. A session in the middle of a step is left alone."""
+        due = [s for s in self._live.values() if self._due(s) and not s.lock.locked()]
+        for session in due:
+            self._expire(session)
+        return len(due)
+
+    async def run_reaper(self) -> None:
+        """Expire sessions for ever."""
+        interval = min(5.0, self._settings.session_idle_ttl / 4)
+        while True:
+            await asyncio.sleep(interval)
+            self.reap()
+
+    async def shut(self) -> None:
+        """Close every session and wait until their instances have ended."""
+        for session in list(self._live.values()):
+            self._drop(session, "was closed when the server stopped")
+        if self._endings:
+            await asyncio.wait(self._endings, timeout=5.0)
+
+    async def _repeatable(
+        self,
+        key: Hashable,
+        fingerprint: Hashable,
+        epoch: int | None,
+        make: Callable[[], Awaitable[SessionState]],
+    ) -> SessionState:
+        answer = await self._once.run(key, fingerprint, make)
+        session = self._current(answer.session_id)
+        if session is None:
+            self._once.forget(key)
+            answer = await self._once.run(key, fingerprint, make)
+            session = self._current(answer.session_id)
+        if session is not None:
+            session.admit(epoch)
+        return answer
+
+    async def _create(self, request: SessionCreate, key: Hashable) -> SessionState:
+        task: Task | InlineTask
+        if request.task is not None:
+            if not self._environment.metadata.takes_tasks:
+                raise ProblemError.field("task", "this environment takes no inline task; give a task_id")
+            task = request.task
+        else:
+            task = await self.task(request.task_id or "")
+        async with self._Place(self):
+            opening = await self._start(task, request.seed)
+            origin = Origin(task, request.seed, opening.instruction, opening.frame)
+            return self._enter(origin, opening.handle, [], key, request.epoch or 0)
+
+    async def _fork(self, parent: Session, request: ForkRequest, key: Hashable) -> SessionState:
+        async with self._Place(self):
+            async with parent.lock:
+                self._check_live(parent)
+                parent.admit(request.epoch)
+                now = len(parent.history)
+                at_step = now if request.at_step is None else request.at_step
+                if at_step > now:
+                    raise ProblemError.field("at_step", f"the session has taken {now} steps only")
+                history = parent.history[:at_step]
+                self._touch(parent)
+                handle = None
+                if at_step == now and self._environment.metadata.fork is Fork.NATIVE:
+                    handle = await self._copy(parent)
+            if handle is None:
+                handle = await self._replayed(parent.origin, history)
+            self._metrics.forks.inc()
+            return self._enter(parent.origin, handle, history, key, 0)
+
+    async def _copy(self, parent: Session) -> str | None:
+        if parent.handle is None:
+            return None
+        try:
+            return await self._within(
+                self._settings.action_timeout, self._environment.fork(parent.handle), "ACTION"
+            )
+        except InstanceLostError:
+            parent.handle = None
+            return None
+
+    async def _replayed(self, origin: Origin, history: Sequence[Past]) -> str:
+        try:
+            return await self._replay(origin, history)
+        except DivergedError as error:
+            raise ProblemError(Kind.DIVERGED, str(error)) from error
+        except InstanceLostError as error:
+            raise self._lost() from error
+
+    async def task(self, task_id: str) -> Task:
+        """One task.
+
+        Raises:
+            ProblemError: 404.
+        """
+        try:
+            return await self._environment.task(task_id)
+        except UnknownTaskError as error:
+            raise ProblemError(
+                Kind.NOT_FOUND, f"There is no task {task_id!r}; GET /v1/tasks lists them."
+            ) from error
+
+    async def _start(self, task: Task | InlineTask, seed: int) -> Opening:
+        for attempt in (1, 2):
+            try:
+                return await self._within(
+                    self._settings.start_timeout, self._environment.start(task, seed), "START"
+                )
+            except BadTaskError as error:
+                raise ProblemError.field("task", str(error)) from error
+            except InstanceLostError as error:
+                if attempt == 2:
+                    raise self._lost() from error
+        raise AssertionError("unreachable")
+
+    async def _advance(self, session: Session, action: str) -> Frame:
+        began = time.perf_counter()
+        try:
+            frame = await self._attempt(session, action)
+        except BaseException:
+            # The instance may have taken the step or not: only the history is sure.
+            self._discard(session)
+            self._metrics.step("failed")
+            raise
+        self._metrics.seconds.observe(time.perf_counter() - began)
+        self._metrics.step("valid" if frame.valid else "invalid")
+        return frame
+
+    async def _attempt(self, session: Session, action: str) -> Frame:
+        for attempt in (1, 2):
+            handle = session.handle or await self._rebuild(session)
+            try:
+                return await self._within(
+                    self._settings.action_timeout, self._environment.step(handle, action), "ACTION"
+                )
+            except InstanceLostError as error:
+                session.handle = None
+                if attempt == 2:
+                    raise self._lost() from error
+        raise AssertionError("unreachable")
+
+    async def _rebuild(self, session: Session) -> str:
+        try:
+            session.handle = await self._replay(session.origin, session.history)
+        except DivergedError as error:
+            self._drop(session, f"was lost, and could not be rebuilt: {error}")
+            raise self._absent(session.id) from error
+        except InstanceLostError as error:
+            raise self._lost() from error
+        self._metrics.rebuilt.inc()
+        log.info("session rebuilt", session=session.id, steps=len(session.history))
+        return session.handle
+
+    async def _replay(self, origin: Origin, history: Sequence[Past]) -> str:
+        opening = await self._start(origin.task, origin.seed)
+        try:
+            self._compare(0, origin.first, opening.frame)
+            for number, past in enumerate(history, start=1):
+                frame = await self._within(
+                    self._settings.action_timeout,
+                    self._environment.step(opening.handle, past.action),
+                    "ACTION",
+                )
+                self._compare(number, past.frame, frame)
+        except BaseException:
+            self._end(opening.handle)
+            raise
+        return opening.handle
+
+    def _compare(self, number: int, before: Frame, now: Frame) -> None:
+        normalise = self._environment.normalise
+        same = normalise(before.observation) == normalise(now.observation)
+        if not same or (before.reward, before.done) != (now.reward, now.done):
+            raise DivergedError(
+                f"step {number} showed {now.observation[:200]!r} where it had shown "
+                f"{before.observation[:200]!r}"
+            )
+
+    async def _within(self, seconds: float, call: Awaitable[T], name: str) -> T:
+        try:
+            async with asyncio.timeout(seconds):
+                return await call
+        except TimeoutError as error:
+            raise ProblemError(
+                Kind.TIMEOUT,
+                f"The environment did not answer within {seconds:g} s (ESPALIER_{name}_TIMEOUT); "
+                "the action counts as not taken.",
+            ) from error
+        except EngineUnavailableError as error:
+            raise ProblemError(Kind.UNAVAILABLE, str(error), retry_after=5) from error
+
+    def _lost(self) -> ProblemError:
+        return ProblemError(
+            Kind.UNAVAILABLE, "The environment's instance was lost twice in a row; try again.", retry_after=2
+        )
+
+    def _enter(
+        self, origin: Origin, handle: str, history: list[Past], key: Hashable, epoch: int
+    ) -> SessionState:
+        now = self._clock()
+        session = Session(
+            id=secrets.token_hex(12),
+            origin=origin,
+            handle=handle,
+            born=now,
+            touched=now,
+            history=list(history),
+            epoch=epoch,
+            once_key=key,
+        )
+        self._live[session.id] = session
+        return self._state(session)
+
+    def _current(self, session_id: str) -> Session | None:
+        session = self._live.get(session_id)
+        if session is not None and self._due(session) and not session.lock.locked():
+            self._expire(session)
+            return None
+        return session
+
+    def _find(self, session_id: str) -> Session:
+        session = self._current(session_id)
+        if session is None:
+            raise self._absent(session_id)
+        return session
+
+    def _check_live(self, session: Session) -> None:
+        if session.id not in self._live:
+            raise self._absent(session.id)
+
+    def _absent(self, session_id: str) -> ProblemError:
+        reason = self._gone.get(session_id)
+        if reason is None:
+            return ProblemError(Kind.NOT_FOUND, f"There is no session {session_id}.")
+        return ProblemError(Kind.GONE, f"Session {session_id} {reason}; create it again.")
+
+    def _due(self, session: Session) -> bool:
+        return self._clock() >= self._expiry(session)
+
+    def _expiry(self, session: Session) -> float:
+        return session.expires_at(self._settings.session_idle_ttl, self._settings.session_ttl)
+
+    def _state(self, session: Session) -> SessionState:
+        return session.state(self._expiry(session))
+
+    def _touch(self, session: Session) -> SessionState:
+        session.touched = self._clock()
+        return self._state(session)
+
+    def _expire(self, session: Session) -> None:
+        self._metrics.expired.inc()
+        self._drop(session, "has expired")
+
+    def _drop(self, session: Session, reason: str) -> None:
+        if self._live.pop(session.id, None) is None:
+            return
+        self._gone[session.id] = reason
+        while len(self._gone) > self._settings.remembered_sessions:
+            self._gone.popitem(last=False)
+        if session.once_key is not None:
+            self._once.forget(session.once_key)
+        self._discard(session)
+
+    def _discard(self, session: Session) -> None:
+        handle, session.handle = session.handle, None
+        if handle is not None:
+            self._end(handle)
+
+    def _end(self, handle: str) -> None:
+        task = asyncio.ensure_future(self._ended(handle))
+        self._endings.add(task)
+        task.add_done_callback(self._endings.discard)
+
+    async def _ended(self, handle: str) -> None:
+        try:
+            await self._environment.end(handle)
+        except Exception as error:  # an instance that will not end is the environment's to reclaim
+            log.warning("instance did not end", error=f"{type(error).__name__}: {error}")
+
+    class _Place:
+        """A place under the cap, held while an instance is being made."""
+
+        def __init__(self, table: "SessionTable") -> None:
+            self._table = table
+
+        async def __aenter__(self) -> None:
+            table, limit = self._table, self._table._settings.max_sessions
+            if len(table._live) + table._opening >= limit:
+                table.reap()
+            if len(table._live) + table._opening >= limit:
+                raise ProblemError(
+                    Kind.TOO_MANY,
+                    f"{limit} sessions are live (ESPALIER_MAX_SESSIONS); close some or wait.",
+                    retry_after=5,
+                )
+            table._opening += 1
+
+        async def __aexit__(self, *_: object) -> None:
+            self._table._opening -= 1
