@@ -6,6 +6,7 @@ PORTS = {
     "planner": 8001,
     "judge": 8002,
     "actor": 8003,
+    "worker": 8010,
     "scripted-model": 8100,
     "alfworld": 8201,
 }
@@ -17,9 +18,9 @@ FACTORIES = {
     "judge": "services.judge.api:create",
     "actor": "services.actor.api:create",
     "scripted-model": "services.kit.twins.model_server:create",
+    "worker": "services.orchestrator.worker_api:create",
     "alfworld": "envs.alfworld.server:create",
 }
-PARTS = [*FACTORIES, "worker"]
 
 
 def serve(part: str, host: str, port: int | None) -> None:

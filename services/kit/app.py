@@ -55,23 +55,24 @@ class Edge:
         status = 0
         started = False
 
+        deadline = asyncio.timeout(self.settings.request_timeout)
+
         async def sent(message: Message) -> None:
             nonlocal status, started
             if message["type"] == "http.response.start":
                 started = True
                 status = message["status"]
-                message.setdefault("headers", []).append((b"x-request-id", request_id.encode()))
+                headers = message.setdefault("headers", [])
+                if any(value.startswith(b"text/event-stream") for _, value in headers):
+                    deadline.reschedule(None)
+                headers.append((b"x-request-id", request_id.encode()))
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 self._admit(scope)
-                limited = self._limited(receive)
-                if _header(scope, b"accept").startswith("text/event-stream"):
-                    await self.app(scope, limited, sent)
-                else:
-                    async with asyncio.timeout(self.settings.request_timeout):
-                        await self.app(scope, limited, sent)
+                async with deadline:
+                    await self.app(scope, self._limited(receive), sent)
             except (ProblemError, TimeoutError) as error:
                 if started:
                     raise

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from services.contracts.episode import EpisodeCreate
 from services.contracts.session import Metadata, SessionState
-from services.contracts.task import Task
+from services.contracts.task import Task, TaskPage
 from services.kit.upstream import RefusedError, Upstream
 from services.orchestrator.store.episodes import FencedError
 
@@ -64,6 +64,13 @@ class HttpEnvironment:
                 return None
             raise
         return Task.model_validate_json(response.content)
+
+    async def tasks(self, split: str | None, cursor: str | None, limit: int) -> TaskPage:
+        """A page of the tasks."""
+        wanted = {"split": split, "cursor": cursor, "limit": limit}
+        params = {name: value for name, value in wanted.items() if value is not None}
+        response = await self._upstream.request("GET", "/v1/tasks", params=params)
+        return TaskPage.model_validate_json(response.content)
 
     async def open(self, request: EpisodeCreate, key: str, epoch: int) -> Timed:
         """Open a session; the same key gets the same session."""

@@ -213,10 +213,14 @@ class EpisodeStore:
         """Nothing of this episode is open any more."""
         await self.redis.srem(CLEANUP, episode)
 
-    async def outage(self, episode: str) -> float:
-        """When the outage that the episode waits out began; now, if it begins now. Unix seconds."""
+    async def outage_began(self, episode: str) -> float | None:
+        """When the outage that the episode waits out began, Unix seconds; None where none is on."""
+        began = await self.redis.hget(_key(episode), "outage")
+        return float(began) if began else None
+
+    async def outage(self, episode: str) -> None:
+        """An outage is on; the first word of it sets the time."""
         await self.redis.hsetnx(_key(episode), "outage", time.time())
-        return float(await self.redis.hget(_key(episode), "outage") or time.time())
 
     async def outage_over(self, episode: str) -> None:
         """The part that was away has answered."""

@@ -1,6 +1,7 @@
 """Every write that must be one: Lua, run by Redis.
 
-ARGV and KEYS are named at the top of each script. A refused write answers a plain word; the store turns it into an error.
+ARGV and KEYS are named at the top of each script. A refused write answers a plain word; the store
+turns it into an error.
 """
 
 CREATE = """

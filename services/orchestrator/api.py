@@ -1,0 +1,224 @@
+"""The orchestrator's HTTP surface."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import FastAPI, Header, Query, Request, Response
+from redis.exceptions import RedisError
+from sse_starlette.sse import EventSourceResponse
+
+from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay, State
+from services.contracts.session import Metadata
+from services.contracts.task import TaskPage
+from services.contracts.tree import Tree
+from services.kit import problems
+from services.kit.app import create_app
+from services.kit.problems import Kind, ProblemError
+from services.orchestrator.creation import EpisodeCreator
+from services.orchestrator.queue import BullQueue, JobQueue
+from services.orchestrator.replay import replay_episode
+from services.orchestrator.roles import HttpRoles
+from services.orchestrator.search import METHODS
+from services.orchestrator.settings import OrchestratorSettings
+from services.orchestrator.store.episodes import EpisodeStore, OverError
+from services.orchestrator.store.fold import fold_figures, fold_tree
+from services.orchestrator.streams import KEEPALIVE, EventStreams
+from services.orchestrator.worker import connect, http_environments
+
+LARGEST_PAGE = 200
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the handlers work with."""
+
+    store: EpisodeStore
+    queue: JobQueue
+    creator: EpisodeCreator
+    streams: EventStreams
+
+    async def episode(self, episode: str) -> Episode:
+        """An episode, or 404, or 410 where it was once."""
+        told = await self.store.get(episode)
+        if told is not None:
+            return told
+        if self.store.expired(episode):
+            raise ProblemError(Kind.GONE, f"Episode {episode} has expired (ESPALIER_EPISODE_TTL).")
+        raise ProblemError(Kind.NOT_FOUND, f"There is no episode {episode}; GET /v1/episodes lists them.")
+
+
+def create(settings: OrchestratorSettings | None = None) -> FastAPI:
+    """The orchestrator's app."""
+    chosen = settings or OrchestratorSettings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            redis = connect(chosen)
+            stack.push_async_callback(redis.aclose)
+            roles = HttpRoles(chosen)
+            for upstream in roles.upstreams:
+                stack.push_async_callback(upstream.close)
+            environments = await stack.enter_async_context(http_environments(chosen))
+            queue = BullQueue(chosen)
+            stack.push_async_callback(queue.close)
+            store = EpisodeStore(redis, chosen)
+            creator = EpisodeCreator(store, environments, roles, chosen)
+            app.state.desk = Desk(store, queue, creator, EventStreams(store, chosen.max_streams))
+            yield
+
+    async def state() -> str | None:
+        await app.state.desk.store.redis.ping()
+        return None
+
+    async def roles() -> str | None:
+        await app.state.desk.creator.roles_ready()
+        return None
+
+    app = create_app(
+        "orchestrator", settings=chosen, lifespan=lifespan, checks={"redis": state, "roles": roles}
+    )
+    app.add_exception_handler(RedisError, _on_redis_error)
+    _add_episodes(app)
+    _add_catalogue(app)
+    return app
+
+
+def _desk(request: Request) -> Desk:
+    return request.app.state.desk
+
+
+async def _on_redis_error(request: Request, error: Exception) -> Response:
+    told = ProblemError(Kind.UNAVAILABLE, f"Redis is not there: {error}; try again later.", retry_after=2)
+    return problems.answer(told, request.url.path, request.state.request_id)
+
+
+def _add_episodes(app: FastAPI) -> None:
+    @app.post("/v1/episodes", tags=["episodes"], status_code=202)
+    async def create_episode(
+        request: Request,
+        response: Response,
+        body: EpisodeCreate,
+        idempotency_key: Annotated[str | None, Header(max_length=200)] = None,
+    ) -> Episode:
+        """Queue an episode. The same `Idempotency-Key` with the same body gets the same episode."""
+        desk = _desk(request)
+        episode, _ = await desk.creator.create(body, idempotency_key)
+        await desk.queue.put(episode)
+        response.headers["Location"] = f"/v1/episodes/{episode}"
+        return await desk.episode(episode)
+
+    @app.get("/v1/episodes", tags=["episodes"])
+    async def list_episodes(
+        request: Request,
+        state: State | None = None,
+        environment: Annotated[str | None, Query(max_length=100)] = None,
+        method: Annotated[str | None, Query(max_length=50)] = None,
+        cursor: Annotated[str | None, Query(pattern=r"^ep_[0-9a-z]{26}$")] = None,
+        limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
+    ) -> EpisodePage:
+        """The newest episodes first. A filtered page may hold fewer than `limit` and still have a next."""
+        episodes, following = await _desk(request).store.page(cursor, limit)
+
+        def wanted(told: Episode) -> bool:
+            return (
+                state in (None, told.state)
+                and environment in (None, told.request.environment)
+                and method in (None, told.request.method)
+            )
+
+        return EpisodePage(episodes=[told for told in episodes if wanted(told)], next=following)
+
+    @app.get("/v1/episodes/{episode}", tags=["episodes"])
+    async def get_episode(request: Request, episode: str) -> Episode:
+        """An episode; while it runs, with the figures so far."""
+        desk = _desk(request)
+        told = await desk.episode(episode)
+        if told.figures is None and told.state is not State.QUEUED:
+            events = await desk.store.events(episode)
+            ended = told.ended_at or (events[-1].at if events else told.created_at)
+            told = told.model_copy(update={"figures": fold_figures(events, ended)})
+        return told
+
+    @app.post("/v1/episodes/{episode}/cancel", tags=["episodes"])
+    async def cancel_episode(request: Request, episode: str) -> Episode:
+        """End an episode; what runs for it is stopped within a second. An ended one stays as it is."""
+        desk = _desk(request)
+        told = await desk.episode(episode)
+        if told.state.over:
+            return told
+        with suppress(OverError):
+            await desk.store.cancel(episode)
+        return await desk.episode(episode)
+
+    @app.get("/v1/episodes/{episode}/tree", tags=["episodes"])
+    async def get_tree(request: Request, episode: str) -> Tree:
+        """The branches and their steps."""
+        desk = _desk(request)
+        await desk.episode(episode)
+        return fold_tree(episode, await desk.store.events(episode))
+
+    @app.get("/v1/episodes/{episode}/events", tags=["episodes"])
+    async def follow_events(
+        request: Request,
+        episode: str,
+        scores: bool = True,
+        last_event_id: Annotated[str | None, Header(max_length=50)] = None,
+    ) -> EventSourceResponse:
+        """The log as server-sent events, to its end; `Last-Event-ID` resumes."""
+        desk = _desk(request)
+        await desk.episode(episode)
+        desk.streams.admit(last_event_id or "")
+        events = desk.streams.follow(episode, last_event_id or "", scores=scores)
+        return EventSourceResponse(events, ping=KEEPALIVE, headers={"Cache-Control": "no-store"})
+
+    @app.post("/v1/episodes/{episode}/replay", tags=["episodes"])
+    async def replay(request: Request, episode: str) -> Replay:
+        """Run the method again on the recorded answers, and compare."""
+        desk = _desk(request)
+        told = await desk.episode(episode)
+        record = await desk.store.record(episode)
+        if record is None or not told.state.over:
+            raise ProblemError(
+                Kind.CONFLICT, f"Episode {episode} is {told.state}; only an ended one is replayed."
+            )
+        return await replay_episode(told, record, await desk.store.events(episode))
+
+
+def _add_catalogue(app: FastAPI) -> None:
+    @app.get("/v1/methods", tags=["catalogue"])
+    async def methods() -> list[dict[str, object]]:
+        """The methods, and which parameters each uses."""
+        return [
+            {
+                "name": method.name,
+                "version": method.version,
+                "uses": sorted(method.uses),
+                "feedback": sorted(method.feedback),
+                "params": method.params.model_json_schema().get("properties", {}),
+            }
+            for method in METHODS.values()
+        ]
+
+    @app.get("/v1/environments", tags=["catalogue"])
+    async def environments(request: Request) -> list[str]:
+        """The environments that are configured."""
+        return _desk(request).creator.names
+
+    @app.get("/v1/environments/{name}", tags=["catalogue"])
+    async def environment(request: Request, name: str) -> Metadata:
+        """What an environment says of itself."""
+        return await _desk(request).creator.metadata(name)
+
+    @app.get("/v1/environments/{name}/tasks", tags=["catalogue"])
+    async def tasks(
+        request: Request,
+        name: str,
+        split: Annotated[str | None, Query(max_length=100)] = None,
+        cursor: Annotated[str | None, Query(max_length=500)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> TaskPage:
+        """The tasks of an environment."""
+        return await _desk(request).creator.environment(name).tasks(split, cursor, limit)

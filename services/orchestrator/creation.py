@@ -1,0 +1,179 @@
+"""How an episode is made of a request: everything is checked before anything is written."""
+
+import time
+
+from pydantic import ValidationError
+
+from services.contracts.context import Brief
+from services.contracts.episode import EpisodeCreate
+from services.contracts.problem import FieldError
+from services.contracts.session import DoneMeans, Metadata, TerminalAction
+from services.kit.problems import Kind, ProblemError
+from services.orchestrator.environments import HttpEnvironment
+from services.orchestrator.roles import HttpRoles
+from services.orchestrator.search import METHODS, Method
+from services.orchestrator.settings import OrchestratorSettings
+from services.orchestrator.store.episodes import EpisodeStore, FullError, KeyReusedError, NewEpisode
+
+METADATA_SECONDS = 60.0
+"""How long an environment's metadata is remembered."""
+OPTIONAL = ("num_branch", "num_path", "num_subtasks", "subtask_threshold", "path_threshold")
+"""Parameters that some methods do not use, and then refuse."""
+
+
+class EpisodeCreator:
+    """Makes episodes."""
+
+    def __init__(
+        self,
+        store: EpisodeStore,
+        environments: dict[str, HttpEnvironment],
+        roles: HttpRoles,
+        settings: OrchestratorSettings,
+    ) -> None:
+        self._store = store
+        self._environments = environments
+        self._roles = roles
+        self._settings = settings
+        self._metadata: dict[str, tuple[float, Metadata]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The environments that are configured."""
+        return sorted(self._environments)
+
+    async def roles_ready(self) -> None:
+        """Ask every role whether it is ready. OutageError where one is not."""
+        for upstream in self._roles.upstreams:
+            await upstream.request("GET", "/healthz")
+
+    async def create(self, request: EpisodeCreate, key: str | None) -> tuple[str, bool]:
+        """Make an episode: its id, and whether it is new.
+
+        Raises:
+            ProblemError: A field is not acceptable, the idempotency key was used for another
+                request, or too many episodes are live.
+            OutageError: The environment or the actor is not there.
+        """
+        environment = self.environment(request.environment)
+        method = _method(request)
+        metadata = await self.metadata(request.environment)
+        instruction = await self._instruction(request, environment, metadata)
+        model, adapter = await self._pinned(request)
+        record = NewEpisode(
+            request=request.model_copy(update={"adapter": adapter}),
+            instruction=instruction,
+            brief=Brief(
+                name=metadata.name,
+                description=metadata.description,
+                actions=metadata.actions,
+                terminal_action=metadata.terminal_example,
+            ),
+            max_steps=request.max_steps or metadata.max_steps,
+            needs_submit=metadata.terminal_action is TerminalAction.REQUIRED,
+            version=method.version,
+            done_means_success=metadata.done_means is DoneMeans.SUCCESS,
+            model=model,
+            adapter=adapter,
+        )
+        try:
+            return await self._store.create(record, key)
+        except KeyReusedError:
+            raise ProblemError(
+                Kind.UNPROCESSABLE, "This Idempotency-Key was used for another request; take a new one."
+            ) from None
+        except FullError:
+            limit = self._settings.max_live_episodes
+            raise ProblemError(
+                Kind.TOO_MANY,
+                f"{limit} episodes are queued or running (ESPALIER_MAX_LIVE_EPISODES).",
+                retry_after=5,
+            ) from None
+
+    def environment(self, name: str) -> HttpEnvironment:
+        """An environment by name; 422 with the names that there are."""
+        known = self._environments.get(name)
+        if known is None:
+            allowed = sorted(self._environments)
+            raise ProblemError.field(
+                "body.environment", f"{name!r} is not one of {', '.join(allowed)}", allowed
+            )
+        return known
+
+    async def metadata(self, name: str) -> Metadata:
+        """What an environment says of itself; remembered for a minute."""
+        asked_at, metadata = self._metadata.get(name, (0.0, None))
+        if metadata is None or time.monotonic() - asked_at > METADATA_SECONDS:
+            metadata = await self.environment(name).metadata()
+            self._metadata[name] = (time.monotonic(), metadata)
+        return metadata
+
+    async def _instruction(
+        self, request: EpisodeCreate, environment: HttpEnvironment, metadata: Metadata
+    ) -> str:
+        if request.task is not None:
+            if not metadata.takes_tasks:
+                raise ProblemError.field(
+                    "body.task", f"{request.environment} takes no tasks of a client's own; give task_id"
+                )
+            return request.task.instruction
+        task = await environment.task(request.task_id or "")
+        if task is None:
+            raise ProblemError.field(
+                "body.task_id",
+                f"{request.environment} has no task {request.task_id!r}; "
+                f"GET /v1/environments/{request.environment}/tasks lists them",
+            )
+        return task.instruction
+
+    async def _pinned(self, request: EpisodeCreate) -> tuple[str, str | None]:
+        """The base model, and the adapter that this episode will use to its end."""
+        served = await self._roles.adapters()
+        merged = next((adapter.name for adapter in served.adapters if adapter.merged), None)
+        if request.adapter is None:
+            return served.base, merged
+        names = [adapter.name for adapter in served.adapters]
+        if request.adapter not in names:
+            raise ProblemError(
+                Kind.ADAPTER_NOT_SERVED,
+                f"body.adapter: {request.adapter!r} is not served; served are: {', '.join(names) or 'none'}",
+                errors=[FieldError(field="body.adapter", message="is not served")],
+                allowed=names,
+            )
+        return served.base, request.adapter
+
+
+def _method(request: EpisodeCreate) -> Method:
+    method = METHODS.get(request.method)
+    if method is None:
+        allowed = sorted(METHODS)
+        raise ProblemError.field(
+            "body.method", f"{request.method!r} is not one of {', '.join(allowed)}", allowed
+        )
+    given = [name for name in OPTIONAL if name in request.model_fields_set and name not in method.uses]
+    unused = [name for name in given if name not in ("num_branch", "num_path") or getattr(request, name) != 1]
+    if unused:
+        fields = [
+            FieldError(field=f"body.{name}", message=f"{method.name} does not use it") for name in unused
+        ]
+        raise ProblemError(
+            Kind.UNPROCESSABLE,
+            f"{method.name} does not use {', '.join(unused)}; leave it out.",
+            errors=fields,
+        )
+    if request.feedback not in method.feedback:
+        allowed = sorted(method.feedback)
+        raise ProblemError.field(
+            "body.feedback", f"{method.name} makes use of {', '.join(allowed)} only", allowed
+        )
+    try:
+        method.params.model_validate(request.params)
+    except ValidationError as error:
+        fields = [
+            FieldError(field=".".join(["body.params", *map(str, item["loc"])]), message=str(item["msg"]))
+            for item in error.errors()
+        ]
+        allowed = sorted(method.params.model_fields)
+        detail = "; ".join(f"{item.field}: {item.message}" for item in fields)
+        raise ProblemError(Kind.UNPROCESSABLE, detail, errors=fields, allowed=allowed) from error
+    return method
