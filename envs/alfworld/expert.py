@@ -1,0 +1,224 @@
+"""A scripted player that knows only what an agent sees; its games are demonstrations of search.
+
+It visits receptacles in the order of where such objects usually lie (`rooms.json`, counted on train
+games), looks inside, takes, treats and places. The server never imports it.
+"""
+
+import re
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from envs.alfworld.houses import Houses
+from envs.alfworld.scoring import NOTHING
+
+Policy = Generator[str, str, None]
+"""Yields actions and is sent what each showed; it ends when it has nothing left to try."""
+
+STATIONS = {"clean": "sinkbasin", "heat": "microwave", "cool": "fridge"}
+VERBS = {"clean": "clean", "hot": "heat", "cool": "cool"}
+SEEN = re.compile(r"you see (?P<list>.+?)\.", re.DOTALL)
+NAME = re.compile(r"\ban? (?P<name>[a-z]+ \d+)")
+FORMS = (
+    re.compile(r"(?:look at|examine the) (?P<o>\w+) (?:under|with) the (?P<light>\w+)"),
+    re.compile(r"(?:put|find) (?P<two>two) (?P<o>\w+) (?:and put them )?(?:in|on) (?P<r>\w+)"),
+    re.compile(r"(?P<verb>clean|heat|cool) some (?P<o>\w+) and put it (?:in|on) (?P<r>\w+)"),
+    re.compile(r"put (?:a|some) (?P<state>clean|hot|cool) (?P<o>\w+) (?:in|on) (?P<r>\w+)"),
+    re.compile(r"put (?:an?|some) (?P<o>\w+) (?:in|on) (?P<r>\w+)"),
+)
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What an instruction asks for, in the words of the game."""
+
+    thing: str
+    target: str = ""
+    verb: str = ""
+    light: str = ""
+    count: int = 1
+
+    @classmethod
+    def parse(cls, instruction: str) -> "Goal":
+        """Read one of the official sentences.
+
+        Raises:
+            ValueError: It is none of them.
+        """
+        for form in FORMS:
+            found = form.match(instruction.strip().lower())
+            if found:
+                part = found.groupdict()
+                return cls(
+                    thing=part["o"],
+                    target=part.get("r") or "",
+                    verb=part.get("verb") or VERBS.get(part.get("state") or "", ""),
+                    light=part.get("light") or "",
+                    count=2 if part.get("two") else 1,
+                )
+        raise ValueError(f"not an ALFWorld instruction: {instruction!r}")
+
+
+def names(text: str) -> list[str]:
+    """The things that an observation lists, such as `drawer 2`."""
+    return [name["name"] for found in SEEN.finditer(text) for name in NAME.finditer(found["list"])]
+
+
+def kind(name: str) -> str:
+    """The class of a thing: `drawer` of `drawer 2`."""
+    return name.rpartition(" ")[0]
+
+
+@dataclass
+class Prior:
+    """How likely a class of object lies in a class of receptacle, summed over kinds of rooms."""
+
+    weights: dict[str, dict[str, float]] = field(default_factory=dict[str, dict[str, float]])
+
+    @classmethod
+    def load(cls) -> "Prior":
+        """Out of `rooms.json`."""
+        weights: dict[str, dict[str, float]] = {}
+        for room in Houses.load().rooms.values():
+            for name, thing in room.objects.items():
+                places = weights.setdefault(name.lower(), {})
+                for place, weight in thing.places.items():
+                    places[place.lower()] = places.get(place.lower(), 0.0) + weight * thing.share
+        return cls(weights)
+
+    def order(self, thing: str, receptacles: list[str]) -> list[str]:
+        """Receptacles, the likeliest first; many of one class share its weight."""
+        places = self.weights.get(thing, {})
+        classes = [kind(receptacle) for receptacle in receptacles]
+
+        def likelihood(receptacle: str) -> float:
+            return places.get(kind(receptacle), 0.0) / classes.count(kind(receptacle))
+
+        return sorted(receptacles, key=lambda receptacle: -likelihood(receptacle))
+
+
+class Expert:
+    """Plays one game.
+
+    Args:
+        observation: The first observation.
+        instruction: The task.
+        prior: Where things usually lie.
+
+    Raises:
+        ValueError: The instruction is not one of ALFWorld's.
+    """
+
+    def __init__(self, observation: str, instruction: str, prior: Prior) -> None:
+        self.goal = Goal.parse(instruction)
+        self._prior = prior
+        self._receptacles = names(observation.partition("Your task is to")[0])
+        self._at = ""
+        self._contents: dict[str, list[str]] = {}
+        """What was last seen in a receptacle; one that was never seen is not there."""
+        self._target = ""
+
+    def play(self) -> Policy:
+        """The actions of the game, one by one."""
+        if self.goal.light:
+            yield from self._light()
+            return
+        placed: list[str] = []
+        for _ in range(self.goal.count):
+            thing = yield from self._find(placed)
+            if thing is None:
+                return
+            yield from self._treat(thing)
+            yield from self._place(thing)
+            placed.append(thing)
+
+    def _light(self) -> Policy:
+        thing = yield from self._find([])
+        where = self._where(self.goal.light)
+        for receptacle in self._unseen(self.goal.light):
+            if thing is None or where:
+                break
+            yield from self._visit(receptacle)
+            where = self._where(self.goal.light)
+        if thing is not None and where:
+            yield from self._visit(where)
+            lamp = next(name for name in self._contents[where] if kind(name) == self.goal.light)
+            yield f"use {lamp}"
+
+    def _find(self, placed: list[str]) -> Generator[str, str, str | None]:
+        """Search for one more thing and take it; None where it is nowhere."""
+        for receptacle in [*self._seen_with(self.goal.thing), *self._unseen(self.goal.thing)]:
+            yield from self._visit(receptacle)
+            if self.goal.count == 2 and kind(receptacle) == self.goal.target and not self._target:
+                # One that lies in a place of the wanted kind already need not be carried there.
+                there = [name for name in self._contents[receptacle] if kind(name) == self.goal.thing]
+                if there:
+                    self._target = receptacle
+            if receptacle == self._target:
+                continue
+            for name in self._contents[receptacle]:
+                if kind(name) == self.goal.thing and name not in placed:
+                    shown = yield f"take {name} from {receptacle}"
+                    if shown.strip() != NOTHING:
+                        self._contents[receptacle].remove(name)
+                        return name
+        return None
+
+    def _treat(self, thing: str) -> Policy:
+        if not self.goal.verb:
+            return
+        for station in self._of(STATIONS[self.goal.verb]):
+            yield from self._go(station)
+            shown = yield f"{self.goal.verb} {thing} with {station}"
+            if shown.strip() != NOTHING:
+                return
+
+    def _place(self, thing: str) -> Policy:
+        targets = [self._target] if self._target else self._of(self.goal.target)
+        for target in targets:
+            yield from self._visit(target)
+            shown = yield f"move {thing} to {target}"
+            if shown.strip() != NOTHING:
+                self._target = target
+                self._contents[target].append(thing)
+                return
+
+    def _visit(self, receptacle: str) -> Policy:
+        """Stand before a receptacle and see what is in it."""
+        if receptacle == self._at and receptacle in self._contents:
+            return
+        shown = yield from self._go(receptacle)
+        if "is closed" in shown:
+            shown = yield f"open {receptacle}"
+        if "you see" in shown.lower():
+            self._contents[receptacle] = names(shown)
+        else:
+            self._contents.setdefault(receptacle, [])
+
+    def _go(self, receptacle: str) -> Generator[str, str, str]:
+        shown = yield f"go to {receptacle}"
+        if shown.strip() == NOTHING:
+            # It is within reach of the place where we stand; looking at it shows what arriving would.
+            shown = yield f"examine {receptacle}"
+        self._at = receptacle
+        return shown
+
+    def _of(self, wanted: str) -> list[str]:
+        """Receptacles of a class, those that were seen inside first."""
+        every = [name for name in self._receptacles if kind(name) == wanted]
+        return sorted(every, key=lambda name: (name != self._at, name not in self._contents))
+
+    def _unseen(self, thing: str) -> list[str]:
+        unseen = [name for name in self._receptacles if name not in self._contents]
+        return self._prior.order(thing, unseen)
+
+    def _seen_with(self, thing: str) -> list[str]:
+        return [
+            receptacle
+            for receptacle, held in self._contents.items()
+            if receptacle != self._target and any(kind(name) == thing for name in held)
+        ]
+
+    def _where(self, thing: str) -> str:
+        return next(
+            (r for r, held in self._contents.items() if any(kind(name) == thing for name in held)), ""
+        )
