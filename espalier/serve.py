@@ -1,6 +1,5 @@
 """`espalier serve PART`: one part as a process."""
 
-
 PORTS = {
     "orchestrator": 8000,
     "planner": 8001,

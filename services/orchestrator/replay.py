@@ -1,6 +1,6 @@
 """Runs an ended episode's method again, on the recorded answers alone."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
 from services.contracts.episode import Episode, Replay
@@ -17,8 +17,11 @@ from services.orchestrator.writer import LogWriter
 class _Nowhere:
     """Stands where the live parts would: any call is a mistake."""
 
-    def __getattr__(self, name: str) -> NoReturn:
-        raise ReplayEndError(f"{name} was called live in a replay")
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[NoReturn]]:
+        async def refuse(*_: object) -> NoReturn:
+            raise ReplayEndError(f"{name} was called live in a replay")
+
+        return refuse
 
 
 async def replay_episode(told: Episode, record: NewEpisode, events: Sequence[Event]) -> Replay:
