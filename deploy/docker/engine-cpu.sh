@@ -14,7 +14,8 @@ print(next(pathlib.Path(spec.origin).parent.glob("*.gguf")))')
   python -m espalier.stack.dequantise "$source" "$model"
 fi
 
-preload=$(find /opt/espalier -name libiomp5.so -print -quit)
+environment=$(dirname "$(dirname "$(command -v python)")")
+preload=$(find "$environment" -name libiomp5.so -print -quit)
 if [[ $preload ]]; then
   export LD_PRELOAD=$preload
 fi

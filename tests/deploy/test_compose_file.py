@@ -1,0 +1,274 @@
+"""The compose file as docker-compose renders it, profile by profile."""
+
+import importlib
+import importlib.util
+import os
+import re
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from composing import PROMETHEUS, ROOT, Compose
+from pydantic_settings import BaseSettings
+
+from envs.alfworld.settings import AlfworldSettings
+from services.kit.settings import RoleSettings
+from services.kit.twins.model_server import ScriptedSettings
+from services.orchestrator.settings import OrchestratorSettings
+
+CORE = {"redis", "planner", "judge", "actor", "alfworld", "orchestrator", "worker"}
+PROFILES = {
+    "scripted": {"engine-scripted"},
+    "cpu": {"engine-cpu"},
+    "gpu": {"engine-planner", "engine-judge", "engine-actor"},
+    "observability": {"prometheus", "grafana"},
+}
+PUBLISHED = {"orchestrator": 8000, "prometheus": 9090, "grafana": 3000}
+WRITABLE = {"grafana", *PROFILES["gpu"]}
+"""Official images that write where they please; all others have a root file system that is read-only."""
+SETTINGS: dict[str, type[BaseSettings]] = {
+    "planner": RoleSettings,
+    "judge": RoleSettings,
+    "actor": RoleSettings,
+    "alfworld": AlfworldSettings,
+    "orchestrator": OrchestratorSettings,
+    "worker": OrchestratorSettings,
+    "engine-scripted": ScriptedSettings,
+}
+ROLES = {"planner": 8001, "judge": 8002, "actor": 8003}
+
+
+@pytest.fixture(scope="module")
+def stacks(env_file: Path) -> dict[str, dict[str, Any]]:
+    return {profile: Compose(env_file, profiles=[profile]).rendered() for profile in PROFILES}
+
+
+@pytest.fixture(scope="module")
+def everything(env_file: Path) -> dict[str, Any]:
+    return Compose(env_file, profiles=list(PROFILES)).rendered()
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_a_profile_adds_its_services_alone(stacks: dict[str, dict[str, Any]], profile: str) -> None:
+    assert {name for name in stacks[profile] if name in CORE} == CORE
+    inactive = {s for other, services in PROFILES.items() if other != profile for s in services}
+    active = {
+        name
+        for name, service in stacks[profile].items()
+        if not service.get("profiles") or profile in service["profiles"]
+    }
+    assert active == CORE | PROFILES[profile]
+    assert not active & inactive
+
+
+def test_every_service_is_confined(everything: dict[str, Any]) -> None:
+    assert everything.keys() == CORE.union(*PROFILES.values())
+    for name, service in everything.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert "no-new-privileges:true" in service["security_opt"], name
+        assert service["mem_limit"], name
+        assert int(service["pids_limit"]) > 0, name
+        assert service["healthcheck"]["test"], name
+        assert service["restart"] == "unless-stopped", name
+        assert bool(service.get("read_only")) == (name not in WRITABLE), name
+        assert not {"privileged", "container_name", "network_mode", "pid", "cap_add"} & service.keys(), name
+        assert "docker.sock" not in str(service.get("volumes", [])), name
+
+
+def test_images_are_pinned(everything: dict[str, Any]) -> None:
+    for name, service in everything.items():
+        tag = service["image"].rpartition(":")[2]
+        assert re.search(r"\d+\.\d+", tag), f"{name}: {service['image']}"
+
+
+def test_only_loopback_is_published(everything: dict[str, Any]) -> None:
+    published = {name: service["ports"] for name, service in everything.items() if service.get("ports")}
+    assert published.keys() == PUBLISHED.keys()
+    for name, ports in published.items():
+        (port,) = ports
+        if isinstance(port, dict):
+            assert (port["host_ip"], port["target"]) == ("127.0.0.1", PUBLISHED[name])
+        else:
+            assert port.removesuffix("/tcp") == f"127.0.0.1:{PUBLISHED[name]}:{PUBLISHED[name]}"
+
+
+def test_what_is_needed_is_waited_for(everything: dict[str, Any]) -> None:
+    for name in ("orchestrator", "worker"):
+        needs = everything[name]["depends_on"]
+        assert needs.keys() == {"redis", "planner", "judge", "actor", "alfworld"}
+        assert {need["condition"] for need in needs.values()} == {"service_healthy"}
+
+
+def test_an_engine_answers_for_each_role(stacks: dict[str, dict[str, Any]]) -> None:
+    for profile in ("scripted", "cpu", "gpu"):
+        stack = stacks[profile]
+        answers = {
+            alias: name
+            for name in PROFILES[profile]
+            for alias in stack[name]["networks"]["inside"]["aliases"]
+        }
+        for role in ROLES:
+            url = urlsplit(stack[role]["environment"]["ESPALIER_MODEL_URL"])
+            assert url.port == 8100
+            assert answers[str(url.hostname)] in PROFILES[profile]
+        assert len(answers) == 3
+
+
+def test_settings_are_ones_that_the_parts_read_and_take(
+    everything: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, settings in SETTINGS.items():
+        known = {f"ESPALIER_{field}".upper() for field in settings.model_fields}
+        given = everything[name]["environment"]
+        assert given.keys() <= known, f"{name}: {given.keys() - known}"
+        with monkeypatch.context() as patch:
+            for key, value in given.items():
+                patch.setenv(key, str(value))
+            settings()
+
+
+def test_parts_are_where_the_others_look(everything: dict[str, Any]) -> None:
+    environment = everything["worker"]["environment"]
+    for role, port in ROLES.items():
+        assert environment[f"ESPALIER_{role.upper()}_URL"] == f"http://{role}:{port}"
+        assert everything[role]["healthcheck"]["test"][-2:] == [str(port), "/readyz"]
+    redis = urlsplit(environment["ESPALIER_REDIS_URL"])
+    assert redis.password == everything["redis"]["environment"]["REDISCLI_AUTH"]
+    targets = [
+        target
+        for job in yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]
+        for group in job.get("static_configs", [])
+        for target in group["targets"]
+    ]
+    probed = {
+        f"{name}:{service['healthcheck']['test'][-2]}"
+        for name, service in everything.items()
+        if name in CORE - {"redis", "worker"}
+    }
+    assert probed == {target for target in targets if not target.startswith("127.")}
+
+
+def test_workers_scale_and_are_all_found(everything: dict[str, Any]) -> None:
+    assert "ports" not in everything["worker"]
+    jobs = {job["job_name"]: job for job in yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]}
+    (found,) = jobs["worker"]["dns_sd_configs"]
+    assert found["names"] == ["worker"]
+    assert str(found["port"]) == everything["worker"]["environment"]["ESPALIER_WORKER_PORT"]
+    (engines,) = jobs["engine"]["dns_sd_configs"]
+    assert set(engines["names"]) == PROFILES["scripted"] | PROFILES["cpu"] | PROFILES["gpu"]
+
+
+def test_gpu_engines_have_a_device_each(stacks: dict[str, dict[str, Any]]) -> None:
+    devices: list[str] = []
+    for name in PROFILES["gpu"]:
+        (reserved,) = stacks["gpu"][name]["deploy"]["resources"]["reservations"]["devices"]
+        assert reserved["capabilities"] == ["gpu"]
+        assert reserved["driver"] == "nvidia"
+        devices += reserved["device_ids"]
+    assert sorted(devices) == ["0", "1", "2"]
+
+
+@pytest.fixture(scope="module")
+def vllm_parser() -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("VLLM_TARGET_DEVICE", "cpu")
+        try:
+            arguments = importlib.import_module("vllm.entrypoints.launchers.cli_args")
+        except ImportError as error:
+            pytest.skip(f"vLLM is not installed here: {error}")
+        return arguments.make_arg_parser(arguments.FlexibleArgumentParser())
+
+
+def test_vllm_accepts_what_the_gpu_engines_are_given(
+    stacks: dict[str, dict[str, Any]], vllm_parser: Any
+) -> None:
+    environment = importlib.import_module("vllm.envs").environment_variables
+    for name in PROFILES["gpu"]:
+        service = stacks["gpu"][name]
+        assert service["entrypoint"] == ["vllm", "serve"]
+        read = vllm_parser.parse_args(service["command"])
+        assert read.model_tag == "Qwen/Qwen2.5-7B-Instruct"
+        assert read.port == 8100
+        assert read.enable_lora is True
+        assert read.max_lora_rank == 64
+        assert read.max_loras <= read.max_cpu_loras
+        assert read.enable_prefix_caching is True
+        assert read.enable_prompt_tokens_details is True
+        given = service["environment"]
+        assert given["VLLM_ALLOW_RUNTIME_LORA_UPDATING"] == "True"
+        assert {key for key in given if key.startswith("VLLM_")} <= environment.keys()
+
+
+def test_vllm_accepts_what_the_cpu_engine_is_given(
+    stacks: dict[str, dict[str, Any]], vllm_parser: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "models/SmolLM2-135M-Instruct").mkdir(parents=True)
+    seen = tmp_path / "seen"
+    python = tmp_path / "bin/python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{seen}\nenv >>{seen}.env\n')
+    python.chmod(0o755)
+    # The entry point itself, with a `python` that writes down how it was called.
+    subprocess.run(
+        [ROOT / "deploy/docker/engine-cpu.sh"],
+        env={"PATH": f"{python.parent}:{os.environ['PATH']}", "ESPALIER_HOME": str(tmp_path)},
+        check=True,
+        capture_output=True,
+    )
+    module, *arguments = seen.read_text().splitlines()[1:]
+    assert importlib.util.find_spec(module)
+    read = vllm_parser.parse_args(arguments)
+    assert read.model == str(tmp_path / "models/SmolLM2-135M-Instruct")
+    assert (read.port, read.enable_prefix_caching, read.enable_prompt_tokens_details) == (8100, True, True)
+    given = dict(line.split("=", 1) for line in Path(f"{seen}.env").read_text().splitlines() if "=" in line)
+    given |= stacks["cpu"]["engine-cpu"]["environment"]
+    known = importlib.import_module("vllm.envs").environment_variables
+    assert {key for key in given if key.startswith("VLLM_")} <= known.keys() | {"VLLM_TARGET_DEVICE"}
+
+
+def test_official_data_is_mounted_by_its_own_file(env_file: Path, tmp_path: Path) -> None:
+    override = "deploy/docker/official-data.yml"
+    compose = Compose(env_file, environment={"ALFWORLD_DATA": str(tmp_path)})
+    text = compose.run("-f", "docker-compose.yml", "-f", override, "config")
+    service = yaml.safe_load(text)["services"]["alfworld"]
+    assert service["environment"]["ALFWORLD_DATA"] == "/data/alfworld"
+    assert str(tmp_path) in str(service["volumes"])
+    assert service["read_only"] is True
+
+
+def test_without_keys_it_says_what_to_run(tmp_path: Path, env_file: Path) -> None:
+    assert env_file.exists()
+    empty = tmp_path / ".env"
+    empty.touch()
+    with pytest.raises(AssertionError, match=r"run deploy/make-env\.sh"):
+        Compose(empty, profiles=["scripted"]).rendered()
+
+
+def test_keys_are_random_private_and_kept(tmp_path: Path) -> None:
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file in [*files, files[0]]:
+        before = file.read_text() if file.exists() else None
+        subprocess.run([ROOT / "deploy/make-env.sh", file], check=True, capture_output=True)
+        assert before in (None, file.read_text())
+    keys = [dict(line.split("=") for line in file.read_text().splitlines()[1:]) for file in files]
+    assert keys[0].keys() == keys[1].keys()
+    values = [value for each in keys for value in each.values()]
+    assert len(set(values)) == len(values) == 8
+    assert all(re.fullmatch(r"[0-9a-f]{48}", value) for value in values)
+    assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
+
+
+def test_prometheus_takes_its_configuration() -> None:
+    if not shutil.which("promtool"):
+        pytest.skip(
+            "promtool is not installed here (Debian: prometheus); the docker test asks the image's own"
+        )
+    done = subprocess.run(
+        ["promtool", "check", "config", PROMETHEUS], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
