@@ -167,7 +167,8 @@ class Expert:
         if not self.goal.verb:
             return
         for station in self._of(STATIONS[self.goal.verb]):
-            yield from self._go(station)
+            if station != self._at:
+                yield from self._go(station)
             shown = yield f"{self.goal.verb} {thing} with {station}"
             if shown.strip() != NOTHING:
                 return
@@ -195,7 +196,7 @@ class Expert:
             self._contents.setdefault(receptacle, [])
 
     def _go(self, receptacle: str) -> Generator[str, str, str]:
-        shown = yield f"go to {receptacle}"
+        shown = NOTHING if receptacle == self._at else (yield f"go to {receptacle}")
         if shown.strip() == NOTHING:
             # It is within reach of the place where we stand; looking at it shows what arriving would.
             shown = yield f"examine {receptacle}"

@@ -11,6 +11,7 @@ from fastapi import FastAPI, Query, Response
 from envs.serving.catalogue import Catalogue
 from envs.serving.environment import Environment
 from envs.serving.metrics import SessionMetrics
+from envs.serving.openenv import add_openenv
 from envs.serving.sessions import SessionTable
 from envs.serving.settings import EnvironmentSettings
 from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
@@ -51,6 +52,7 @@ def serve(
     app.state.sessions = table
     _add_sessions(app, table)
     _add_catalogue(app, table, environment)
+    add_openenv(app, table, environment)
     return app
 
 

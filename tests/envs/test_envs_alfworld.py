@@ -14,6 +14,7 @@ import pytest
 from envs_support import eventually, running
 
 from envs.alfworld.environment import AlfworldEnvironment
+from envs.alfworld.expert import Expert, Prior
 from envs.alfworld.generator import SPLITS, TRAIN, VALID, Generator, walkthrough
 from envs.alfworld.settings import AlfworldSettings
 from envs.serving.server import serve
@@ -130,6 +131,18 @@ def test_generated_walkthroughs_win(alfworld: Alfworld) -> None:
             kinds.add(house.kind.name)
             alfworld.win(f"{split}/{number}", walkthrough(house))
     assert len(kinds) >= 4
+
+
+def test_the_expert_wins_by_what_it_sees(alfworld: Alfworld) -> None:
+    prior = Prior.load()
+    numbers = random.Random(SEED).sample(range(300), 6)
+    for number in numbers:
+        state = alfworld.create(f"{VALID}/{number}")
+        policy = Expert(state["observation"], state["instruction"], prior).play()
+        action = next(policy)
+        while not (state := alfworld.step(state["session_id"], action))["done"]:
+            action = policy.send(state["observation"])
+        assert state["step_count"] <= 35
 
 
 def a_house(kind: str) -> int:

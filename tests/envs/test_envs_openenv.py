@@ -1,0 +1,94 @@
+"""OpenEnv's surface: its messages over a real socket, and its own client where it is installed."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from envs_support import eventually, running
+from websockets.sync.client import ClientConnection, connect
+
+from envs.serving.server import serve
+from envs.serving.settings import EnvironmentSettings
+from envs.serving.twin import TwinEnvironment
+
+
+@pytest.fixture
+def twin() -> TwinEnvironment:
+    return TwinEnvironment()
+
+
+@pytest.fixture
+def http(twin: TwinEnvironment, tmp_path: Path) -> Iterator[httpx.Client]:
+    with running(serve(twin, EnvironmentSettings(home=tmp_path, max_sessions=2))) as client:
+        yield client
+
+
+def socket_of(http: httpx.Client) -> ClientConnection:
+    return connect(str(http.base_url).replace("http://", "ws://").rstrip("/") + "/ws")
+
+
+def ask(socket: ClientConnection, kind: str, **data: Any) -> dict[str, Any]:
+    socket.send(json.dumps({"type": kind, "data": data} if data or kind != "state" else {"type": kind}))
+    return json.loads(socket.recv())
+
+
+def test_a_socket_keeps_one_session_and_ends_it(http: httpx.Client, twin: TwinEnvironment) -> None:
+    with socket_of(http) as socket:
+        told = ask(socket, "reset", task_id="corridors/1")
+        assert told["type"] == "observation"
+        assert told["data"]["observation"]["instruction"] == "Go 2 cells north."
+        assert (told["data"]["reward"], told["data"]["done"]) == (0.0, False)
+        ask(socket, "step", action="north")
+        state = ask(socket, "state")
+        assert (state["type"], state["data"]["step_count"]) == ("state", 1)
+        assert ask(socket, "step", action="north")["data"]["done"] is True
+        again = ask(socket, "reset", seed=3)
+        assert again["data"]["observation"]["task_id"] == "corridors/3"
+        eventually(lambda: len(twin.walkers) == 1)
+    eventually(lambda: not twin.walkers)
+
+
+def test_errors_are_messages_and_the_socket_lives_on(http: httpx.Client) -> None:
+    with socket_of(http) as socket:
+        assert ask(socket, "step", action="north")["data"]["code"] == "SESSION_ERROR"
+        assert ask(socket, "dance")["data"]["code"] == "UNKNOWN_TYPE"
+        assert ask(socket, "reset", task_id="attics/1")["data"]["code"] == "VALIDATION_ERROR"
+        assert ask(socket, "reset", split="attics")["data"]["code"] == "VALIDATION_ERROR"
+        assert ask(socket, "reset", seed="x")["data"]["code"] == "VALIDATION_ERROR"
+        for broken in ("{", "[]", "1", '{"type": "reset", "data": 1}'):
+            socket.send(broken)
+            assert json.loads(socket.recv())["type"] == "error"
+        ask(socket, "reset")
+        assert ask(socket, "step", action=7)["data"]["code"] == "VALIDATION_ERROR"
+        assert ask(socket, "step", action="north")["type"] == "observation"
+
+
+def test_the_cap_is_told(http: httpx.Client) -> None:
+    with socket_of(http) as one, socket_of(http) as two, socket_of(http) as three:
+        ask(one, "reset")
+        ask(two, "reset")
+        assert ask(three, "reset")["data"]["code"] == "CAPACITY_REACHED"
+
+
+def test_http_verbs(http: httpx.Client) -> None:
+    assert http.get("/health").json() == {"status": "healthy"}
+    told = http.post("/reset", json={"task_id": "corridors/0"}).json()
+    session = told["metadata"]["session_id"]
+    stepped = http.post("/step", json={"session_id": session, "action": {"action": "north"}}).json()
+    assert (stepped["done"], stepped["reward"]) == (True, 1.0)
+    assert http.get("/state", params={"session_id": session}).json()["step_count"] == 1
+    assert http.post("/step", json={"action": {"action": "north"}}).status_code == 422
+    assert http.post("/reset").json()["observation"]["task_id"] == "corridors/0"
+
+
+async def test_with_openenvs_own_client(http: httpx.Client) -> None:
+    generic = pytest.importorskip("openenv.core.generic_client", reason="openenv is not installed")
+    async with generic.GenericEnvClient(base_url=str(http.base_url)) as env:
+        first = await env.reset(task_id="corridors/0")
+        assert first.observation["instruction"] == "Go 1 cells north."
+        result = await env.step({"action": "north"})
+        assert (result.done, result.reward) == (True, 1.0)
+        assert (await env.state())["step_count"] == 1
