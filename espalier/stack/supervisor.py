@@ -1,0 +1,256 @@
+"""Starts the parts, waits until they are ready, restarts what dies, stops everything.
+
+The state of the stack is a file, so that `espalier status` and `espalier down` work from another
+terminal, and so that a supervisor that was killed leaves nothing that the next one cannot find.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import httpx
+import psutil
+
+from espalier.stack.embedded import SetupError
+from espalier.stack.parts import Part
+from espalier.stack.ports import port_holder
+
+POLL = 0.25
+STOP_SECONDS = 15.0
+"""How long a part may take to stop before it is killed."""
+RESTARTS = 5
+"""Restarts of one part within `RESTART_WINDOW` seconds before the stack gives up."""
+RESTART_WINDOW = 120.0
+LOG_BYTES = 20_000_000
+"""A log file larger than this is begun anew at the next start, one old one is kept."""
+Tell = Callable[[str, str], None]
+"""Called with a part's name and what is new about it."""
+
+
+class PartError(Exception):
+    """A part did not become ready, or keeps dying; the text says where its log is."""
+
+
+@dataclass
+class _Running:
+    part: Part
+    process: asyncio.subprocess.Process
+    log: BinaryIO
+    restarts: list[float] = field(default_factory=list[float])
+
+
+class Supervisor:
+    """One stack on this machine."""
+
+    def __init__(self, parts: list[Part], logs: Path, state: Path, tell: Tell) -> None:
+        self._parts = parts
+        self._logs = logs
+        self._state = state
+        self._tell = tell
+        self._running: dict[str, _Running] = {}
+        self._ready = {part.name: asyncio.Event() for part in parts}
+        self._stopping = False
+
+    async def start(self) -> None:
+        """Start every part and wait until all are ready.
+
+        Raises:
+            SetupError: A port is in use.
+            PartError: A part died or took too long.
+        """
+        sweep_leftovers(self._state)
+        for part in self._parts:
+            if (holder := port_holder(part.port)) is not None:
+                raise SetupError(f"Port {part.port}, which {part.name} needs, is in use by {holder}.")
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._state.parent.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        async with httpx.AsyncClient(timeout=2.0) as http:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for part in self._parts:
+                        group.create_task(self._bring_up(part, http, began))
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from errors
+
+    async def watch(self) -> None:
+        """Restart what dies, until cancelled.
+
+        Raises:
+            PartError: A part dies again and again.
+        """
+        while True:
+            await asyncio.sleep(POLL)
+            for running in list(self._running.values()):
+                if running.process.returncode is None or self._stopping:
+                    continue
+                now = time.monotonic()
+                recent = [when for when in running.restarts if now - when < RESTART_WINDOW]
+                name = running.part.name
+                if len(recent) >= RESTARTS:
+                    raise PartError(f"{name} died {RESTARTS} times; its log is {self._log_file(name)}")
+                self._tell(name, f"died (exit {running.process.returncode}); restarting")
+                await asyncio.sleep(min(5.0, 0.5 * 2 ** len(recent)))
+                running.log.close()
+                await self._spawn(running.part, [*recent, now])
+
+    async def stop(self) -> None:
+        """Stop every part, the last first, and leave nothing behind."""
+        self._stopping = True
+        rest = list(reversed(self._running.values()))
+        engine_last = sorted(rest, key=lambda running: running.part.name in ("state", "engine"))
+        for running in engine_last:
+            _signal(running.process.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        for running in engine_last:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
+                    await running.process.wait()
+            _signal(running.process.pid, signal.SIGKILL)
+            await running.process.wait()
+            running.log.close()
+            self._tell(running.part.name, "stopped")
+        self._state.unlink(missing_ok=True)
+
+    async def _bring_up(self, part: Part, http: httpx.AsyncClient, began: float) -> None:
+        if part.after:
+            await self._ready[part.after].wait()
+        running = await self._spawn(part, [])
+        deadline = time.monotonic() + part.patience
+        while not await _is_ready(part, http):
+            if running.process.returncode is not None:
+                raise PartError(
+                    f"{part.name} ended with exit {running.process.returncode} before it was ready; "
+                    f"its log is {self._log_file(part.name)}:\n{self._log_end(part.name)}"
+                )
+            if time.monotonic() > deadline:
+                raise PartError(
+                    f"{part.name} was not ready within {part.patience:g} s; "
+                    f"its log is {self._log_file(part.name)}:\n{self._log_end(part.name)}"
+                )
+            await asyncio.sleep(POLL)
+        self._ready[part.name].set()
+        self._tell(part.name, f"ready after {time.monotonic() - began:.0f} s")
+
+    async def _spawn(self, part: Part, restarts: list[float]) -> _Running:
+        path = self._log_file(part.name)
+        if path.exists() and path.stat().st_size > LOG_BYTES:
+            path.replace(path.with_suffix(".old.log"))
+        log = path.open("ab")
+        process = await asyncio.create_subprocess_exec(
+            *part.command,
+            env={**os.environ, **part.environment},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+        running = _Running(part, process, log, restarts)
+        self._running[part.name] = running
+        self._tell(part.name, f"starting (pid {process.pid})")
+        self._write_state()
+        return running
+
+    def _write_state(self) -> None:
+        parts: list[dict[str, Any]] = []
+        for running in self._running.values():
+            try:
+                created = psutil.Process(running.process.pid).create_time()
+            except psutil.NoSuchProcess:
+                continue
+            parts.append(
+                {
+                    "name": running.part.name,
+                    "pid": running.process.pid,
+                    "created": created,
+                    "port": running.part.port,
+                    "ready": running.part.ready,
+                }
+            )
+        own = psutil.Process()
+        state = {"pid": own.pid, "created": own.create_time(), "parts": parts}
+        partial = self._state.with_suffix(".partial")
+        partial.write_text(json.dumps(state, indent=1))
+        partial.replace(self._state)
+
+    def _log_file(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+    def _log_end(self, name: str) -> str:
+        lines = self._log_file(name).read_text(errors="replace").splitlines()[-15:]
+        return "\n".join(f"  {line[:300]}" for line in lines)
+
+
+async def _is_ready(part: Part, http: httpx.AsyncClient) -> bool:
+    try:
+        if part.ready:
+            answer = await http.get(f"http://127.0.0.1:{part.port}{part.ready}")
+            return answer.status_code == 200
+        _, writer = await asyncio.open_connection("127.0.0.1", part.port)
+        writer.close()
+        return True
+    except (httpx.HTTPError, OSError):
+        return False
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, number)
+
+
+def read_state(state: Path) -> dict[str, Any] | None:
+    """What the running stack has written about itself; None where none runs."""
+    try:
+        return json.loads(state.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def alive(pid: int, created: float) -> bool:
+    """Whether a process is still the one that was meant."""
+    try:
+        process = psutil.Process(pid)
+        return abs(process.create_time() - created) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def sweep_leftovers(state: Path) -> None:
+    """Kill what a supervisor that died has left.
+
+    Raises:
+        SetupError: A supervisor is alive: its stack is up.
+    """
+    known = read_state(state)
+    if known is None:
+        return
+    if alive(known["pid"], known["created"]) and known["pid"] != os.getpid():
+        raise SetupError("The stack is up already; `espalier status` shows it, `espalier down` stops it.")
+    for part in known["parts"]:
+        if alive(part["pid"], part["created"]):
+            _signal(part["pid"], signal.SIGKILL)
+    state.unlink(missing_ok=True)
+
+
+def stop_other(state: Path, patience: float = 2 * STOP_SECONDS) -> bool:
+    """Stop a stack that another process supervises; False where none is up."""
+    known = read_state(state)
+    if known is None:
+        return False
+    was_up = alive(known["pid"], known["created"])
+    if was_up:
+        os.kill(known["pid"], signal.SIGTERM)
+        deadline = time.monotonic() + patience
+        while alive(known["pid"], known["created"]) and time.monotonic() < deadline:
+            time.sleep(POLL)
+        if alive(known["pid"], known["created"]):
+            os.kill(known["pid"], signal.SIGKILL)
+    sweep_leftovers(state)
+    return was_up

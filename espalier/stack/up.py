@@ -1,0 +1,122 @@
+"""`espalier up`: prepares what is needed, starts the stack, keeps it going until it is told to stop."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+from rich.console import Console
+
+from espalier.stack.embedded import SetupError, prepare_model
+from espalier.stack.parts import plan_parts
+from espalier.stack.settings import StackSettings
+from espalier.stack.supervisor import POLL, PartError, Supervisor, alive, read_state
+
+
+def state_file(settings: StackSettings) -> Path:
+    """Where a running stack tells of itself."""
+    return settings.folder / "run" / "stack.json"
+
+
+@contextlib.asynccontextmanager
+async def running_stack(settings: StackSettings, console: Console) -> AsyncIterator[Supervisor]:
+    """A stack that is up inside the block and gone after it.
+
+    Raises:
+        SetupError, PartError: It could not be brought up.
+    """
+    model = None
+    if not settings.has_engine:
+        model = prepare_model(settings, lambda stage: console.print(f"  [dim]model[/]  {stage}"))
+
+    def tell(part: str, news: str) -> None:
+        console.print(f"  [bold]{part:<13}[/] {news}", highlight=False)
+
+    supervisor = Supervisor(plan_parts(settings, model), settings.logs, state_file(settings), tell)
+    try:
+        await supervisor.start()
+        yield supervisor
+    finally:
+        await supervisor.stop()
+
+
+async def stay_up(settings: StackSettings, console: Console) -> int:
+    """Run the stack in the foreground; the exit code."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, task.cancel)
+    try:
+        async with running_stack(settings, console) as supervisor:
+            console.print("[green]up[/]; episodes at http://127.0.0.1:8000, Ctrl-C stops it")
+            await supervisor.watch()
+    except asyncio.CancelledError:
+        return 0
+    except (SetupError, PartError) as error:
+        console.print(f"[red]{error}[/]", markup=True, highlight=False)
+        return 1
+    return 0
+
+
+def detach(settings: StackSettings, console: Console) -> int:
+    """Start the stack in the background and wait until it is ready; the exit code."""
+    log = settings.logs / "up.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "espalier", "up", "--workers", str(settings.workers)],
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    told = 0
+    while True:
+        lines = log.read_text(errors="replace").splitlines()
+        for line in lines[told:]:
+            console.print(line, markup=False, highlight=False)
+        told = len(lines)
+        if any(line.startswith("up;") for line in lines):
+            return 0
+        if process.poll() is not None:
+            return process.returncode or 1
+        time.sleep(POLL)
+
+
+def is_up(settings: StackSettings) -> bool:
+    """Whether a supervisor of this home's stack is alive."""
+    known = read_state(state_file(settings))
+    return known is not None and alive(known["pid"], known["created"])
+
+
+def part_states(settings: StackSettings) -> list[tuple[str, int, int, str]]:
+    """Name, pid, port and state of each part of the running stack."""
+    known = read_state(state_file(settings)) or {"parts": []}
+    return [
+        (part["name"], part["pid"], part["port"], _state_of(part["port"], part["ready"]))
+        for part in known["parts"]
+        if alive(part["pid"], part["created"])
+    ]
+
+
+def _state_of(port: int, path: str) -> str:
+    if not path:
+        return "ready"
+    try:
+        answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5.0)
+    except httpx.HTTPError as error:
+        return f"no answer ({type(error).__name__})"
+    if answer.status_code == 200:
+        return "ready"
+    try:
+        dependencies = answer.json().get("dependencies", {})
+    except ValueError:
+        return f"answers {answer.status_code}"
+    broken = [f"{name}: {state}" for name, state in dependencies.items() if state != "ok"]
+    return f"not ready ({'; '.join(broken)})"

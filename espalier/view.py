@@ -1,0 +1,146 @@
+"""Draws an episode in the terminal: the tree as it grows, and the sum at the end."""
+
+from typing import Any
+
+from rich.console import Console, Group
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree as Drawing
+
+from services.contracts.episode import Episode, State
+from services.contracts.event import Event, EventType
+
+LONGEST = 110
+"""Characters of an observation that are shown."""
+
+
+class EpisodeView:
+    """The tree of one episode, event by event."""
+
+    def __init__(self, instruction: str) -> None:
+        self._root = Drawing(f"[bold]{escape(instruction)}[/]")
+        self._branches: dict[str, Drawing] = {}
+        self._proposed: dict[str, list[dict[str, Any]]] = {}
+        self._chosen: dict[str, int] = {}
+        self._doing = "queued"
+
+    def __rich__(self) -> Group:
+        """The tree, and what is going on."""
+        return Group(self._root, Text(f"… {self._doing}", style="dim"))
+
+    @property
+    def tree(self) -> Drawing:
+        """The tree alone."""
+        return self._root
+
+    def add(self, event: Event) -> None:
+        """Take one event in."""
+        data, branch = event.data, event.branch
+        match event.type:
+            case EventType.SESSION_OPENED:
+                self._branch(branch).add(f"[dim]{_short(data['observation'])}[/]")
+                self._doing = "planning or acting"
+            case EventType.PLAN_MADE:
+                plan = self._branch(branch).add("[magenta]plan[/]" + _origin(data))
+                for number, subtask in enumerate(data["subtasks"], start=1):
+                    plan.add(f"[magenta]{number}. {escape(subtask)}[/]")
+            case EventType.CANDIDATES_PROPOSED:
+                self._candidates(branch, data["candidates"])
+            case EventType.VERDICT_SELECTION:
+                self._chosen[branch] = data["index"]
+            case EventType.STEP_TAKEN:
+                self._step(branch, data)
+            case EventType.VERDICT_SUBTASK:
+                self._doing = f"judged: subtask done with P = {data['p_yes']:.2f}"
+            case EventType.SUBTASK_DONE:
+                self._branch(branch).add(f"[green]✓ subtask: {escape(data['subtask'])}[/]")
+            case EventType.SUBTASK_EXPIRED:
+                self._branch(branch).add(f"[yellow]passed over: {escape(data['subtask'])}[/]")
+            case EventType.WINDOW_CUT:
+                self._branch(branch).add(f"[dim]{data['turns']} old turns left the window[/]")
+            case EventType.PATH_ENDED:
+                self._branch(branch).add(f"[dim]the path ended: {data['reason']}[/]")
+            case EventType.VERDICT_PATH if len(data["scores"]) == 1:
+                self._branch(branch).add(f"[cyan]judge: good enough with P = {data['scores'][0]:.2f}[/]")
+            case EventType.BACKTRACKED:
+                self._root.add("[yellow]↶ not good enough: back to the start[/]")
+            case EventType.CALL_FAILED | EventType.PATH_DIVERGED:
+                self._branch(branch).add(f"[red]{escape(data['reason'])}: {escape(data['detail'][:200])}[/]")
+            case EventType.PATH_COMMITTED:
+                self._root.add(f"[green]committed: path {escape(str(data['branch']))}[/]")
+            case _:
+                pass
+
+    def _branch(self, branch: str) -> Drawing:
+        if branch not in self._branches:
+            self._branches[branch] = self._root.add(f"[bold blue]path {escape(branch)}[/]")
+        return self._branches[branch]
+
+    def _candidates(self, branch: str, candidates: list[dict[str, Any]]) -> None:
+        self._proposed[branch] = [item for item in candidates if item["well_formed"]]
+        self._chosen.pop(branch, None)
+        self._doing = "the judge chooses" if len(self._proposed[branch]) > 1 else "acting"
+        if not self._proposed[branch]:
+            self._branch(branch).add("[yellow]no well-formed action; asked again[/]")
+
+    def _step(self, branch: str, data: dict[str, Any]) -> None:
+        style = "green" if data["valid"] else "yellow"
+        node = self._branch(branch).add(
+            f"[bold]{data['n']}.[/] {escape(data['action'][:LONGEST])}  "
+            f"[{style}]→ {_short(data['observation'])}[/]"
+        )
+        proposed = self._proposed.pop(branch, [])
+        chosen = self._chosen.pop(branch, 0)
+        for index, candidate in enumerate(proposed):
+            if index != chosen:
+                node.add(f"[dim strike]{escape(candidate['action'][:LONGEST])}[/]")
+        self._doing = "acting"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return escape(line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…")
+
+
+def _origin(data: dict[str, Any]) -> str:
+    return "" if data["origin"] == "model" else f" [dim](by {data['origin']})[/]"
+
+
+def summary(console: Console, episode: Episode) -> None:
+    """Print what an episode committed, what it cost, and where the time went."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    figures, result = episode.figures, episode.result
+    if result is not None:
+        judged = {None: "", True: ", judged good enough", False: ", judged not good enough"}
+        table.add_row("committed", f"path {result.branch}, {result.steps} steps{judged[result.good_enough]}")
+        table.add_row("reward", f"{result.score:g}")
+    if episode.failure is not None:
+        table.add_row("failed", f"{episode.failure.reason}: {episode.failure.detail}")
+    if figures is not None:
+        usage, wall = figures.usage, figures.wall
+        share = usage.cached_tokens / usage.prompt_tokens if usage.prompt_tokens else 0.0
+        table.add_row(
+            "steps", f"{figures.steps} on {figures.paths} path(s), {figures.backtracks} backtrack(s)"
+        )
+        table.add_row("model calls", str(usage.calls))
+        table.add_row(
+            "tokens",
+            f"{usage.prompt_tokens} prompt ({share:.0%} cached), {usage.completion_tokens} generated",
+        )
+        table.add_row(
+            "time",
+            f"{wall.total:.1f} s: model {wall.model:.1f}, environment {wall.environment:.1f}, "
+            f"orchestration {wall.orchestration:.2f}, queueing {wall.queueing:.2f}",
+        )
+    table.add_row("feedback", f"{episode.request.feedback} (what the search was allowed to see)")
+    table.add_row("episode", episode.id)
+    console.print(table)
+    console.print(verdict_line(episode))
+
+
+def verdict_line(episode: Episode) -> str:
+    """The last line of a run: solved or not."""
+    if episode.state is State.COMPLETED and episode.result is not None:
+        return "solved" if episode.result.success else "not solved"
+    return f"{episode.state}: no result"

@@ -1,0 +1,132 @@
+"""Runs a method on a split, resumably.
+
+`run.json` names the run and its policy, `episodes.jsonl` has a line for each episode that ended.
+A run that was interrupted takes up its episodes by their idempotency keys: none is run twice.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from espalier.client import AsyncEspalier, EspalierError
+from evaluation.summary import Summary, summarise
+from services.contracts.episode import Episode, EpisodeCreate, State
+
+BUSY_PAUSE = 2.0
+TRIES = 30
+"""How often a creation that was refused for want of room, or not answered, is tried again."""
+
+
+class EvaluationError(Exception):
+    """The run cannot begin or go on; the text says why."""
+
+
+async def run_evaluation(
+    body: EpisodeCreate, *, split: str, out: Path, limit: int | None, concurrency: int, url: str
+) -> Summary:
+    """Run every task of a split, write the results, and sum them up.
+
+    Args:
+        body: The policy; its task is filled in.
+        split: The tasks to take.
+        out: Folder of `run.json`, `episodes.jsonl` and `summary.json`.
+        limit: Take only the first tasks.
+        concurrency: Episodes at once.
+        url: The orchestrator's address.
+
+    Raises:
+        EvaluationError: The folder holds another run, or there are no tasks.
+        EspalierError: The orchestrator refuses the policy or does not answer.
+    """
+    run = _claim(out, body, split)
+    async with AsyncEspalier(url) as client:
+        names = await _tasks(client, body.environment, split, limit)
+        known = _known(out / "episodes.jsonl")
+        places = asyncio.Semaphore(concurrency)
+        bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*bar, console=Console(stderr=True)) as progress:
+            shown = progress.add_task(f"{body.environment} {body.method}", total=len(names))
+
+            async def one(task: str) -> Episode:
+                episode = known.get(task)
+                if episode is None or episode.state is not State.COMPLETED:
+                    async with places:
+                        attempt = 0 if episode is None else 1
+                        episode = await _play(client, body, task, f"{run}-{attempt}-{task}"[:200])
+                    _append(out / "episodes.jsonl", episode)
+                progress.advance(shown)
+                return episode
+
+            async with asyncio.TaskGroup() as group:
+                running = [group.create_task(one(task)) for task in names]
+    found = summarise([task.result() for task in running], split)
+    (out / "summary.json").write_text(found.model_dump_json(indent=2) + "\n")
+    return found
+
+
+def _claim(out: Path, body: EpisodeCreate, split: str) -> str:
+    """The run's name; a folder that holds the same run is taken up, another one refused."""
+    out.mkdir(parents=True, exist_ok=True)
+    policy: dict[str, Any] = {"split": split, **body.model_dump(mode="json", exclude_unset=True)}
+    path = out / "run.json"
+    if path.is_file():
+        known = json.loads(path.read_text())
+        if known["policy"] != policy:
+            raise EvaluationError(f"{out} holds another run ({known['policy']}); take another folder.")
+        return known["run"]
+    name = f"eval-{secrets.token_hex(6)}"
+    path.write_text(json.dumps({"run": name, "policy": policy}, indent=2) + "\n")
+    return name
+
+
+async def _tasks(client: AsyncEspalier, environment: str, split: str, limit: int | None) -> list[str]:
+    names: list[str] = []
+    cursor: str | None = None
+    while limit is None or len(names) < limit:
+        page = await client.tasks(environment, split=split, cursor=cursor, limit=500)
+        names += [task.id for task in page.tasks]
+        cursor = page.next
+        if cursor is None:
+            break
+    if not names:
+        raise EvaluationError(f"{environment} has no tasks in split {split}.")
+    return names[:limit]
+
+
+async def _play(client: AsyncEspalier, body: EpisodeCreate, task: str, key: str) -> Episode:
+    request = body.model_copy(update={"task_id": task})
+    for attempt in range(TRIES):
+        try:
+            episode = await client.create(request, idempotency_key=key)
+            return await client.wait(episode.id)
+        except EspalierError as error:
+            if error.problem.status not in (0, 429, 502, 503, 504) or attempt == TRIES - 1:
+                raise
+            await asyncio.sleep(BUSY_PAUSE)
+    raise AssertionError("unreachable: the last try raises")
+
+
+def _known(path: Path) -> dict[str, Episode]:
+    """Episodes that were written before, the latest line of a task; a torn last line is dropped."""
+    known: dict[str, Episode] = {}
+    lines = path.read_text().splitlines() if path.is_file() else []
+    for line in lines:
+        try:
+            episode = Episode.model_validate_json(line)
+        except ValueError:
+            continue
+        known[episode.request.task_id or ""] = episode
+    return known
+
+
+def _append(path: Path, episode: Episode) -> None:
+    with path.open("a") as lines:
+        lines.write(episode.model_dump_json() + "\n")
+        lines.flush()
+        os.fsync(lines.fileno())
