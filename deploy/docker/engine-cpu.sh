@@ -27,5 +27,5 @@ export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-0-$(($(nproc) - 1)
 exec python -m vllm.entrypoints.openai.api_server \
   --model "$model" --served-model-name SmolLM2-135M-Instruct \
   --host 0.0.0.0 --port 8100 \
-  --max-model-len "${ESPALIER_CPU_CONTEXT:-8192}" \
+  --dtype bfloat16 --block-size 32 --max-num-seqs 64 --max-model-len "${ESPALIER_CPU_CONTEXT:-8192}" \
   --enable-prefix-caching --enable-prompt-tokens-details "$@"

@@ -17,6 +17,7 @@ from composing import PROMETHEUS, ROOT, Compose
 from pydantic_settings import BaseSettings
 
 from envs.alfworld.settings import AlfworldSettings
+from espalier.serve import PORTS
 from services.kit.settings import RoleSettings
 from services.kit.twins.model_server import ScriptedSettings
 from services.orchestrator.settings import OrchestratorSettings
@@ -40,7 +41,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "worker": OrchestratorSettings,
     "engine-scripted": ScriptedSettings,
 }
-ROLES = {"planner": 8001, "judge": 8002, "actor": 8003}
+ROLES = {role: PORTS[role] for role in ("planner", "judge", "actor")}
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,7 @@ def test_parts_are_where_the_others_look(everything: dict[str, Any]) -> None:
         for name, service in everything.items()
         if name in CORE - {"redis", "worker"}
     }
+    assert probed == {f"{name}:{PORTS[name]}" for name in CORE - {"redis", "worker"}}
     assert probed == {target for target in targets if not target.startswith("127.")}
 
 
@@ -158,7 +160,8 @@ def test_workers_scale_and_are_all_found(everything: dict[str, Any]) -> None:
     jobs = {job["job_name"]: job for job in yaml.safe_load(PROMETHEUS.read_text())["scrape_configs"]}
     (found,) = jobs["worker"]["dns_sd_configs"]
     assert found["names"] == ["worker"]
-    assert str(found["port"]) == everything["worker"]["environment"]["ESPALIER_WORKER_PORT"]
+    assert found["port"] == PORTS["worker"]
+    assert everything["worker"]["healthcheck"]["test"][-2] == str(PORTS["worker"])
     (engines,) = jobs["engine"]["dns_sd_configs"]
     assert set(engines["names"]) == PROFILES["scripted"] | PROFILES["cpu"] | PROFILES["gpu"]
 

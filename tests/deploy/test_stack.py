@@ -1,0 +1,247 @@
+"""The stack in containers, for real: built, brought up, an episode through the published port, taken down."""
+
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from composing import DASHBOARD, ROOT, Compose, dashboard_queries
+
+pytestmark = pytest.mark.docker
+
+SERVICES = [
+    "redis",
+    "planner",
+    "judge",
+    "actor",
+    "alfworld",
+    "orchestrator",
+    "worker",
+    "engine-scripted",
+    "prometheus",
+]
+"""All of the two profiles but Grafana, which has no stand-in: its queries are asked of Prometheus."""
+WORKERS = 2
+TASKS = "/v1/environments/alfworld/tasks"
+WITH_DATA = {
+    "Live",
+    "Workers",
+    "Ended in the range",
+    "Cached prompt tokens",
+    "Steps a second",
+    "Calls a second",
+    "Requests in the engine",
+    "Live sessions",
+    "Parts that answer",
+    "Dependencies",
+}
+"""Panels that show something after one episode."""
+Answer = TypeVar("Answer")
+
+
+def _until(ask: Callable[[], Answer | None], seconds: float, what: str) -> Answer:
+    """Ask until there is an answer."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer is not None:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {seconds:g} s")
+        time.sleep(0.5)
+
+
+@pytest.fixture(scope="module")
+def docker() -> Iterator[dict[str, str]]:
+    """What to set so that `docker` reaches an engine: the one that answers, or one of our own."""
+
+    def answers(environment: dict[str, str]) -> bool:
+        asked = subprocess.run(
+            ["docker", "version"], env={**os.environ, **environment}, capture_output=True, check=False
+        )
+        return asked.returncode == 0
+
+    if shutil.which("docker") and answers({}):
+        yield {}
+        return
+    if os.geteuid() != 0:
+        pytest.skip("no Docker engine answers, and starting one needs root")
+    script = ROOT / "deploy/docker/engine.sh"
+    running = bool(_exports(script))
+    started = subprocess.run([script, "up"], capture_output=True, text=True, check=False)
+    if started.returncode:
+        pytest.skip(f"no Docker engine can be had: {started.stderr[-500:]}")
+    yield _exports(script)
+    if not running:
+        subprocess.run([script, "down"], check=True, capture_output=True)
+
+
+def _exports(script: Path) -> dict[str, str]:
+    told = subprocess.run([script, "env"], check=True, capture_output=True, text=True).stdout
+    lines = (line.removeprefix("export ") for line in told.splitlines())
+    return dict(line.split("=", 1) for line in lines)
+
+
+def _free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack that is up."""
+
+    compose: Compose
+    api: httpx.Client
+    prometheus: httpx.Client
+
+    def containers(self, docker: dict[str, str]) -> list[dict[str, Any]]:
+        """What Docker knows of each container."""
+        ids = self.compose.run("ps", "-q").split()
+        told = subprocess.run(
+            ["docker", "inspect", *ids], env={**os.environ, **docker}, check=True, capture_output=True
+        )
+        return json.loads(told.stdout)
+
+
+@pytest.fixture(scope="module")
+def stack(docker: dict[str, str], env_file: Path) -> Iterator[Stack]:
+    ports = {"ESPALIER_PUBLISHED_PORT": _free_port(), "ESPALIER_PROMETHEUS_PORT": _free_port()}
+    compose = Compose(
+        env_file,
+        project=f"espalier-test-{secrets.token_hex(4)}",
+        profiles=["scripted", "observability"],
+        environment={**docker, **ports},
+    )
+    made = subprocess.run(
+        [ROOT / "deploy/docker/stand-ins.sh", "--try-pull"],
+        env={**os.environ, **docker},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert made.returncode == 0, made.stderr
+    compose.run("build", *[name for name in SERVICES if name not in ("redis", "prometheus")], timeout=900)
+    key = dict(line.split("=", 1) for line in env_file.read_text().splitlines()[1:])["ESPALIER_API_KEYS"]
+    try:
+        compose.run("up", "-d", "--scale", f"worker={WORKERS}", *SERVICES, timeout=300)
+        with (
+            httpx.Client(
+                base_url=f"http://127.0.0.1:{ports['ESPALIER_PUBLISHED_PORT']}",
+                headers={"Authorization": f"Bearer {key}"},
+                timeout=30,
+            ) as api,
+            httpx.Client(
+                base_url=f"http://127.0.0.1:{ports['ESPALIER_PROMETHEUS_PORT']}", timeout=30
+            ) as prometheus,
+        ):
+            yield Stack(compose, api, prometheus)
+    except BaseException:
+        print(compose.run("ps", check=False), compose.run("logs", "--tail=40", check=False))
+        raise
+    finally:
+        compose.run("down", "--volumes", "--remove-orphans", timeout=180)
+    assert not compose.run("ps", "-q").split()
+
+
+@pytest.fixture(scope="module")
+def episode(stack: Stack) -> dict[str, Any]:
+    """One episode, played to its end through the published port."""
+
+    def ready() -> bool | None:
+        try:
+            return stack.api.get("/readyz").status_code == 200 or None
+        except httpx.TransportError:
+            return None
+
+    _until(ready, 90, "the orchestrator is ready")
+    listed = stack.api.get(TASKS, params={"limit": 1})
+    assert listed.status_code == 200, listed.text
+    task = listed.json()["tasks"][0]["id"]
+    created = stack.api.post(
+        "/v1/episodes",
+        json={"environment": "alfworld", "task_id": task, "method": "react", "max_steps": 12, "seed": 7},
+    )
+    assert created.status_code == 202, created.text
+    where = created.headers["location"]
+
+    def over() -> dict[str, Any] | None:
+        told = stack.api.get(where).json()
+        return told if told["state"] in ("completed", "failed", "cancelled") else None
+
+    return _until(over, 180, "the episode ends")
+
+
+def test_an_episode_completes(episode: dict[str, Any]) -> None:
+    assert episode["state"] == "completed", episode
+    assert 0 < episode["figures"]["steps"] <= 12
+    assert episode["figures"]["usage"]["prompt_tokens"] > 0
+
+
+def test_a_key_is_needed(stack: Stack) -> None:
+    assert stack.api.get("/v1/episodes", headers={"Authorization": "Bearer nobody"}).status_code == 401
+
+
+def test_prometheus_finds_every_part(stack: Stack, episode: dict[str, Any]) -> None:
+    assert episode
+
+    def up() -> list[str] | None:
+        told = stack.prometheus.get("/api/v1/targets", params={"state": "active"}).json()
+        targets = told["data"]["activeTargets"]
+        if any(target["health"] != "up" for target in targets):
+            return None
+        jobs = sorted(target["labels"]["job"] for target in targets)
+        return jobs if len(jobs) == 5 + WORKERS + 2 else None
+
+    jobs = _until(up, 60, "all targets are up")
+    assert jobs.count("espalier") == 5
+    assert jobs.count("worker") == WORKERS
+    assert jobs.count("engine") == 1
+
+
+def test_the_dashboard_asks_what_prometheus_answers(stack: Stack, episode: dict[str, Any]) -> None:
+    assert episode
+    queries = dashboard_queries(json.loads(DASHBOARD.read_text()))
+    assert queries.keys() >= WITH_DATA
+
+    def ask(query: str) -> list[Any]:
+        answer = stack.prometheus.get("/api/v1/query", params={"query": query})
+        assert answer.status_code == 200, f"{query}: {answer.text}"
+        return answer.json()["data"]["result"]
+
+    for query in (query for panel in queries.values() for query in panel):
+        ask(query)
+    for panel in sorted(WITH_DATA):
+        for query in queries[panel]:
+            _until(lambda query=query: ask(query) or None, 60, f"{panel} has data ({query})")
+
+
+def test_prometheus_takes_its_configuration(stack: Stack) -> None:
+    told = stack.compose.run(
+        "exec", "-T", "prometheus", "promtool", "check", "config", "/etc/prometheus/prometheus.yml"
+    )
+    assert "SUCCESS" in told
+
+
+def test_containers_are_as_confined_as_the_file_says(stack: Stack, docker: dict[str, str]) -> None:
+    containers = stack.containers(docker)
+    assert len(containers) == len(SERVICES) - 1 + WORKERS
+    for container in containers:
+        name, host = container["Name"], container["HostConfig"]
+        assert host["ReadonlyRootfs"], name
+        assert host["CapDrop"] == ["ALL"], name
+        assert not host["Privileged"], name
+        assert host["Memory"] > 0, name
+        assert host["PidsLimit"] > 0, name
+        assert any("no-new-privileges" in option for option in host["SecurityOpt"]), name
+        assert container["Config"]["User"] not in ("", "root", "0"), name
+        assert container["State"]["Health"]["Status"] in ("healthy", "starting"), name
