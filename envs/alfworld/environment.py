@@ -74,7 +74,7 @@ class AlfworldEnvironment:
 
     async def page(self, split: str, start: int, stop: int) -> Sequence[Task]:
         """Tasks by position."""
-        return self._tasks.page(split, start, stop)
+        return await asyncio.to_thread(self._tasks.page, split, start, stop)
 
     async def task(self, task_id: str) -> Task:
         """One task."""

@@ -55,6 +55,7 @@ class WorkerProcess:
             sys.executable,
             "-m",
             "envs.alfworld.worker",
+            str(home / "cache"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             env=environ,
@@ -67,6 +68,7 @@ class WorkerProcess:
                 line = await process.stdout.readline()
         except BaseException:
             _kill(process)
+            await process.wait()
             raise
         if not line:
             raise EngineUnavailableError(

@@ -1,7 +1,8 @@
 """One engine process: TextWorld games by handle, asked and answered in JSON lines.
 
-Standard input carries requests, standard output answers, one at a time. Only this module imports the
-engine. It ends when its standard input does, so that it never outlives the server.
+Standard input carries requests, standard output answers, one at a time; the argument is a folder for
+caches. Only this module imports the engine. It ends when its standard input does, so that it never
+outlives the server.
 """
 
 import json
@@ -10,19 +11,22 @@ import sys
 from collections import OrderedDict
 from dataclasses import dataclass
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, TextIO
 
 import fast_downward
+import fast_downward.interface
 import textworld
 from alfworld.agents.environment.alfred_tw_env import AlfredDemangler
 from textworld.envs.pddl import PddlEnv
 
 from envs.alfworld.generator import Generator
+from envs.alfworld.library import trimmed
 
 KEPT_TRANSLATIONS = 32
 """PDDL translations that are kept: a translation is three quarters of a cold start."""
 PARKED = 8
-"""Engines without a session that are kept: each has its own copy of a 33 MB library, 90 ms to load."""
+"""Engines without a session that are kept for the next."""
 
 
 class Translations:
@@ -127,9 +131,11 @@ def resident() -> int:
         return 0
 
 
-def serve(requests: TextIO, answers: TextIO) -> None:
+def serve(requests: TextIO, answers: TextIO, cache: Path) -> None:
     """Answer until the requests end."""
     Translations(KEPT_TRANSLATIONS).install()
+    interface = fast_downward.interface
+    interface.DOWNWARD_LIB_PATH = str(trimmed(Path(interface.DOWNWARD_LIB_PATH), cache))
     games = Games()
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in requests:
@@ -141,7 +147,7 @@ def main() -> None:
     """Keep standard output for answers; whatever the engine prints goes to standard error."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
-    serve(sys.stdin, answers)
+    serve(sys.stdin, answers, Path(sys.argv[1]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Generated houses, and the parts of ALFWorld that need no engine."""
 
+import ctypes
 import hashlib
+import importlib.util
 import json
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from envs.alfworld import actions, scoring
 from envs.alfworld.generator import SPLITS, TRAIN, VALID, Generator, Names, seed_of, walkthrough
 from envs.alfworld.goals import KINDS
 from envs.alfworld.houses import LAMP
+from envs.alfworld.library import loadable_size, trimmed
 from envs.alfworld.tasks import AlfworldTasks, OfficialGames, task_text
 from envs.serving.environment import UnknownTaskError
 
@@ -119,6 +122,26 @@ def test_official_games_are_skipped_as_alfworld_skips_them(tmp_path: Path) -> No
     write_game(tmp_path, "later")
     games.scan()
     assert len(games.games("train")) == 2
+
+
+def test_a_library_is_cut_where_loading_ends(tmp_path: Path) -> None:
+    find = importlib.util.find_spec("fast_downward")
+    if find is None or find.origin is None:
+        pytest.skip("the engine is not installed")
+    source = Path(find.origin).with_name("libdownward.so")
+    cut = trimmed(source, tmp_path / "cache")
+    assert cut.stat().st_size < source.stat().st_size / 10
+    assert source.read_bytes().startswith(cut.read_bytes())
+    assert ctypes.CDLL(str(cut)).get_state_size
+    assert trimmed(source, tmp_path / "cache") == cut
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [cut.name]
+
+
+@given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda rest: b"\x7fELF\x02\x01" + rest))
+@settings(deadline=None)
+def test_what_is_no_library_is_left_alone(image: bytes) -> None:
+    size = loadable_size(image)
+    assert size is None or size >= 0
 
 
 def test_task_text_of_a_grammar() -> None:
