@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from envs.alfworld.process import WorkerProcess
+from envs.alfworld.process import WorkerDiedError, WorkerProcess
 from envs.serving.environment import EngineUnavailableError, InstanceLostError
 
 AFFINITY = 4
@@ -89,12 +89,21 @@ class EnginePool:
 
         Raises:
             EngineUnavailableError: No worker can be started.
-            InstanceLostError: The worker died or could not load the game.
+            InstanceLostError: The engine could not load the game.
         """
-        await self._fill()
-        if not self._workers:
-            raise EngineUnavailableError("no engine worker is up; try again")
-        worker = self._choose(key)
+        for _ in range(self._limits.workers + 1):
+            await self._fill()
+            if not self._workers:
+                break
+            worker = self._choose(key)
+            try:
+                return await self._load(worker, key, game)
+            except WorkerDiedError:
+                # Several may have died at once, and none of them be noticed yet.
+                self._bury(worker)
+        raise EngineUnavailableError("No engine worker is up; try again.")
+
+    async def _load(self, worker: WorkerProcess, key: str, game: dict[str, Any]) -> tuple[str, str]:
         handle = secrets.token_hex(8)
         worker.handles.add(handle)
         worker.games.add(key)

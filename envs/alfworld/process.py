@@ -17,6 +17,10 @@ START_SECONDS = 120.0
 """What importing the engine may take on a busy machine, seconds."""
 
 
+class WorkerDiedError(InstanceLostError):
+    """The worker is dead, and every instance in it is lost."""
+
+
 class WorkerProcess:
     """A worker process; made by `start`."""
 
@@ -91,11 +95,12 @@ class WorkerProcess:
         """Ask the worker; one call at a time.
 
         Raises:
-            InstanceLostError: The worker is dead, was killed for being late, or lost the instance.
+            WorkerDiedError: The worker is dead, or was killed for being late.
+            InstanceLostError: The engine broke in this instance, or never had it.
         """
         async with self._turn:
             if not self.alive:
-                raise InstanceLostError(f"worker {self.pid} has died")
+                raise WorkerDiedError(f"worker {self.pid} has died")
             number = next(self._numbers)
             answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
             self._waiting[number] = answer
@@ -105,7 +110,7 @@ class WorkerProcess:
                     told = await answer
             except TimeoutError as error:
                 self.kill()
-                raise InstanceLostError(f"worker {self.pid} did not answer and was killed") from error
+                raise WorkerDiedError(f"worker {self.pid} did not answer and was killed") from error
             finally:
                 self._waiting.pop(number, None)
         self.mib = told.get("mib", 0)
@@ -139,7 +144,7 @@ class WorkerProcess:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             await self._process.stdin.drain()
         except ConnectionError as error:
-            raise InstanceLostError(f"worker {self.pid} has died") from error
+            raise WorkerDiedError(f"worker {self.pid} has died") from error
 
     async def _read(self) -> None:
         assert self._process.stdout is not None
@@ -153,7 +158,7 @@ class WorkerProcess:
             self.kill()
             for waiting in self._waiting.values():
                 if not waiting.done():
-                    waiting.set_exception(InstanceLostError(f"worker {self.pid} has died"))
+                    waiting.set_exception(WorkerDiedError(f"worker {self.pid} has died"))
 
 
 def _kill(process: asyncio.subprocess.Process) -> None:

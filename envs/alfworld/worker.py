@@ -8,52 +8,20 @@ outlives the server.
 import json
 import os
 import sys
-from collections import OrderedDict
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TextIO
 
-import fast_downward
-import fast_downward.interface
 import textworld
 from alfworld.agents.environment.alfred_tw_env import AlfredDemangler
 from textworld.envs.pddl import PddlEnv
 
+from envs.alfworld import shortcuts
 from envs.alfworld.generator import Generator
-from envs.alfworld.library import trimmed
 
-KEPT_TRANSLATIONS = 32
-"""PDDL translations that are kept: a translation is three quarters of a cold start."""
 PARKED = 8
 """Engines without a session that are kept for the next."""
-
-
-class Translations:
-    """PDDL translated to SAS, kept by problem.
-
-    TextWorld translates a problem four times: twice when it loads and twice when it resets, each time
-    also for its planner, which nobody asks here. All four get the first answer.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._translate = fast_downward.pddl2sas
-        self._kept: OrderedDict[tuple[str, str], Any] = OrderedDict()
-
-    def install(self) -> None:
-        """Stand in for the engine's translator in this process."""
-        fast_downward.pddl2sas = self
-
-    def __call__(self, domain: str, problem: str, verbose: bool = False, optimize: bool = False) -> Any:
-        """The task and its SAS text; `optimize` makes no difference to what is played."""
-        key = (domain, problem)
-        if key not in self._kept:
-            self._kept[key] = self._translate(domain, problem, verbose=verbose)
-            if len(self._kept) > self._limit:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]
 
 
 @dataclass
@@ -133,9 +101,7 @@ def resident() -> int:
 
 def serve(requests: TextIO, answers: TextIO, cache: Path) -> None:
     """Answer until the requests end."""
-    Translations(KEPT_TRANSLATIONS).install()
-    interface = fast_downward.interface
-    interface.DOWNWARD_LIB_PATH = str(trimmed(Path(interface.DOWNWARD_LIB_PATH), cache))
+    shortcuts.install(cache)
     games = Games()
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in requests:
