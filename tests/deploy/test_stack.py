@@ -104,6 +104,12 @@ class Stack:
     api: httpx.Client
     prometheus: httpx.Client
 
+    def said(self) -> str:
+        """The state of the parts, and the ends of their logs."""
+        return (
+            self.compose.run("ps", check=False) + self.compose.run("logs", "--tail=40", check=False)[-20_000:]
+        )
+
     def containers(self, docker: dict[str, str]) -> list[dict[str, Any]]:
         """What Docker knows of each container."""
         ids = self.compose.run("ps", "-q").split()
@@ -133,7 +139,11 @@ def stack(docker: dict[str, str], env_file: Path) -> Iterator[Stack]:
     compose.run("build", *[name for name in SERVICES if name not in ("redis", "prometheus")], timeout=900)
     key = dict(line.split("=", 1) for line in env_file.read_text().splitlines()[1:])["ESPALIER_API_KEYS"]
     try:
-        compose.run("up", "-d", "--scale", f"worker={WORKERS}", *SERVICES, timeout=300)
+        try:
+            compose.run("up", "-d", "--scale", f"worker={WORKERS}", *SERVICES, timeout=300)
+        except AssertionError:
+            print(compose.run("ps", check=False), compose.run("logs", "--tail=40", check=False))
+            raise
         with (
             httpx.Client(
                 base_url=f"http://127.0.0.1:{ports['ESPALIER_PUBLISHED_PORT']}",
@@ -145,9 +155,6 @@ def stack(docker: dict[str, str], env_file: Path) -> Iterator[Stack]:
             ) as prometheus,
         ):
             yield Stack(compose, api, prometheus)
-    except BaseException:
-        print(compose.run("ps", check=False), compose.run("logs", "--tail=40", check=False))
-        raise
     finally:
         compose.run("down", "--volumes", "--remove-orphans", timeout=180)
     assert not compose.run("ps", "-q").split()
@@ -163,7 +170,10 @@ def episode(stack: Stack) -> dict[str, Any]:
         except httpx.TransportError:
             return None
 
-    _until(ready, 90, "the orchestrator is ready")
+    try:
+        _until(ready, 90, "the orchestrator is ready")
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{stack.said()}") from error
     listed = stack.api.get(TASKS, params={"limit": 1})
     assert listed.status_code == 200, listed.text
     task = listed.json()["tasks"][0]["id"]
@@ -181,8 +191,8 @@ def episode(stack: Stack) -> dict[str, Any]:
     return _until(over, 180, "the episode ends")
 
 
-def test_an_episode_completes(episode: dict[str, Any]) -> None:
-    assert episode["state"] == "completed", episode
+def test_an_episode_completes(stack: Stack, episode: dict[str, Any]) -> None:
+    assert episode["state"] == "completed", f"{episode}\n{stack.said()}"
     assert 0 < episode["figures"]["steps"] <= 12
     assert episode["figures"]["usage"]["prompt_tokens"] > 0
 
