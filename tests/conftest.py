@@ -1,48 +1,15 @@
-"""What all tests share: a real Valkey, free ports, servers in threads."""
+"""What all tests share: a real Valkey, an HTTP client."""
 
 import contextlib
 import socket
 import subprocess
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-import uvicorn
-from fastapi import FastAPI
 
-
-def free_port() -> int:
-    """A TCP port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def eventually(check: Callable[[], bool], within: float = 30.0) -> None:
-    """Wait until a check holds; fail when it does not in time."""
-    deadline = time.monotonic() + within
-    while not check():
-        assert time.monotonic() < deadline, f"not within {within} s: {check}"
-        time.sleep(0.05)
-
-
-@contextlib.contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """An app on a real HTTP server on a free port; its address."""
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    eventually(lambda: server.started or not thread.is_alive())
-    assert server.started, "the server did not start"
-    try:
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(20)
+from tests.support import eventually, free_port
 
 
 @pytest.fixture(scope="session")

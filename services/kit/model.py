@@ -116,6 +116,7 @@ class ModelClient:
             concurrency=settings.model_concurrency,
             waiting=settings.model_waiting,
             timeout=settings.model_timeout,
+            retry_for=2.0,
         )
         self._served: Served | None = None
         self._tokens: dict[str, int] = {}

@@ -1,11 +1,11 @@
 """What each method does, on scripted ports and a real Valkey."""
 
 import pytest
-from orchestrator.conftest import Bench
 
 from services.contracts.action import ActionRequest, Candidate, Form
 from services.contracts.episode import Budget, State
 from services.contracts.event import EventType
+from tests.orchestrator.conftest import Bench
 
 
 def moves(*actions: str) -> list[Candidate]:

@@ -6,7 +6,6 @@ import time
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from orchestrator.conftest import Bench
 
 from services.contracts.action import ActionRequest, Candidate
 from services.contracts.episode import State
@@ -14,11 +13,12 @@ from services.contracts.event import EventType
 from services.kit.upstream import OutageError
 from services.orchestrator.replay import replay_episode
 from services.orchestrator.store.episodes import FencedError, OverError
+from tests.orchestrator.conftest import Bench
 
 HEALTH = [HealthCheck.function_scoped_fixture]
 
 
-class Killed(Exception):
+class KilledError(Exception):
     """A worker that dies at once."""
 
 
@@ -58,11 +58,11 @@ async def test_a_worker_killed_anywhere_is_taken_over_as_if_nothing_had_happened
     async def deadly(role: str) -> None:
         await answered(role)
         if len(bench.roles.calls) == fatal:
-            raise Killed
+            raise KilledError
 
     bench.roles._called = deadly  # pyright: ignore[reportAttributeAccessIssue]
     episode, record = await bench.create("tmbr", max_steps=4)
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         await bench.resume(episode, record)
     await asyncio.sleep(0)
     bench.roles._called = answered  # pyright: ignore[reportAttributeAccessIssue]

@@ -1,0 +1,200 @@
+"""The orchestrator's API over real HTTP: creation, errors, streams, cancelling, metrics."""
+
+import re
+from typing import Any
+
+import httpx
+import pytest
+
+from espalier.client import Espalier, EspalierError
+from services.contracts.episode import EpisodeCreate, State
+from services.contracts.event import EventType
+from tests.integration.conftest import Stack, act
+from tests.support import eventually
+
+TASK = {"environment": "twin", "task_id": "corridors/2"}
+
+
+def create(stack: Stack, **fields: Any) -> EpisodeCreate:
+    return EpisodeCreate.model_construct(**{**TASK, "method": "react", **fields})
+
+
+def test_an_episode_over_all_services(stack: Stack, worker: str) -> None:
+    with Espalier(stack.url) as client:
+        made = client.create(create(stack, method="tmbr"))
+        assert made.state in (State.QUEUED, State.RUNNING)
+        told = client.wait(made.id)
+        tree = client.tree(made.id)
+        replay = client.replay(made.id)
+    assert told.result is not None
+    assert told.figures is not None
+    assert (told.state, told.result.success, told.result.steps) == (State.COMPLETED, True, 3)
+    assert told.figures.usage.prompt_tokens > told.figures.usage.cached_tokens > 0
+    wall = told.figures.wall
+    split = wall.model + wall.environment + wall.orchestration + wall.queueing
+    assert split == pytest.approx(wall.total, abs=0.01)
+    assert [node.action for node in tree.branches[0].nodes] == ["north"] * 3
+    assert tree.branches[0].plan == ["look", "walk", "arrive"]
+    assert replay.identical, replay.detail
+    metrics = httpx.get(f"{worker}/metrics").text
+    assert 'espalier_steps_total{environment="twin",method="tmbr",valid="true"} 3.0' in metrics
+
+
+def test_an_event_stream_resumes_where_it_broke(stack: Stack, worker: str) -> None:
+    with Espalier(stack.url) as client:
+        episode = client.create(create(stack)).id
+        events = list(client.events(episode))
+        again = list(client.events(episode, after=events[3].id))
+    assert [event.id for event in again] == [event.id for event in events[4:]]
+    assert events[0].type is EventType.EPISODE_CREATED
+    assert events[-1].type is EventType.EPISODE_COMPLETED
+
+
+def test_a_stream_can_leave_the_score_out(stack: Stack, worker: str) -> None:
+    with Espalier(stack.url) as client:
+        episode = client.wait(client.create(create(stack)).id).id
+    whole = httpx.get(f"{stack.url}/v1/episodes/{episode}/events").text
+    blind = httpx.get(f"{stack.url}/v1/episodes/{episode}/events?scores=false").text
+    assert '"score"' in whole
+    assert '"score"' not in blind
+
+
+def test_an_idempotency_key_gets_the_same_episode(stack: Stack) -> None:
+    with Espalier(stack.url) as client:
+        first = client.create(create(stack), idempotency_key="once")
+        again = client.create(create(stack), idempotency_key="once")
+        with pytest.raises(EspalierError) as refused:
+            client.create(create(stack, seed=9), idempotency_key="once")
+        client.cancel(first.id)
+    assert first.id == again.id
+    assert refused.value.problem.status == 422
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "says"),
+    [
+        ({"environment": "nowhere"}, 422, "twin"),
+        ({"method": "magic"}, 422, "tmbr"),
+        ({"task_id": "corridors/999"}, 422, "task_id"),
+        ({"adapter": "actor@00000000"}, 422, "not served"),
+        ({"num_branch": 0}, 422, "num_branch"),
+        ({"num_path": 99, "method": "tmbr"}, 422, "num_path"),
+        ({"num_branch": 3}, 422, "does not use"),
+        ({"params": {"depth": 3}}, 422, "body.params.depth"),
+        ({"feedback": "env"}, 422, "feedback"),
+        ({"surprise": 1}, 422, "surprise"),
+        ({"task_id": None}, 422, "task"),
+        ({"budget": {"seconds": -1}}, 422, "seconds"),
+        ({"environment": "away"}, 503, "away"),
+    ],
+)
+def test_a_bad_request_is_told_what_is_wrong(
+    stack: Stack, fields: dict[str, Any], status: int, says: str
+) -> None:
+    body = {**TASK, "method": "react", **fields}
+    answer = httpx.post(f"{stack.url}/v1/episodes", json=body, timeout=30)
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert says in answer.text
+    problem = answer.json()
+    assert {"type", "title", "status", "detail", "instance", "request_id"} <= set(problem)
+    assert problem["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "content", "status"),
+    [
+        ("POST", "/v1/episodes", b"{", 400),
+        ("POST", "/v1/episodes", b" " * 5_000_000, 413),
+        ("GET", "/v1/episodes/ep_00000000000000000000000000", b"", 404),
+        ("GET", "/v1/episodes/ep_01hzzzzzzzzzzzzzzzzzzzzzzz", b"", 410),
+        ("GET", "/v1/episodes/nonsense/tree", b"", 404),
+        ("GET", "/v1/episodes?limit=0", b"", 422),
+        ("GET", "/nowhere", b"", 404),
+        ("DELETE", "/v1/episodes", b"", 405),
+    ],
+)
+def test_every_failure_is_a_problem(
+    stack: Stack, method: str, path: str, content: bytes, status: int
+) -> None:
+    headers = {"content-type": "application/json"}
+    answer = httpx.request(method, f"{stack.url}{path}", content=content, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
+    assert answer.json()["status"] == status
+
+
+def test_a_cancelled_episode_frees_its_session(stack: Stack, worker: str) -> None:
+    stack.model.script = act("THOUGHT: wait\nACTION: look")
+    stack.model.latency = 0.2
+    try:
+        with Espalier(stack.url) as client:
+            episode = client.create(create(stack, max_steps=200)).id
+            eventually(lambda: len(client.tree(episode).branches) > 0)
+            eventually(lambda: len(client.tree(episode).branches[0].nodes) > 1)
+            told = client.cancel(episode)
+            assert told.state is State.CANCELLED
+            eventually(lambda: stack.environment.walkers == {}, within=5)
+            assert client.cancel(episode).state is State.CANCELLED
+            assert list(client.events(episode))[-1].type is EventType.EPISODE_CANCELLED
+    finally:
+        stack.model.script = act("THOUGHT: on\nACTION: north")
+        stack.model.latency = 0.0
+
+
+def test_episodes_are_listed_and_paged(stack: Stack) -> None:
+    with Espalier(stack.url) as client:
+        ids = [client.create(create(stack, seed=seed)).id for seed in range(5)]
+        page = client.list(limit=2)
+        rest = client.list(limit=2, cursor=page.next)
+        assert [told.id for told in page.episodes + rest.episodes] == list(reversed(ids))[:4]
+        for episode in ids:
+            client.cancel(episode)
+        assert {told.id for told in client.list(state="cancelled", limit=5).episodes} == set(ids)
+
+
+def test_a_killed_workers_episode_is_taken_over(stack: Stack) -> None:
+    stack.model.latency = 0.15
+    first, _ = stack.start_worker()
+    try:
+        with Espalier(stack.url) as client:
+            episode = client.create(create(stack, task_id="corridors/8")).id
+            eventually(lambda: any(branch.nodes for branch in client.tree(episode).branches))
+            first.kill()
+            first.wait(10)
+            stack.start_worker()
+            told = client.wait(episode)
+            assert told.result is not None
+            assert (told.state, told.result.success, told.result.steps) == (State.COMPLETED, True, 9)
+            assert client.replay(episode).identical
+    finally:
+        stack.model.latency = 0.0
+        stack.stop_workers()
+
+
+def test_a_short_outage_of_the_model_pauses_the_branch(stack: Stack, worker: str) -> None:
+    from services.kit.twins.faults import Fault
+
+    stack.model.faults.add(Fault(503), times=40)
+    try:
+        with Espalier(stack.url) as client:
+            told = client.wait(client.create(create(stack)).id)
+    finally:
+        stack.model.faults.clear()
+    assert told.result is not None
+    assert told.result.success
+    paused = re.search(r'espalier_pauses_total\{part="actor"\} (\d+)', httpx.get(f"{worker}/metrics").text)
+    assert paused is not None
+    assert int(paused[1]) >= 1
+
+
+def test_readiness_names_what_is_away(valkey: str) -> None:
+    from services.judge.api import create as create_judge
+    from services.kit.settings import RoleSettings
+    from tests.support import free_port, served
+
+    with served(create_judge(RoleSettings(model_url=f"http://127.0.0.1:{free_port()}"))) as url:
+        answer = httpx.get(f"{url}/readyz", timeout=10)
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert 'espalier_ready{dependency="model",part="judge"} 0.0' in httpx.get(f"{url}/metrics").text
+    assert answer.status_code == 503
+    assert answer.json()["dependencies"]["model"] != "ok"
