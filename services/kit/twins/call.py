@@ -42,8 +42,13 @@ class ChatCall:
 
     @property
     def last(self) -> str:
-        """The last message: in Espalier's prompts, the role's question."""
+        """The last message."""
         return self.messages[-1].content if self.messages else ""
+
+    @property
+    def question(self) -> str:
+        """The last paragraph of the last message: in Espalier's prompts, the role's question."""
+        return self.last.rsplit("\n\n", 1)[-1]
 
     @property
     def text(self) -> str:

@@ -1,7 +1,7 @@
 """Scripts: the default one, which plays all roles, and rules for tests.
 
-The default knows the roles by their questions: a judge is asked for "Yes or No" or for "the
-number", a planner for "subtasks", and everything else is an actor's turn.
+The default knows the roles by their questions, the last paragraph of a prompt: a judge is asked for
+"Yes or No" or for "the number", a planner for "subtasks", and everything else is an actor's turn.
 """
 
 import re
@@ -49,7 +49,7 @@ def rules(*known: Rule, otherwise: Script | None = None) -> Script:
 
 def play_roles(call: ChatCall) -> list[Answer]:
     """The default script: a planner, judges and an actor that make sense without thinking."""
-    question = call.last
+    question = call.question
     if re.search(r"\byes or no\b", question, re.IGNORECASE):
         return [_yes_or_no(call)] * call.n
     if _NUMBER.search(question):
@@ -68,7 +68,8 @@ def _yes_or_no(call: ChatCall) -> Answer:
 
 
 def _number(call: ChatCall) -> Answer:
-    count = max((int(number) for number in _NUMBERED.findall(call.last)), default=1)
+    # Options count up to the end of the question; other lists may come before them.
+    count = int((_NUMBERED.findall(call.question) or ["1"])[-1])
     weights = [call.random("selection", option).random() + 0.05 for option in range(count)]
     total = sum(weights) / 0.98
     odds = {str(option + 1): weight / total for option, weight in enumerate(weights)}
@@ -76,7 +77,7 @@ def _number(call: ChatCall) -> Answer:
 
 
 def _plan(call: ChatCall) -> str:
-    asked = _SUBTASKS.search(call.last)
+    asked = _SUBTASKS.search(call.question)
     k = max(1, int(asked.group(1))) if asked else 3
     task = _TASK.search(call.text)
     goal = task.group(1).strip().rstrip(".") if task else "do the task"
@@ -91,9 +92,9 @@ def _actions(call: ChatCall) -> list[str]:
     commands = _commands(call.text)
     call.random("action").shuffle(commands)
     chosen = [commands[choice % len(commands)] for choice in range(call.n)]
-    if "THOUGHT" not in call.last and "ACTION:" in call.last:
+    if "THOUGHT" not in call.question and "ACTION:" in call.question:
         return [f"ACTION: {command}" for command in chosen]
-    lead = "Let's think step by step. " if "step by step" in call.last else ""
+    lead = "Let's think step by step. " if "step by step" in call.question else ""
     return [f"THOUGHT: {lead}To get on, I should {command}.\nACTION: {command}" for command in chosen]
 
 
