@@ -10,33 +10,20 @@ import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import TypeVar
 
 import structlog
 
-from envs.serving.environment import (
-    BadTaskError,
-    EngineUnavailableError,
-    Environment,
-    Frame,
-    InstanceLostError,
-    Opening,
-    UnknownTaskError,
-)
+from envs.serving.environment import Environment, Frame, InstanceLostError, UnknownTaskError
 from envs.serving.metrics import SessionMetrics
 from envs.serving.once import Once
+from envs.serving.runner import DivergedError, Runner, lost
 from envs.serving.session import Origin, Past, Session
 from envs.serving.settings import EnvironmentSettings
 from services.contracts.session import Fork, ForkRequest, SessionCreate, SessionState, StepRequest
 from services.contracts.task import InlineTask, Task
 from services.kit.problems import Kind, ProblemError
 
-T = TypeVar("T")
 log = structlog.get_logger()
-
-
-class DivergedError(Exception):
-    """A replay did not show what the history says."""
 
 
 class SessionTable:
@@ -57,7 +44,7 @@ class SessionTable:
         self._opening = 0
         self._gone: OrderedDict[str, str] = OrderedDict()
         self._once: Once[SessionState] = Once(4 * settings.max_sessions)
-        self._endings: set[asyncio.Task[None]] = set()
+        self._runner = Runner(environment, settings)
 
     def __len__(self) -> int:
         return len(self._live)
@@ -167,8 +154,7 @@ class SessionTable:
         """Close every session and wait until their instances have ended."""
         for session in list(self._live.values()):
             self._drop(session, "was closed when the server stopped")
-        if self._endings:
-            await asyncio.wait(self._endings, timeout=5.0)
+        await self._runner.drained(5.0)
 
     async def _repeatable(
         self,
@@ -196,7 +182,7 @@ class SessionTable:
         else:
             task = await self.task(request.task_id or "")
         async with self._Place(self):
-            opening = await self._start(task, request.seed)
+            opening = await self._runner.start(task, request.seed)
             origin = Origin(task, request.seed, opening.instruction, opening.frame)
             return self._enter(origin, opening.handle, [], key, request.epoch or 0)
 
@@ -223,20 +209,18 @@ class SessionTable:
         if parent.handle is None:
             return None
         try:
-            return await self._within(
-                self._settings.action_timeout, self._environment.fork(parent.handle), "ACTION"
-            )
+            return await self._runner.copy(parent.handle)
         except InstanceLostError:
             parent.handle = None
             return None
 
     async def _replayed(self, origin: Origin, history: Sequence[Past]) -> str:
         try:
-            return await self._replay(origin, history)
+            return await self._runner.replay(origin, history)
         except DivergedError as error:
             raise ProblemError(Kind.DIVERGED, str(error)) from error
         except InstanceLostError as error:
-            raise self._lost() from error
+            raise lost() from error
 
     async def task(self, task_id: str) -> Task:
         """One task.
@@ -250,19 +234,6 @@ class SessionTable:
             raise ProblemError(
                 Kind.NOT_FOUND, f"There is no task {task_id!r}; GET /v1/tasks lists them."
             ) from error
-
-    async def _start(self, task: Task | InlineTask, seed: int) -> Opening:
-        for attempt in (1, 2):
-            try:
-                return await self._within(
-                    self._settings.start_timeout, self._environment.start(task, seed), "START"
-                )
-            except BadTaskError as error:
-                raise ProblemError.field("task", str(error)) from error
-            except InstanceLostError as error:
-                if attempt == 2:
-                    raise self._lost() from error
-        raise AssertionError("unreachable")
 
     async def _advance(self, session: Session, action: str) -> Frame:
         began = time.perf_counter()
@@ -281,69 +252,24 @@ class SessionTable:
         for attempt in (1, 2):
             handle = session.handle or await self._rebuild(session)
             try:
-                return await self._within(
-                    self._settings.action_timeout, self._environment.step(handle, action), "ACTION"
-                )
+                return await self._runner.step(handle, action)
             except InstanceLostError as error:
                 session.handle = None
                 if attempt == 2:
-                    raise self._lost() from error
+                    raise lost() from error
         raise AssertionError("unreachable")
 
     async def _rebuild(self, session: Session) -> str:
         try:
-            session.handle = await self._replay(session.origin, session.history)
+            session.handle = await self._runner.replay(session.origin, session.history)
         except DivergedError as error:
             self._drop(session, f"was lost, and could not be rebuilt: {error}")
             raise self._absent(session.id) from error
         except InstanceLostError as error:
-            raise self._lost() from error
+            raise lost() from error
         self._metrics.rebuilt.inc()
         log.info("session rebuilt", session=session.id, steps=len(session.history))
         return session.handle
-
-    async def _replay(self, origin: Origin, history: Sequence[Past]) -> str:
-        opening = await self._start(origin.task, origin.seed)
-        try:
-            self._compare(0, origin.first, opening.frame)
-            for number, past in enumerate(history, start=1):
-                frame = await self._within(
-                    self._settings.action_timeout,
-                    self._environment.step(opening.handle, past.action),
-                    "ACTION",
-                )
-                self._compare(number, past.frame, frame)
-        except BaseException:
-            self._end(opening.handle)
-            raise
-        return opening.handle
-
-    def _compare(self, number: int, before: Frame, now: Frame) -> None:
-        normalise = self._environment.normalise
-        same = normalise(before.observation) == normalise(now.observation)
-        if not same or (before.reward, before.done) != (now.reward, now.done):
-            raise DivergedError(
-                f"step {number} showed {now.observation[:200]!r} where it had shown "
-                f"{before.observation[:200]!r}"
-            )
-
-    async def _within(self, seconds: float, call: Awaitable[T], name: str) -> T:
-        try:
-            async with asyncio.timeout(seconds):
-                return await call
-        except TimeoutError as error:
-            raise ProblemError(
-                Kind.TIMEOUT,
-                f"The environment did not answer within {seconds:g} s (ESPALIER_{name}_TIMEOUT); "
-                "the action counts as not taken.",
-            ) from error
-        except EngineUnavailableError as error:
-            raise ProblemError(Kind.UNAVAILABLE, str(error), retry_after=5) from error
-
-    def _lost(self) -> ProblemError:
-        return ProblemError(
-            Kind.UNAVAILABLE, "The environment's instance was lost twice in a row; try again.", retry_after=2
-        )
 
     def _enter(
         self, origin: Origin, handle: str, history: list[Past], key: Hashable, epoch: int
@@ -415,18 +341,7 @@ class SessionTable:
     def _discard(self, session: Session) -> None:
         handle, session.handle = session.handle, None
         if handle is not None:
-            self._end(handle)
-
-    def _end(self, handle: str) -> None:
-        task = asyncio.ensure_future(self._ended(handle))
-        self._endings.add(task)
-        task.add_done_callback(self._endings.discard)
-
-    async def _ended(self, handle: str) -> None:
-        try:
-            await self._environment.end(handle)
-        except Exception as error:  # an instance that will not end is the environment's to reclaim
-            log.warning("instance did not end", error=f"{type(error).__name__}: {error}")
+            self._runner.end(handle)
 
     class _Place:
         """A place under the cap, held while an instance is being made."""
