@@ -20,14 +20,15 @@ from espalier.view import EpisodeView, summary
 from services.contracts.episode import Budget, Episode, EpisodeCreate, Feedback, State
 from services.kit.settings import Settings
 
-ORCHESTRATOR = "http://127.0.0.1:8000"
 app = typer.Typer(
     name="espalier",
     help="Serves small language models as agents: planner, judge, actor, search, environments.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-Url = Annotated[str, typer.Option(envvar="ESPALIER_URL", help="The orchestrator's address.")]
+Url = Annotated[
+    str, typer.Option(envvar="ESPALIER_URL", help="The orchestrator's address; by default this machine's.")
+]
 Env = Annotated[str, typer.Option("--env", help="The environment.")]
 
 
@@ -47,6 +48,10 @@ def _stop(text: str, allowed: list[str] | None = None) -> None:
     if allowed:
         console.print(f"allowed: {', '.join(allowed)}", markup=False, highlight=False)
     sys.exit(1)
+
+
+def _url(given: str) -> str:
+    return given or StackSettings().url("orchestrator")
 
 
 @app.command()
@@ -103,10 +108,10 @@ def tasks(
     env: Env,
     split: Annotated[str | None, typer.Option(help="Only this split.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000)] = 50,
-    url: Url = ORCHESTRATOR,
+    url: Url = "",
 ) -> None:
     """List the tasks of an environment."""
-    with Espalier(url) as client:
+    with Espalier(_url(url)) as client:
         left, cursor = limit, None
         while left > 0:
             page = client.tasks(env, split=split, cursor=cursor, limit=min(left, 1000))
@@ -131,10 +136,10 @@ def run(
     adapter: Annotated[str | None, typer.Option(help="An adapter by name.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Budget of wall time.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the episode's record instead.")] = False,
-    url: Url = ORCHESTRATOR,
+    url: Url = "",
 ) -> None:
     """Run one episode and watch its tree grow."""
-    with Espalier(url) as client:
+    with Espalier(_url(url)) as client:
         if task is None:
             first = client.tasks(env, limit=1).tasks
             if not first:
@@ -173,9 +178,9 @@ def _watch(client: Espalier, episode: Episode) -> Episode:
 
 
 @app.command()
-def replay(episode: str, url: Url = ORCHESTRATOR) -> None:
+def replay(episode: str, url: Url = "") -> None:
     """Run an ended episode's method again on its recorded answers, and compare."""
-    with Espalier(url) as client:
+    with Espalier(_url(url)) as client:
         told = client.replay(episode)
     print(f"{told.calls} recorded answers replayed: {'identical' if told.identical else 'DIFFERENT'}")
     if told.detail:
@@ -198,7 +203,7 @@ def evaluate(
     seed: int = 0,
     feedback: Feedback = Feedback.JUDGE,
     adapter: str | None = None,
-    url: Url = ORCHESTRATOR,
+    url: Url = "",
 ) -> None:
     """Run a method on a split and sum it up; a run that was interrupted goes on where it was."""
     from evaluation.run import EvaluationError, run_evaluation
@@ -220,7 +225,7 @@ def evaluate(
     )
     try:
         found = asyncio.run(
-            run_evaluation(body, split=split, out=out, limit=limit, concurrency=concurrency, url=url)
+            run_evaluation(body, split=split, out=out, limit=limit, concurrency=concurrency, url=_url(url))
         )
     except EvaluationError as error:
         _stop(str(error))
@@ -256,6 +261,6 @@ async def _demo(settings: StackSettings, task: str, method: str) -> int:
 
 
 def _demo_episode(task: str, method: str) -> Episode:
-    with Espalier(ORCHESTRATOR, api_key=Settings().own_key()) as client:
+    with Espalier(_url(""), api_key=Settings().own_key()) as client:
         body = EpisodeCreate(environment="alfworld", task_id=task, method=method)
         return _watch(client, client.create(body))

@@ -6,6 +6,7 @@ PORTS = {
     "judge": 8002,
     "actor": 8003,
     "worker": 8010,
+    "engine": 8100,
     "scripted-model": 8100,
     "alfworld": 8201,
 }

@@ -1,15 +1,43 @@
 """What all tests share: a real Valkey, an HTTP client."""
 
 import contextlib
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.support import eventually, free_port
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("ESPALIER_TEST_DATA", ROOT / ".." / "shared" / "data"))
+"""Benchmark data. Where it is there, a test that skips for want of it fails the run."""
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Tell of tests that skipped for want of data although it is there."""
+    for name in wanting(terminalreporter):
+        terminalreporter.write_line(f"FAILED {name}: skipped for want of data, which is at {DATA}", red=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail such a run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if wanting(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def wanting(reporter: Any) -> list[str]:
+    """Tests that skipped for want of data, where there is data."""
+    if reporter is None or not DATA.is_dir():
+        return []
+    skipped = reporter.stats.get("skipped", [])
+    return [report.nodeid for report in skipped if "ESPALIER_TEST_DATA" in str(report.longrepr)]
 
 
 @pytest.fixture(scope="session")

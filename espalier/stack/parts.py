@@ -1,12 +1,15 @@
 """The parts of the stack as processes: command, environment, port, how to tell that it is ready."""
 
+import json
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from espalier.serve import PORTS
 from espalier.stack.embedded import engine_command, engine_environment, state_command
 from espalier.stack.settings import StackSettings
+
+ENVIRONMENTS = ("alfworld",)
+"""The environments that a stack has."""
 
 
 @dataclass(frozen=True)
@@ -33,40 +36,38 @@ def plan_parts(settings: StackSettings, model: Path | None) -> list[Part]:
         model: The embedded model's folder; None where an engine is named.
     """
     parts: list[Part] = []
-    redis = settings.redis_url.get_secret_value()
-    if not redis:
-        redis = f"redis://127.0.0.1:{settings.state_port}/0"
-        parts.append(Part("state", state_command(settings), settings.state_port, "", settings.part_ready))
-    if model is not None:
-        parts.append(
-            Part(
-                "engine",
-                engine_command(settings, model),
-                settings.engine_port,
-                "/health",
-                settings.engine_ready,
-                engine_environment(settings),
-            )
-        )
-    shared = {"ESPALIER_REDIS_URL": redis, "ESPALIER_HOST": settings.host}
-    if model is not None:
-        shared["ESPALIER_MODEL_URL"] = f"http://127.0.0.1:{settings.engine_port}"
     patience = settings.part_ready
-    roles_patience = settings.engine_ready + patience if model is not None else patience
-    for name in ("planner", "judge", "actor"):
-        parts.append(_service(name, shared, "/readyz", roles_patience))
-    parts.append(_service("alfworld", shared, "/readyz", patience * 2))
-    after = "state" if not settings.redis_url.get_secret_value() else ""
-    parts.append(_service("orchestrator", shared, "/readyz", roles_patience, after=after))
+    shared = {"ESPALIER_HOST": settings.host}
+    for role in ("planner", "judge", "actor"):
+        shared[f"ESPALIER_{role.upper()}_URL"] = settings.url(role)
+    shared["ESPALIER_ENVIRONMENTS"] = json.dumps({name: settings.url(name) for name in ENVIRONMENTS})
+    after = ""
+    if not settings.redis_url.get_secret_value():
+        after = "state"
+        port = settings.port("state")
+        shared["ESPALIER_REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
+        parts.append(Part("state", state_command(settings), port, "", patience))
+    roles_patience = patience
+    if model is not None:
+        roles_patience += settings.engine_ready
+        shared["ESPALIER_MODEL_URL"] = settings.url("engine")
+        command, environment = engine_command(settings, model), engine_environment(settings)
+        port = settings.port("engine")
+        parts.append(Part("engine", command, port, "/health", settings.engine_ready, environment))
+    for role in ("planner", "judge", "actor"):
+        parts.append(_service(role, settings.port(role), shared, roles_patience))
+    for name in ENVIRONMENTS:
+        parts.append(_service(name, settings.port(name), shared, patience * 2))
+    parts.append(_service("orchestrator", settings.port("orchestrator"), shared, roles_patience, after=after))
     for number in range(settings.workers):
-        parts.append(_service("worker", shared, "/readyz", patience, number=number, after=after))
+        port = settings.port("worker") + number
+        parts.append(_service("worker", port, shared, patience, number=number, after=after))
     return parts
 
 
 def _service(
-    part: str, shared: dict[str, str], ready: str, patience: float, *, number: int = 0, after: str = ""
+    part: str, port: int, shared: dict[str, str], patience: float, *, number: int = 0, after: str = ""
 ) -> Part:
-    port = PORTS[part] + number
     command = [sys.executable, "-m", "espalier", "serve", part, "--port", str(port)]
     name = part if number == 0 else f"{part}-{number + 1}"
-    return Part(name, command, port, ready, patience, shared, after)
+    return Part(name, command, port, "/readyz", patience, shared, after)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
+from espalier.serve import PORTS
 from services.kit.settings import Settings
 
 
@@ -19,8 +20,10 @@ class StackSettings(Settings):
     redis_url: SecretStr = SecretStr("")
     """A Redis that is there already; by default an embedded Valkey is started."""
     workers: int = Field(default=1, ge=1, le=64)
-    engine_port: int = Field(default=8100, ge=1, le=65535)
+    port_offset: int = Field(default=0, ge=0, le=50_000)
+    """Added to every port, so that several stacks fit on one machine."""
     state_port: int = Field(default=6379, ge=1, le=65535)
+    """Of the embedded Valkey, before the offset."""
     engine_kv_gib: float = Field(default=2.0, gt=0)
     """Memory of the embedded engine's prefix and KV cache, GiB."""
     engine_context: int = Field(default=8192, ge=512)
@@ -29,6 +32,14 @@ class StackSettings(Settings):
     """How long the engine may take to be ready, seconds."""
     part_ready: float = Field(default=60.0, gt=0)
     """How long any other part may take, seconds."""
+
+    def port(self, part: str) -> int:
+        """Where a part of this stack listens."""
+        return (self.state_port if part == "state" else PORTS[part]) + self.port_offset
+
+    def url(self, part: str) -> str:
+        """A part's address."""
+        return f"http://127.0.0.1:{self.port(part)}"
 
     @property
     def folder(self) -> Path:

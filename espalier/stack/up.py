@@ -54,7 +54,7 @@ async def stay_up(settings: StackSettings, console: Console) -> int:
         loop.add_signal_handler(number, task.cancel)
     try:
         async with running_stack(settings, console) as supervisor:
-            console.print("[green]up[/]; episodes at http://127.0.0.1:8000, Ctrl-C stops it")
+            console.print(f"[green]up[/]; episodes at {settings.url('orchestrator')}, Ctrl-C stops it")
             await supervisor.watch()
     except asyncio.CancelledError:
         return 0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.contracts.action import ActionRequest, Candidate
 from services.contracts.episode import State
-from services.contracts.event import EventType
+from services.contracts.event import Event, EventType
 from services.kit.upstream import OutageError
 from services.orchestrator.replay import replay_episode
 from services.orchestrator.store.episodes import FencedError, OverError
@@ -34,8 +34,8 @@ def script(bench: Bench) -> None:
     bench.roles.calls.clear()
 
 
-def shape(events: list[object]) -> list[tuple[object, ...]]:
-    return [(event.type, event.branch, event.seq, event.digest) for event in events]  # pyright: ignore
+def shape(events: list[Event]) -> list[tuple[object, ...]]:
+    return [(event.type, event.branch, event.seq, event.digest) for event in events]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=HEALTH)
