@@ -15,6 +15,9 @@ from bullmq.custom_errors import DelayedError
 from services.orchestrator.settings import OrchestratorSettings
 
 QUEUE = "espalier-episodes"
+BLOCK = 2
+"""How long a worker blocks for a job, seconds: less than the Redis client's own socket timeout (5),
+or an idle worker's connection breaks and the client sleeps before it connects again."""
 NEVER = 1_000_000_000
 """So many stalls a job stands: the store's epochs decide about episodes, never the queue."""
 log = structlog.get_logger()
@@ -82,6 +85,7 @@ class BullQueue:
             "stalledInterval": max(1000, self._lease // 2),
             "maxStalledCount": NEVER,
             "runRetryDelay": 1000,
+            "drainDelay": BLOCK,
         }
         self._worker = Worker(QUEUE, process, options)  # pyright: ignore[reportArgumentType]
         self._worker.on("error", lambda error, *_: log.warning("queue", error=str(error)))

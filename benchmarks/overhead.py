@@ -1,0 +1,175 @@
+"""Agent steps per second of one worker process, durable in a real Valkey, beside LangGraph.
+
+    make bench        (or: python -m benchmarks.overhead [--steps 2000] [--repeats 3])
+
+The loop is the same for all: act, observe, checkpoint; model and environment answer at once. Espalier
+writes every answer to a Valkey with AOF (everysec) before the next step, fenced, and replayable.
+LangGraph checkpoints to memory and to SQLite. The rounds alternate, and the best of each is compared.
+"""
+
+import argparse
+import asyncio
+import json
+import operator
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict
+
+from redis.asyncio import Redis
+
+from benchmarks.valkey import running_valkey
+from services.contracts.action import ActionRequest, Candidate
+from services.contracts.context import Brief
+from services.contracts.episode import EpisodeCreate
+from services.orchestrator.runner import EpisodeRunner
+from services.orchestrator.search import METHODS
+from services.orchestrator.settings import OrchestratorSettings
+from services.orchestrator.store.episodes import EpisodeStore, NewEpisode
+from services.orchestrator.twins import ScriptedEnvironment, ScriptedRoles
+
+PATH_STEPS = 35
+"""Steps of an episode: ALFWorld's limit."""
+TOGETHER = 12
+"""Episodes at once in the one process, as a worker runs them."""
+
+
+def look(_request: ActionRequest) -> list[Candidate]:
+    """Always look, so that a path takes all its steps."""
+    return [Candidate(action="look", thought="nothing better", well_formed=True)]
+
+
+async def espalier_rate(url: str, steps: int, together: int) -> float:
+    """Steps per second of `together` react episodes at once in this process."""
+    settings = OrchestratorSettings(redis_url=url)  # pyright: ignore[reportArgumentType]
+    redis = Redis.from_url(url)
+    await redis.flushall()
+    store = EpisodeStore(redis, settings)
+    roles = ScriptedRoles(act_by=look)
+    environment = ScriptedEnvironment(length=10**9)
+    method = METHODS["react"]
+    left = max(1, steps // PATH_STEPS)
+    played = left * PATH_STEPS
+
+    async def play() -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            request = EpisodeCreate(environment="twin", task_id="t", method="react", max_steps=PATH_STEPS)
+            record = NewEpisode(
+                request=request,
+                instruction="Go north.",
+                brief=Brief(name="twin", description="A corridor."),
+                max_steps=PATH_STEPS,
+                needs_submit=False,
+                version=method.version,
+                done_means_success=True,
+            )
+            episode, _ = await store.create(record, None)
+            await EpisodeRunner(store, roles, environment, method).run(episode, record, None)
+
+    began = time.perf_counter()
+    await asyncio.gather(*(play() for _ in range(together)))
+    elapsed = time.perf_counter() - began
+    assert environment.steps == played
+    await redis.aclose()
+    return played / elapsed
+
+
+class AgentState(TypedDict):
+    """What the peer's loop carries: the transcript, and how far it is."""
+
+    turns: Annotated[list[dict[str, str]], operator.add]
+    count: int
+
+
+async def langgraph_rate(saver: Any, steps: int, durability: Literal["async", "sync"]) -> float:
+    """Steps per second of the same loop on LangGraph: act and observe are nodes, checkpointed.
+
+    With `sync` durability a checkpoint is written before the next node runs, as ours is before the
+    next environment step; with `async`, LangGraph's default, beside it.
+    """
+    from langgraph.graph import END, START, StateGraph
+
+    async def act(_state: AgentState) -> dict[str, Any]:
+        return {"turns": [{"role": "assistant", "content": "THOUGHT: nothing better\nACTION: look"}]}
+
+    async def observe(state: AgentState) -> dict[str, Any]:
+        return {"turns": [{"role": "user", "content": "You are in cell 0."}], "count": state["count"] + 1}
+
+    def more(state: AgentState) -> str:
+        return "act" if state["count"] < PATH_STEPS else END
+
+    builder = StateGraph(AgentState)
+    builder.add_node("act", act)  # pyright: ignore[reportArgumentType]
+    builder.add_node("observe", observe)
+    builder.add_edge(START, "act")
+    builder.add_edge("act", "observe")
+    builder.add_conditional_edges("observe", more)
+    graph = builder.compile(checkpointer=saver)
+    episodes = max(1, steps // PATH_STEPS)
+    began = time.perf_counter()
+    for number in range(episodes):
+        config: Any = {"configurable": {"thread_id": str(number)}, "recursion_limit": 3 * PATH_STEPS}
+        start: Any = {"turns": [{"role": "user", "content": "Go north."}], "count": 0}
+        ended = await graph.ainvoke(start, config, durability=durability)
+        assert ended["count"] == PATH_STEPS
+    return episodes * PATH_STEPS / (time.perf_counter() - began)
+
+
+async def langgraph_memory(steps: int) -> float:
+    """LangGraph with its in-memory checkpointer."""
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    return await langgraph_rate(InMemorySaver(), steps, "async")
+
+
+async def langgraph_sqlite(steps: int, durability: Literal["async", "sync"]) -> float:
+    """LangGraph with its SQLite checkpointer."""
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+
+    with tempfile.TemporaryDirectory() as folder:
+        async with AsyncSqliteSaver.from_conn_string(str(Path(folder) / "checkpoints.sqlite")) as saver:
+            return await langgraph_rate(saver, steps, durability)
+
+
+async def measure(steps: int, repeats: int) -> dict[str, Any]:
+    """All in one run, the rounds alternating."""
+    rates: dict[str, list[float]] = {}
+    with running_valkey() as url:
+        cases: dict[str, Callable[[], Awaitable[float]]] = {
+            "espalier, Valkey (12 episodes at once)": lambda: espalier_rate(url, steps, TOGETHER),
+            "espalier, Valkey (1 episode at once)": lambda: espalier_rate(url, steps, 1),
+            "LangGraph, memory": lambda: langgraph_memory(steps),
+            "LangGraph, SQLite (sync)": lambda: langgraph_sqlite(steps // 6, "sync"),
+            "LangGraph, SQLite (async)": lambda: langgraph_sqlite(steps // 6, "async"),
+        }
+        for _ in range(repeats):
+            for name, case in cases.items():
+                rates.setdefault(name, []).append(await case())
+    best = {name: max(found) for name, found in rates.items()}
+    ours = best["espalier, Valkey (12 episodes at once)"]
+    return {
+        "steps_per_second": {name: round(rate, 1) for name, rate in best.items()},
+        "all_rounds": {name: [round(rate, 1) for rate in found] for name, found in rates.items()},
+        "ratio_to_langgraph_memory": round(ours / best["LangGraph, memory"], 2),
+        "ratio_to_langgraph_sqlite_sync": round(ours / best["LangGraph, SQLite (sync)"], 1),
+        "ratio_to_langgraph_sqlite_async": round(ours / best["LangGraph, SQLite (async)"], 1),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--steps", type=int, default=4200, help="agent steps a round")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    found = asyncio.run(measure(options.steps, options.repeats))
+    print(json.dumps(found, indent=2))
+
+
+if __name__ == "__main__":
+    main()
