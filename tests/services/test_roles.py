@@ -1,0 +1,340 @@
+"""Planner, judge and actor over real HTTP, with a scripted engine behind them."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+
+from services.actor.api import create as create_actor
+from services.judge.api import create as create_judge
+from services.kit.settings import RoleSettings
+from services.kit.twins.call import Answer, ChatCall
+from services.kit.twins.faults import Fault
+from services.kit.twins.model import Logged, ScriptedModel
+from services.kit.twins.model_server import create_app as create_model
+from services.planner.api import create as create_planner
+from tests.support import free_port, served
+
+KNOWN = "actor@aaaaaaaa"
+CONTEXT: dict[str, Any] = {
+    "environment": {"name": "house", "description": "A house.", "actions": "go, take"},
+    "task": "put a mug on a shelf",
+    "observation": "You are in a room.",
+}
+FACTORIES = {"planner": create_planner, "judge": create_judge, "actor": create_actor}
+
+
+class Roles:
+    """A scripted engine and the three role services on it."""
+
+    def __init__(self, model: ScriptedModel, urls: dict[str, str]) -> None:
+        self.model = model
+        self.urls = urls
+
+    def post(self, path: str, **body: Any) -> httpx.Response:
+        role = {"plans": "planner", "verdicts": "judge"}.get(path.split("/")[2], "actor")
+        return httpx.post(f"{self.urls[role]}{path}", json=body, timeout=20)
+
+    def ask(self, path: str, **body: Any) -> dict[str, Any]:
+        answer = self.post(path, **{"context": CONTEXT, **body})
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    @property
+    def chats(self) -> list[Logged]:
+        return [logged for logged in self.model.log if logged.path == "/v1/chat/completions"]
+
+
+Start = Callable[..., Roles]
+
+
+@pytest.fixture(scope="module")
+def start() -> Iterator[Start]:
+    with ExitStack() as running:
+
+        def start(model: ScriptedModel, *wanted: str, **options: Any) -> Roles:
+            engine = running.enter_context(served(create_model(model)))
+            settings = RoleSettings(model_url=engine, **options)
+            apps = {role: FACTORIES[role](settings) for role in wanted or FACTORIES}
+            return Roles(model, {role: running.enter_context(served(app)) for role, app in apps.items()})
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def shared(start: Start) -> Roles:
+    return start(ScriptedModel(), plan_tokens=64)
+
+
+@pytest.fixture
+def roles(shared: Roles) -> Roles:
+    shared.model.log.clear()
+    shared.model.faults.clear()
+    shared.model.adapters = {KNOWN: "/adapters/a"}
+    return shared
+
+
+def say(roles: Roles, *texts: str | Answer) -> None:
+    roles.model.script = lambda call: texts
+
+
+# The planner
+
+
+def test_a_plan_is_read_from_the_model(roles: Roles) -> None:
+    say(roles, "1. find a mug\n2. take it\n3. put it down")
+    plan = roles.ask("/v1/plans", num_subtasks=3)
+    assert plan["subtasks"] == ["find a mug", "take it", "put it down"]
+    assert (plan["origin"], plan["usage"]["calls"], len(roles.chats)) == ("model", 1, 1)
+    assert roles.chats[0].call.constraint is None
+    assert roles.chats[0].call.temperature == 0
+    assert plan["profile"].startswith("paper@")
+
+
+def test_a_malformed_plan_is_asked_for_again_under_a_grammar(roles: Roles) -> None:
+    say(roles, "First I find a mug.")
+    plan = roles.ask("/v1/plans", num_subtasks=2)
+    constraints = [chat.call.constraint for chat in roles.chats]
+    assert constraints[0] is None
+    assert constraints[1] is not None
+    assert constraints[1][0] == "regex"
+    assert (plan["origin"], len(plan["subtasks"]), plan["usage"]["calls"]) == ("grammar", 2, 2)
+    assert plan["usage"]["prompt_tokens"] == sum(chat.usage.prompt_tokens for chat in roles.chats)
+
+
+def test_where_no_plan_comes_the_task_is_one_subtask_and_that_is_said(start: Start) -> None:
+    terse = start(ScriptedModel(lambda call: "no"), "planner", plan_tokens=16)
+    plan = terse.ask("/v1/plans", num_subtasks=16)
+    assert (plan["origin"], plan["subtasks"]) == ("fallback", [CONTEXT["task"]])
+    assert len(terse.chats) == 2
+
+
+# The judge
+
+
+def test_a_subtask_verdict_is_the_share_of_yes(roles: Roles) -> None:
+    say(roles, Answer("No", first={"Yes": 0.2, "No": 0.6, "Maybe": 0.2}))
+    verdict = roles.ask("/v1/verdicts/subtask", subtask="find a mug")
+    assert verdict["p_yes"] == pytest.approx(0.25)
+    assert [chat.call.max_tokens for chat in roles.chats] == [1]
+    assert "find a mug" in roles.chats[0].call.question
+
+
+@pytest.mark.parametrize("n", [1, 3, 9])
+def test_selection_scores_every_option_in_one_call(roles: Roles, n: int) -> None:
+    odds = {str(number): number / 100 for number in range(1, n + 1)}
+    say(roles, Answer(str(n), first=odds))
+    options = [{"action": f"go {number}"} for number in range(1, n + 1)]
+    choice = roles.ask("/v1/verdicts/selection", options=options)
+    total = sum(odds.values())
+    assert choice["scores"] == pytest.approx([share / total for share in odds.values()])
+    assert sum(choice["scores"]) == pytest.approx(1)
+    assert (choice["index"], len(roles.chats)) == (n - 1, 1)
+
+
+def test_a_judge_that_names_no_option_leaves_them_equal(roles: Roles) -> None:
+    say(roles, Answer("Hm", first={"Hm": 0.9}))
+    choice = roles.ask("/v1/verdicts/selection", options=[{"action": "look"}, {"action": "wait"}])
+    assert choice["scores"] == pytest.approx([0.5, 0.5])
+    assert choice["index"] == 0
+
+
+def test_one_path_is_weighed_and_several_are_compared(roles: Roles) -> None:
+    paths = [
+        {**CONTEXT, "turns": [{"action": action, "observation": "You see it."}]}
+        for action in ("look", "wait")
+    ]
+    say(roles, Answer("Yes", first={"Yes": 0.6, "No": 0.2}))
+    one = httpx.post(f"{roles.urls['judge']}/v1/verdicts/path", json={"paths": paths[:1]}).json()
+    assert (one["scores"], one["best"]) == ([pytest.approx(0.75)], 0)
+    assert "ACTION: look" in roles.chats[0].call.text
+
+    say(roles, Answer("2", first={"1": 0.1, "2": 0.3}))
+    several = httpx.post(f"{roles.urls['judge']}/v1/verdicts/path", json={"paths": paths}).json()
+    assert several["scores"] == pytest.approx([0.25, 0.75])
+    assert several["best"] == 1
+    assert len(roles.chats) == 2
+    assert all(action in roles.chats[1].call.question for action in ("1. look", "2. wait"))
+
+
+# The actor
+
+
+def test_candidates_come_of_one_call_distinct_and_counted(roles: Roles) -> None:
+    go, look = "THOUGHT: on\nACTION: go north", "THOUGHT: see\nACTION: look"
+    say(roles, go, look, "THOUGHT: oh\nACTION: GO  north", "north!")
+    actions = roles.ask("/v1/actions", n=4)
+    told = [
+        (item["action"].lower().split(), item["count"], item["well_formed"]) for item in actions["candidates"]
+    ]
+    assert told == [(["go", "north"], 2, True), (["look"], 1, True), (["north!"], 1, False)]
+    assert [chat.call.n for chat in roles.chats] == [4]
+    assert roles.chats[0].call.temperature == RoleSettings().temperature
+    assert all(item["logprob"] < 0 for item in actions["candidates"])
+    assert actions["usage"]["calls"] == 1
+
+
+def test_one_candidate_is_greedy_unless_told_otherwise(roles: Roles) -> None:
+    say(roles, "THOUGHT: on\nACTION: look")
+    roles.ask("/v1/actions")
+    roles.ask("/v1/actions", temperature=0.3)
+    assert [chat.call.temperature for chat in roles.chats] == [0, 0.3]
+
+
+def test_a_well_formed_answer_stands_for_its_malformed_equal(roles: Roles) -> None:
+    say(roles, "ACTION: look", "THOUGHT: see\nACTION: look")
+    [candidate] = roles.ask("/v1/actions", n=2)["candidates"]
+    assert (candidate["well_formed"], candidate["thought"], candidate["count"]) == (True, "see", 2)
+
+
+@pytest.mark.parametrize("form", ["io", "cot", "react"])
+def test_a_grammar_makes_any_model_well_formed(roles: Roles, form: str) -> None:
+    say(roles, "I do not know what to do")
+    free = roles.ask("/v1/actions", form=form)
+    held = roles.ask("/v1/actions", form=form, grammar=True)
+    assert [item["well_formed"] for item in free["candidates"] + held["candidates"]] == [False, True]
+    constraints = [chat.call.constraint for chat in roles.chats]
+    assert constraints[0] is None
+    assert constraints[1] is not None
+    assert constraints[1][0] == "regex"
+
+
+def test_an_answer_ends_before_the_observation_that_a_model_makes_up(roles: Roles) -> None:
+    say(roles, "THOUGHT: on\nACTION: look\nOBSERVATION: gold\nACTION: take gold")
+    [candidate] = roles.ask("/v1/actions")["candidates"]
+    assert candidate["text"] == "THOUGHT: on\nACTION: look"
+
+
+# Adapters
+
+
+def test_an_adapter_that_is_not_served_is_refused_with_those_that_are(roles: Roles) -> None:
+    for path, extra in [
+        ("/v1/actions", {}),
+        ("/v1/plans", {}),
+        ("/v1/verdicts/subtask", {"subtask": "find a mug"}),
+    ]:
+        answer = roles.post(path, context=CONTEXT, adapter="actor@bbbbbbbb", **extra)
+        problem = answer.json()
+        assert (answer.status_code, problem["type"].rpartition("#")[2]) == (422, "adapter-not-served")
+        assert problem["allowed"] == [KNOWN]
+        assert KNOWN in problem["detail"]
+    assert roles.chats == []
+
+
+def test_an_adapter_is_loaded_and_then_used(roles: Roles) -> None:
+    say(roles, "THOUGHT: on\nACTION: look")
+    url, new = f"{roles.urls['actor']}/v1/adapters", {"name": "actor@bbbbbbbb", "path": "/adapters/b"}
+    assert [item["name"] for item in httpx.get(url).json()["adapters"]] == [KNOWN]
+    for _ in range(2):  # loading again changes nothing
+        loaded = httpx.post(url, json=new)
+        assert loaded.status_code == 201, loaded.text
+        assert [item["name"] for item in loaded.json()["adapters"]] == [KNOWN, new["name"]]
+    told = roles.ask("/v1/actions", adapter=new["name"])
+    assert (told["adapter"], roles.chats[-1].call.adapter) == (new["name"], new["name"])
+    assert roles.ask("/v1/actions")["adapter"] is None
+
+
+def test_an_adapter_that_the_engine_cannot_load_is_told(roles: Roles) -> None:
+    roles.model.faults.add(Fault(400, "/v1/load_lora_adapter", "no such folder"))
+    body = {"name": "actor@cccccccc", "path": "/nowhere"}
+    answer = httpx.post(f"{roles.urls['actor']}/v1/adapters", json=body)
+    assert answer.status_code == 422
+    assert "no such folder" in answer.json()["detail"]
+
+
+def test_a_merged_adapter_is_named_and_used_without_being_asked_for(start: Start) -> None:
+    merged = start(ScriptedModel(lambda call: "ACTION: look"), "actor", merged_adapter=KNOWN)
+    listed = httpx.get(f"{merged.urls['actor']}/v1/adapters").json()
+    assert listed["adapters"] == [{"name": KNOWN, "merged": True}]
+    assert listed["runtime"] is False
+    assert merged.ask("/v1/actions")["adapter"] == KNOWN
+    assert merged.ask("/v1/actions", adapter=KNOWN)["adapter"] == KNOWN
+    assert [chat.call.adapter for chat in merged.chats] == [None, None]
+    refused = merged.post("/v1/actions", context=CONTEXT, adapter="actor@bbbbbbbb")
+    assert refused.json()["allowed"] == [KNOWN]
+
+
+# The window
+
+
+@pytest.fixture(scope="module")
+def narrow(start: Start) -> Roles:
+    return start(ScriptedModel(lambda call: "ACTION: look", max_model_len=600), "actor", action_tokens=16)
+
+
+def test_a_full_window_loses_its_oldest_turns_and_says_which(narrow: Roles) -> None:
+    turns = [{"action": f"go {n}", "observation": f"<{n}> " + "You see much. " * 5} for n in range(40)]
+    window = narrow.ask("/v1/actions", context={**CONTEXT, "turns": turns})["window"]
+    sent = narrow.chats[-1]
+    assert 0 < window["first_turn"] == window["cut"] < 40
+    assert sent.usage.prompt_tokens == window["prompt_tokens"] <= window["limit"] == 600 - 16
+    assert f"<{window['first_turn']}>" in sent.call.text
+    assert f"<{window['first_turn'] - 1}>" not in sent.call.text
+    assert "<39>" in sent.call.last
+    assert CONTEXT["task"] in sent.call.text
+
+    again = {**CONTEXT, "turns": turns, "first_turn": window["first_turn"]}
+    assert narrow.ask("/v1/actions", context=again)["window"]["cut"] == 0
+
+
+def test_a_prompt_that_cannot_be_cut_is_refused(narrow: Roles) -> None:
+    asked = len(narrow.chats)
+    answer = narrow.post("/v1/actions", context={**CONTEXT, "task": "walk on " * 700})
+    problem = answer.json()
+    assert (answer.status_code, problem["type"].rpartition("#")[2]) == (422, "context-too-long")
+    assert "600" in problem["detail"]
+    assert len(narrow.chats) == asked
+
+
+# The engine
+
+
+def test_an_engine_that_is_away_is_an_outage() -> None:
+    away = RoleSettings(model_url=f"http://127.0.0.1:{free_port()}")
+    with served(create_actor(away)) as url:
+        answer = httpx.post(f"{url}/v1/actions", json={"context": CONTEXT}, timeout=20)
+        ready = httpx.get(f"{url}/readyz", timeout=20)
+        assert httpx.get(f"{url}/healthz").status_code == 200
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert answer.json()["type"].endswith("#unavailable")
+    assert int(answer.headers["retry-after"]) > 0
+    assert ready.status_code == 503
+    assert "127.0.0.1" in ready.json()["dependencies"]["model"]
+
+
+@pytest.mark.parametrize("fault", [Fault(503), Fault(0), Fault(429)])
+def test_an_engine_that_stumbles_once_is_asked_again(roles: Roles, fault: Fault) -> None:
+    say(roles, "THOUGHT: on\nACTION: look")
+    roles.model.faults.add(fault)
+    assert roles.ask("/v1/actions")["candidates"][0]["action"] == "look"
+
+
+def test_what_the_engine_refuses_is_not_asked_again(roles: Roles) -> None:
+    roles.model.faults.add(Fault(400, message="logprobs are off"), times=2)
+    answer = roles.post("/v1/actions", context=CONTEXT)
+    assert (answer.status_code, answer.json()["type"].rpartition("#")[2]) == (502, "upstream")
+    assert "logprobs are off" in answer.json()["detail"]
+    assert roles.model.faults.take("/v1/chat/completions") is not None
+
+
+def test_seeds_go_only_to_engines_that_are_said_to_stand_them(roles: Roles, start: Start) -> None:
+    def script(_call: ChatCall) -> str:
+        return "THOUGHT: on\nACTION: look"
+
+    roles.model.script = script
+    seeded = start(ScriptedModel(script), "actor", model_seeds=True)
+    roles.ask("/v1/actions", seed=7)
+    seeded.ask("/v1/actions", seed=7)
+    assert (roles.chats[-1].call.seed, seeded.chats[-1].call.seed) == (None, 7)
+
+
+def test_tokens_are_counted(roles: Roles) -> None:
+    say(roles, "THOUGHT: on\nACTION: look")
+    sent = [roles.ask("/v1/actions")["usage"] for _ in range(2)]
+    assert sent[1]["cached_tokens"] > 0
+    metrics = httpx.get(f"{roles.urls['actor']}/metrics").text
+    assert 'espalier_model_calls_total{outcome="ok",role="actor"}' in metrics
+    assert 'espalier_cached_tokens_total{role="actor"}' in metrics
