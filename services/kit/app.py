@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 
 import structlog
 from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kit import auth, problems
@@ -110,7 +111,8 @@ class Edge:
             message = await receive()
             received += len(message.get("body", b""))
             if received > self.settings.max_body_bytes:
-                raise self._oversize()
+                # FastAPI answers 400 to any other error while it reads a body.
+                raise HTTPException(Kind.TOO_LARGE.status, self._oversize().detail)
             return message
 
         return limited
