@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,20 @@ def wanting(reporter: Any) -> list[str]:
         return []
     skipped = reporter.stats.get("skipped", [])
     return [report.nodeid for report in skipped if "ESPALIER_TEST_DATA" in str(report.longrepr)]
+
+
+@pytest.fixture(scope="session")
+def official_data() -> Path:
+    """The official ALFWorld tree, unpacked once."""
+    unpack = DATA / "unpack_alfworld.py"
+    if not (DATA / "alfworld" / "games_valid_seen.jsonl.xz").is_file():
+        pytest.skip("no ALFWorld data: set ESPALIER_TEST_DATA to the folder that holds alfworld/")
+    target = ROOT / ".espalier" / "test-data" / "alfworld"
+    mark = target / "unpacked-valid_seen"
+    if not mark.exists():
+        subprocess.run([sys.executable, str(unpack), str(target), "valid_seen"], check=True)
+        mark.touch()
+    return target
 
 
 @pytest.fixture(scope="session")

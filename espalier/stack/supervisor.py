@@ -117,7 +117,8 @@ class Supervisor:
             await running.process.wait()
             running.log.close()
             self._tell(running.part.name, "stopped")
-        self._state.unlink(missing_ok=True)
+        if self._running:  # else the file is another stack's
+            self._state.unlink(missing_ok=True)
 
     async def _bring_up(self, part: Part, http: httpx.AsyncClient, began: float) -> None:
         if part.after:

@@ -1,0 +1,126 @@
+"""The real stack on this machine: vLLM on the CPU, ALFWorld's own engine, as a user starts it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from services.contracts.episode import Episode, State
+
+pytestmark = pytest.mark.engine
+ROOT = Path(__file__).parents[2]
+OFFSET = 2000
+ESPALIER = [sys.executable, "-m", "espalier"]
+
+
+class User:
+    """Someone at a terminal, with a stack of their own."""
+
+    def __init__(self, home: Path, data: Path) -> None:
+        self.environment = {
+            **os.environ,
+            "ESPALIER_HOME": str(home),
+            "ESPALIER_PORT_OFFSET": str(OFFSET),
+            "ALFWORLD_DATA": str(data),
+            "COLUMNS": "120",
+        }
+
+    def types(self, *words: str, timeout: float = 400) -> subprocess.CompletedProcess[str]:
+        """Type a command and wait for it."""
+        return subprocess.run(
+            [*ESPALIER, *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="module")
+def user(official_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
+    """A user whose stack is up; the model's cache is the project's."""
+    home = tmp_path_factory.mktemp("home")
+    models = ROOT / ".espalier" / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    (home / "models").symlink_to(models)
+    someone = User(home, official_data)
+    started = someone.types("up", "--detach")
+    try:
+        assert started.returncode == 0, started.stdout + started.stderr
+        yield someone
+    finally:
+        pids = [part["pid"] for part in json.loads((home / "run" / "stack.json").read_text())["parts"]]
+        stopped = someone.types("down")
+        assert stopped.stdout.strip() == "stopped"
+        assert not [pid for pid in pids if psutil.pid_exists(pid)], "nothing is left behind"
+
+
+def official_task(user: User) -> str:
+    listed = user.types("tasks", "--env", "alfworld", "--split", "valid_seen", "--limit", "200")
+    tasks = [line.split("\t")[0] for line in listed.stdout.splitlines()]
+    assert len(tasks) == 140
+    return tasks[0]
+
+
+@pytest.mark.parametrize("method", ["react", "tmbr"])
+def test_an_official_game_plays_through_the_command(user: User, method: str) -> None:
+    run = ["run", "--env", "alfworld", "--task", official_task(user), "--method", method]
+    ran = user.types(*run, "--max-steps", "4", "--seconds", "120", "--json")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    episode = Episode.model_validate_json(ran.stdout)
+    assert episode.state is State.COMPLETED
+    assert episode.result is not None
+    assert episode.figures is not None
+    usage, wall = episode.figures.usage, episode.figures.wall
+    assert usage.calls > 0
+    assert usage.prompt_tokens > usage.cached_tokens > 0, "the prefix cache serves what a path repeats"
+    assert usage.completion_tokens > 0
+    assert wall.model > wall.orchestration
+    replayed = user.types("replay", episode.id)
+    assert replayed.returncode == 0, replayed.stdout
+    assert "identical" in replayed.stdout
+
+
+def test_the_tree_is_drawn_and_the_last_line_says_solved_or_not(user: User) -> None:
+    ran = user.types(
+        "run", "--env", "alfworld", "--task", "generated_valid/1", "--method", "tmbr", "--max-steps", "2"
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "path 0.0" in ran.stdout
+    assert "plan" in ran.stdout
+    assert ran.stdout.strip().splitlines()[-1] in ("solved", "not solved")
+
+
+def test_every_part_is_ready_and_a_second_stack_is_refused(user: User) -> None:
+    status = user.types("status")
+    assert status.returncode == 0, status.stdout
+    assert status.stdout.count("ready") == 8
+    again = user.types("up")
+    assert again.returncode == 1
+    assert "up already" in again.stdout
+
+
+def test_the_engine_that_dies_is_started_again_and_the_episode_goes_on(user: User) -> None:
+    created = httpx.post(
+        f"http://127.0.0.1:{8000 + OFFSET}/v1/episodes",
+        json={"environment": "alfworld", "task_id": "generated_valid/2", "method": "react", "max_steps": 6},
+        timeout=60,
+    )
+    assert created.status_code == 202, created.text
+    home = Path(user.environment["ESPALIER_HOME"])
+    parts = json.loads((home / "run" / "stack.json").read_text())["parts"]
+    engine = next(part for part in parts if part["name"] == "engine")
+    os.killpg(engine["pid"], 9)
+    episode = created.json()["id"]
+    with httpx.stream(
+        "GET", f"http://127.0.0.1:{8000 + OFFSET}/v1/episodes/{episode}/events", timeout=300
+    ) as stream:
+        last = [line for line in stream.iter_lines() if line.startswith("event:")][-1]
+    assert last == "event: episode.completed"
