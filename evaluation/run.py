@@ -63,23 +63,27 @@ async def run_evaluation(
                 progress.advance(shown)
                 return episode
 
-            async with asyncio.TaskGroup() as group:
-                running = [group.create_task(one(task)) for task in names]
+            try:
+                async with asyncio.TaskGroup() as group:
+                    running = [group.create_task(one(task)) for task in names]
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from errors
     found = summarise([task.result() for task in running], split)
     (out / "summary.json").write_text(found.model_dump_json(indent=2) + "\n")
     return found
 
 
 def _claim(out: Path, body: EpisodeCreate, split: str) -> str:
-    """The run's name; a folder that holds the same run is taken up, another one refused."""
+    """The run's name; a folder that holds the same run is taken up, one with another's episodes refused."""
     out.mkdir(parents=True, exist_ok=True)
     policy: dict[str, Any] = {"split": split, **body.model_dump(mode="json", exclude_unset=True)}
     path = out / "run.json"
     if path.is_file():
         known = json.loads(path.read_text())
-        if known["policy"] != policy:
+        if known["policy"] == policy:
+            return known["run"]
+        if (out / "episodes.jsonl").is_file():
             raise EvaluationError(f"{out} holds another run ({known['policy']}); take another folder.")
-        return known["run"]
     name = f"eval-{secrets.token_hex(6)}"
     path.write_text(json.dumps({"run": name, "policy": policy}, indent=2) + "\n")
     return name
