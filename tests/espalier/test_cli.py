@@ -1,0 +1,233 @@
+"""The `espalier` command against a whole stack with a scripted model."""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from espalier.cli import main
+from espalier.client import Espalier
+from services.contracts.episode import Episode, State
+from tests.integration.conftest import Stack, act
+from tests.support import free_port
+
+PROMISED = {
+    *("env", "split", "method", "model", "feedback", "n", "failed", "success_rate", "mean_reward", "ci95"),
+    *("steps_mean", "invalid_action_rate", "format_error_rate", "loop_rate", "llm_calls", "prompt_tokens"),
+    *("cached_tokens", "completion_tokens", "wall_s", "adapter", "profile", "num_branch", "num_path"),
+    *("max_steps", "seed", "version", "success_rate_failed_as_zero"),
+}
+"""What DESIGN and PROTOCOL promise of `summary.json`."""
+
+
+@dataclass
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Outcome]
+
+
+@pytest.fixture
+def espalier(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Command:
+    """Types a command; its exit code and what it printed."""
+    monkeypatch.setenv("ESPALIER_URL", stack.url)
+    monkeypatch.setenv("ESPALIER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def command(*words: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["espalier", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        printed = capsys.readouterr()
+        code = ended.value.code
+        return Outcome(code if isinstance(code, int) else int(code is not None), printed.out, printed.err)
+
+    return command
+
+
+RUN = ("run", "--env", "twin", "--task", "corridors/1", "--method", "react")
+
+
+def total(stack: Stack) -> int:
+    """How many episodes there are."""
+    with Espalier(stack.url) as client:
+        return len(client.list(limit=200).episodes)
+
+
+def test_tasks_are_listed_over_pages(espalier: Command) -> None:
+    told = espalier("tasks", "--env", "twin", "--split", "corridors", "--limit", "3")
+    assert told.code == 0
+    assert [line.split("\t")[0] for line in told.out.splitlines()] == [f"corridors/{n}" for n in range(3)]
+    assert told.out.splitlines()[0].endswith("Go 1 cells north.")
+
+
+def test_a_run_draws_the_tree_and_says_solved(espalier: Command, worker: str) -> None:
+    told = espalier("run", "--env", "twin", "--task", "corridors/1", "--method", "tmbr")
+    assert told.code == 0, told.err
+    assert told.out.splitlines()[-1] == "solved"
+    for part in ("Go 2 cells north.", "path 0.0", "1. look", "north", "good enough", "model calls", "cached"):
+        assert part in told.out
+
+
+def test_a_run_that_does_not_solve_ends_well_all_the_same(
+    espalier: Command, stack: Stack, worker: str
+) -> None:
+    stack.model.script = act("THOUGHT: hm\nACTION: look")
+    try:
+        told = espalier(*RUN, "--max-steps", "2")
+    finally:
+        stack.model.script = act("THOUGHT: on\nACTION: north")
+    assert (told.code, told.out.splitlines()[-1]) == (0, "not solved")
+
+
+def test_a_run_as_json_is_the_record(espalier: Command, worker: str) -> None:
+    told = espalier(*RUN, "--seed", "7", "--json")
+    episode = Episode.model_validate_json(told.out)
+    assert (told.code, episode.state, episode.request.seed) == (0, State.COMPLETED, 7)
+    assert episode.figures is not None
+    assert episode.figures.steps == 2
+
+
+def test_a_recorded_episode_is_replayed(espalier: Command, stack: Stack, worker: str) -> None:
+    episode = json.loads(espalier(*RUN, "--json").out)["id"]
+    asked = len(stack.model.log)
+    told = espalier("replay", episode)
+    assert (told.code, "identical" in told.out) == (0, True)
+    assert len(stack.model.log) == asked, "a replay asks no model"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("run", "--env", "nowhere", "--task", "x"), ("'nowhere' is not one of", "allowed: away, twin")),
+        (("tasks", "--env", "nowhere"), ("'nowhere' is not one of", "allowed: away, twin")),
+        ((*RUN[:-1], "magic"), ("'magic' is not one of", "allowed: cot, io, react, tmbr")),
+        ((*RUN, "--num-branch", "99"), ("num_branch", "16")),
+        ((*RUN, "--num-branch", "3"), ("react does not use",)),
+        ((*RUN, "--adapter", "actor@00000000"), ("not served",)),
+        (("run", "--env", "twin", "--task", "corridors/999"), ("corridors/999", "/tasks")),
+        (("replay", "ep_nothing"), ("There is no episode ep_nothing",)),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_line(
+    espalier: Command, words: tuple[str, ...], says: tuple[str, ...]
+) -> None:
+    told = espalier(*words)
+    assert told.code == 1
+    assert told.err.startswith("error: ")
+    assert "Traceback" not in told.err
+    for part in says:
+        assert part in told.err.replace("\n", " ")
+
+
+@pytest.mark.parametrize("words", [("run",), ("run", "--env", "twin", "--feedback", "god"), ("prune",)])
+def test_misuse_is_2(espalier: Command, words: tuple[str, ...]) -> None:
+    assert espalier(*words).code == 2
+
+
+def test_nobody_there_is_told(espalier: Command) -> None:
+    told = espalier("tasks", "--env", "twin", "--url", f"http://127.0.0.1:{free_port()}")
+    assert told.code == 1
+    assert "is the stack up" in told.err
+
+
+def test_without_a_stack_status_and_down_say_so(espalier: Command) -> None:
+    assert espalier("status").code == 1
+    assert (espalier("down").code, espalier("down").out.strip()) == (0, "nothing is up")
+
+
+# Evaluation
+
+EVAL = (
+    "eval",
+    "--env",
+    "twin",
+    "--split",
+    "corridors",
+    "--method",
+    "react",
+    "--max-steps",
+    "2",
+    "--limit",
+    "4",
+)
+
+
+def test_an_evaluation_is_written_and_not_run_twice(
+    espalier: Command, stack: Stack, worker: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "results"
+    first = espalier(*EVAL, "--out", str(out))
+    assert first.code == 0, first.err
+    summary = json.loads((out / "summary.json").read_text())
+    assert json.loads(first.out) == summary
+    assert set(summary) >= PROMISED
+    assert (summary["n"], summary["failed"]) == (4, 0)
+    assert summary["success_rate"] == 0.5, "corridors of 1 and 2 cells are walked in 2 steps, 3 and 4 are not"
+    assert set(summary["ci95"]) == {"success_rate", "mean_reward"}
+    assert summary["feedback"] == "judge"
+    episodes = [Episode.model_validate_json(line) for line in (out / "episodes.jsonl").open()]
+    assert {told.request.task_id for told in episodes} == {f"corridors/{n}" for n in range(4)}
+
+    before = total(stack)
+    again = espalier(*EVAL, "--out", str(out))
+    assert json.loads(again.out) == summary
+    assert total(stack) == before
+    assert len((out / "episodes.jsonl").read_text().splitlines()) == 4
+
+
+def test_an_interrupted_evaluation_takes_its_episodes_up(
+    espalier: Command, stack: Stack, worker: str, tmp_path: Path
+) -> None:
+    """Lines are lost (the process was killed before it wrote them), the episodes are not."""
+    out = tmp_path / "results"
+    summary = json.loads(espalier(*EVAL, "--out", str(out)).out)
+    path = out / "episodes.jsonl"
+    lines = path.read_text().splitlines()
+    path.write_text(f"{lines[0]}\n{lines[1][:50]}\n")
+    before = total(stack)
+    assert json.loads(espalier(*EVAL, "--out", str(out)).out) == summary
+    assert total(stack) == before
+
+
+def test_a_folder_of_another_policy_is_left_alone(espalier: Command, worker: str, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    espalier(*EVAL, "--out", str(out))
+    kept = {path.name: path.read_bytes() for path in out.iterdir()}
+    told = espalier(*EVAL, "--out", str(out), "--seed", "1")
+    assert (told.code, "holds another run" in told.err) == (1, True)
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == kept
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("--method", "magic"), "'magic'"),
+        (("--split", "none"), "none"),
+        (("--num-path", "3"), "does not use"),
+    ],
+)
+def test_an_evaluation_that_cannot_begin_says_why(
+    espalier: Command, tmp_path: Path, change: tuple[str, str], says: str
+) -> None:
+    told = espalier(*EVAL, *change, "--out", str(tmp_path / "results"))
+    assert told.code == 1
+    assert told.err.count("error: ") == 1
+    assert says in told.err
+    assert "Traceback" not in told.err
+
+
+def test_a_mistake_does_not_take_the_folder(espalier: Command, worker: str, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    assert espalier(*EVAL, "--method", "magic", "--out", str(out)).code == 1
+    assert espalier(*EVAL, "--out", str(out)).code == 0

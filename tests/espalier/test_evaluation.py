@@ -1,0 +1,110 @@
+"""Intervals and summaries."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evaluation.intervals import bootstrap, wilson
+from evaluation.summary import summarise
+from services.contracts.episode import Episode, EpisodeCreate, Failure, Figures, Result, State
+from services.contracts.usage import Usage
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [
+        # Wilson's interval as R's binom.confint(methods = "wilson") gives it
+        (0, 10, 0.0, 0.277533),
+        (5, 10, 0.236593, 0.763407),
+        (10, 10, 0.722467, 1.0),
+        (81, 263, 0.255263, 0.366176),
+    ],
+)
+def test_wilson(successes: int, n: int, low: float, high: float) -> None:
+    assert wilson(successes, n) == pytest.approx((low, high), abs=1e-4)
+
+
+@given(n=st.integers(1, 500), data=st.data())
+def test_wilson_holds_the_rate_and_narrows(n: int, data: st.DataObject) -> None:
+    successes = data.draw(st.integers(0, n))
+    found, wider = wilson(10 * successes, 10 * n), wilson(successes, n)
+    assert found is not None
+    assert wider is not None
+    assert 0 <= wider[0] - 1e-12 <= successes / n <= wider[1] + 1e-12 <= 1 + 2e-12 or successes in (0, n)
+    assert found[1] - found[0] < wider[1] - wider[0]
+
+
+def test_nothing_has_no_interval() -> None:
+    assert wilson(0, 0) is None
+    assert bootstrap([]) is None
+
+
+def test_the_bootstrap_repeats_and_holds_the_mean() -> None:
+    values = [0.0, 0.0, 0.5, 1.0, 1.0, 1.0]
+    found = bootstrap(values)
+    assert found == bootstrap(values)
+    assert found is not None
+    assert 0 <= found[0] < sum(values) / 6 < found[1] <= 1
+    assert bootstrap([0.25] * 5) == (0.25, 0.25)
+
+
+def episode(state: State, score: float = 0.0, **figures: Any) -> Episode:
+    result = Result(branch="0", score=score, success=score == 1.0, ended="done", steps=4)
+    return Episode(
+        id="ep_1",
+        state=state,
+        request=EpisodeCreate(environment="twin", task_id="corridors/1", method="react"),
+        created_at=100.0,
+        ended_at=110.0,
+        result=result if state is State.COMPLETED else None,
+        failure=Failure(reason="model") if state is State.FAILED else None,
+        figures=Figures(**figures),
+    )
+
+
+def test_failed_is_not_zero() -> None:
+    told = summarise(
+        [
+            episode(State.COMPLETED, 1.0),
+            episode(State.COMPLETED, 0.5),
+            episode(State.FAILED),
+            episode(State.CANCELLED),
+        ],
+        "corridors",
+    )
+    assert (told.n, told.failed) == (4, 2)
+    assert (told.success_rate, told.success_rate_failed_as_zero, told.mean_reward) == (0.5, 0.25, 0.75)
+    assert told.ci95.success_rate == wilson(1, 2)
+
+
+def test_where_all_failed_there_is_no_rate() -> None:
+    told = summarise([episode(State.FAILED)], "corridors")
+    assert (told.success_rate, told.mean_reward, told.ci95.success_rate) == (None, None, None)
+    assert (told.steps_mean, told.invalid_action_rate, told.format_error_rate) == (None, None, None)
+    assert told.success_rate_failed_as_zero == 0.0
+
+
+def test_rates_and_sums_are_over_all_steps() -> None:
+    usage = Usage(calls=3, prompt_tokens=100, cached_tokens=60, completion_tokens=9)
+    told = summarise(
+        [
+            episode(State.COMPLETED, 1.0, steps=6, invalid_actions=3, candidates=8, malformed=2, usage=usage),
+            episode(State.COMPLETED, 0.0, steps=2, repeated=2, usage=usage),
+        ],
+        "corridors",
+    )
+    assert (told.invalid_action_rate, told.loop_rate, told.format_error_rate) == (3 / 8, 2 / 8, 2 / 8)
+    assert (told.llm_calls, told.prompt_tokens, told.cached_tokens, told.completion_tokens) == (
+        6,
+        200,
+        120,
+        18,
+    )
+    assert (told.wall_s, told.num_branch) == (10.0, None)
+
+
+def test_nothing_is_not_summed_up() -> None:
+    with pytest.raises(ValueError, match="no episodes"):
+        summarise([], "corridors")
