@@ -234,9 +234,12 @@ def sweep_leftovers(state: Path) -> None:
         return
     if alive(known["pid"], known["created"]) and known["pid"] != os.getpid():
         raise SetupError("The stack is up already; `espalier status` shows it, `espalier down` stops it.")
-    for part in known["parts"]:
-        if alive(part["pid"], part["created"]):
-            _signal(part["pid"], signal.SIGKILL)
+    left = [(part["pid"], part["created"]) for part in known["parts"] if alive(part["pid"], part["created"])]
+    for pid, _ in left:
+        _signal(pid, signal.SIGKILL)
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(alive(*process) for process in left) and time.monotonic() < deadline:
+        time.sleep(0.02)  # until their ports are free
     state.unlink(missing_ok=True)
 
 
