@@ -59,7 +59,7 @@ async def stay_up(settings: StackSettings, console: Console) -> int:
     except asyncio.CancelledError:
         return 0
     except (SetupError, PartError) as error:
-        console.print(f"[red]{error}[/]", markup=True, highlight=False)
+        console.print(str(error), style="red", markup=False, highlight=False)
         return 1
     return 0
 
