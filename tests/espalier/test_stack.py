@@ -1,0 +1,251 @@
+"""Ports and the supervisor, with small parts of our own."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from fastapi import FastAPI
+
+from espalier.stack.embedded import SetupError
+from espalier.stack.parts import Part, plan_parts
+from espalier.stack.ports import port_holder
+from espalier.stack.settings import StackSettings
+from espalier.stack.supervisor import PartError, Supervisor, alive, read_state, stop_other
+from tests.support import eventually, free_port, served
+
+SERVER = """
+import http.server, os, sys
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        if self.path == "/die":
+            os._exit(7)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(str(os.getpid()).encode())
+
+    def log_message(self, *_):
+        pass
+
+print("a part speaks", flush=True)
+http.server.HTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+SUPERVISOR = """
+import asyncio, sys
+from pathlib import Path
+from tests.espalier.test_stack import part, supervisor
+
+async def main():
+    folder = Path(sys.argv[1])
+    await supervisor(folder, part("web", int(sys.argv[2]))).start()
+    print("up", flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def part(name: str, port: int, script: str = SERVER, patience: float = 20, after: str = "") -> Part:
+    return Part(name, [sys.executable, "-c", script, str(port)], port, "/", patience, after=after)
+
+
+def supervisor(folder: Path, *parts: Part, news: list[tuple[str, str]] | None = None) -> Supervisor:
+    told = news if news is not None else []
+    return Supervisor(
+        list(parts),
+        folder / "logs",
+        folder / "run" / "stack.json",
+        lambda name, new: told.append((name, new)),
+    )
+
+
+@asynccontextmanager
+async def up(made: Supervisor) -> AsyncIterator[asyncio.Task[None]]:
+    """A stack that is up inside the block and watched; the watching."""
+    watching: list[asyncio.Task[None]] = []
+    try:
+        await made.start()
+        watching.append(asyncio.create_task(made.watch()))
+        yield watching[0]
+    finally:
+        for task in watching:
+            task.cancel()
+        await asyncio.gather(*watching, return_exceptions=True)
+        await made.stop()
+
+
+async def pid_at(port: int) -> int:
+    """The process that answers at a port."""
+    async with httpx.AsyncClient() as http:
+        return int((await http.get(f"http://127.0.0.1:{port}/")).text)
+
+
+async def another(folder: Path, before: int) -> int:
+    """The pid of the one part of a stack, when it is no longer what it was."""
+    found: list[int] = []
+
+    def changed() -> bool:
+        state = read_state(folder / "run" / "stack.json")
+        found[:] = [told["pid"] for told in state["parts"]] if state else []
+        return found not in ([], [before])
+
+    await asyncio.to_thread(eventually, changed)
+    return found[0]
+
+
+def test_the_holder_of_a_port_is_named() -> None:
+    with served(FastAPI()) as url:
+        held = port_holder(int(url.rpartition(":")[2]))
+    assert held is not None
+    assert f"pid {os.getpid()}" in held
+    assert port_holder(free_port()) is None
+
+
+async def test_parts_start_and_nothing_is_left_after_them(tmp_path: Path) -> None:
+    ports = [free_port(), free_port()]
+    news: list[tuple[str, str]] = []
+    second = part("second", ports[1], after="first")
+    made = supervisor(tmp_path, second, part("first", ports[0]), news=news)
+    async with up(made):
+        pids = [await pid_at(port) for port in ports]
+        state = read_state(tmp_path / "run" / "stack.json")
+        assert state is not None
+        assert state["pid"] == os.getpid()
+        assert {told["name"]: told["pid"] for told in state["parts"]} == {"first": pids[0], "second": pids[1]}
+        assert "a part speaks" in (tmp_path / "logs" / "first.log").read_text()
+        happened = [name for name, new in news if "ready" in new or "starting" in new]
+        assert happened == ["first", "first", "second", "second"]
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert [port_holder(port) for port in ports] == [None, None]
+    assert not (tmp_path / "run" / "stack.json").exists()
+
+
+async def test_a_part_that_dies_is_started_again(tmp_path: Path) -> None:
+    port = free_port()
+    news: list[tuple[str, str]] = []
+    async with up(supervisor(tmp_path, part("web", port), news=news)):
+        first = await pid_at(port)
+        os.kill(first, signal.SIGKILL)
+        assert await another(tmp_path, first) != first
+        assert any("died (exit -9)" in new for _, new in news)
+    assert port_holder(port) is None
+
+
+async def test_a_part_that_keeps_dying_ends_the_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("espalier.stack.supervisor.RESTARTS", 1)
+    port = free_port()
+    async with up(supervisor(tmp_path, part("web", port))) as watching:
+        first = await pid_at(port)
+        os.kill(first, signal.SIGKILL)
+        os.kill(await another(tmp_path, first), signal.SIGKILL)
+        with pytest.raises(PartError, match=r"web died 1 times; its log is .*web\.log"):
+            await asyncio.wait_for(watching, 30)
+
+
+@pytest.mark.parametrize(
+    ("script", "patience", "says"),
+    [
+        ("raise SystemExit('no weights [/home]')", 20, "ended with exit 1 before it was ready"),
+        (
+            "import time\nprint('no weights [/home]', flush=True)\ntime.sleep(60)",
+            1.5,
+            "not ready within 1.5 s",
+        ),
+    ],
+)
+async def test_a_part_that_does_not_come_up_is_told_with_its_log(
+    tmp_path: Path, script: str, patience: float, says: str
+) -> None:
+    well, ill = free_port(), free_port()
+    made = supervisor(tmp_path, part("well", well), part("ill", ill, script, patience))
+    with pytest.raises(PartError) as told:
+        async with up(made):
+            pass
+    assert says in str(told.value)
+    assert "no weights [/home]" in str(told.value)
+    assert str(tmp_path / "logs" / "ill.log") in str(told.value)
+    assert port_holder(well) is None
+
+
+async def test_a_port_in_use_is_told_before_anything_starts(tmp_path: Path) -> None:
+    free = free_port()
+    with served(FastAPI()) as url:
+        taken = int(url.rpartition(":")[2])
+        with pytest.raises(SetupError, match=rf"Port {taken}, which web needs, .*pid {os.getpid()}"):
+            await supervisor(tmp_path, part("other", free), part("web", taken)).start()
+    assert port_holder(free) is None
+
+
+@contextmanager
+def in_its_own_process(folder: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """A supervisor with one part, up."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SUPERVISOR, str(folder), str(port)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+async def test_what_a_killed_supervisor_left_is_swept(tmp_path: Path) -> None:
+    port = free_port()
+    with in_its_own_process(tmp_path, port) as process:
+        left = await pid_at(port)
+        process.kill()
+        process.wait(10)
+    assert psutil.pid_exists(left)
+    async with up(supervisor(tmp_path, part("web", port))):
+        assert await pid_at(port) != left
+    assert port_holder(port) is None
+
+
+async def test_a_second_stack_is_refused_and_the_first_can_still_be_stopped(tmp_path: Path) -> None:
+    port = free_port()
+    state = tmp_path / "run" / "stack.json"
+    with in_its_own_process(tmp_path, port) as process:
+        with pytest.raises(SetupError, match="up already"):
+            async with up(supervisor(tmp_path, part("web", port))):
+                pass
+        assert read_state(state) is not None, "the first stack's state is not the second's to remove"
+        left = await pid_at(port)
+        assert await asyncio.to_thread(stop_other, state)
+        process.wait(10)
+    eventually(lambda: port_holder(port) is None, within=10)
+    assert not alive(left, 0)
+    assert not state.exists()
+    assert not stop_other(state)
+
+
+def test_a_stack_starts_only_what_is_not_there(tmp_path: Path) -> None:
+    def names(**options: object) -> list[str]:
+        settings = StackSettings(home=tmp_path, **options)  # pyright: ignore[reportArgumentType]
+        return [made.name for made in plan_parts(settings, None if settings.has_engine else tmp_path)]
+
+    ours = ["planner", "judge", "actor", "alfworld", "orchestrator", "worker"]
+    assert names() == ["state", "engine", *ours]
+    assert names(redis_url="redis://elsewhere", model_url="http://elsewhere") == ours
+    assert names(model_url="http://elsewhere", workers=3) == ["state", *ours, "worker-2", "worker-3"]
+    assert names(planner_model_url="http://a", judge_model_url="http://b")[:2] == ["state", "engine"]
+
+
+def test_several_stacks_fit_on_one_machine(tmp_path: Path) -> None:
+    def ports(offset: int) -> set[int]:
+        settings = StackSettings(home=tmp_path, port_offset=offset, workers=4)
+        return {made.port for made in plan_parts(settings, tmp_path)}
+
+    assert len(ports(0)) == 11
+    assert not ports(0) & ports(1000)
