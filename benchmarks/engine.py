@@ -9,8 +9,6 @@ alone and with 12 episodes at once, then tmbr, and takes it down.
 import argparse
 import asyncio
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -62,21 +60,21 @@ def split_of(episodes: list[Episode]) -> dict[str, Any]:
 
 async def measure(episodes: int, steps: int) -> dict[str, Any]:
     """The three measurements."""
-    home = os.environ.get("ESPALIER_HOME", ".espalier")
-    os.environ["ESPALIER_HOME"] = str(Path(home).resolve())
     settings = StackSettings(port_offset=OFFSET)
-    async with running_stack(settings, Console(stderr=True)):
-        async with AsyncEspalier(settings.url("orchestrator")) as client:
-            page = await client.tasks("alfworld", split=SPLIT, limit=2 * episodes)
-            tasks = [task.id for task in page.tasks]
-            await play(client, "react", tasks[:1], 1, 2)
-            return {
-                "react, alone": split_of(await play(client, "react", tasks[: episodes // 4], 1, steps)),
-                f"react, {TOGETHER} at once": split_of(
-                    await play(client, "react", tasks[episodes // 4 :][:episodes], TOGETHER, steps)
-                ),
-                "tmbr, alone": split_of(await play(client, "tmbr", tasks[: max(2, episodes // 8)], 1, steps)),
-            }
+    async with (
+        running_stack(settings, Console(stderr=True)),
+        AsyncEspalier(settings.url("orchestrator")) as client,
+    ):
+        page = await client.tasks("alfworld", split=SPLIT, limit=2 * episodes)
+        tasks = [task.id for task in page.tasks]
+        await play(client, "react", tasks[:1], 1, 2)
+        return {
+            "react, alone": split_of(await play(client, "react", tasks[: episodes // 4], 1, steps)),
+            f"react, {TOGETHER} at once": split_of(
+                await play(client, "react", tasks[episodes // 4 :][:episodes], TOGETHER, steps)
+            ),
+            "tmbr, alone": split_of(await play(client, "tmbr", tasks[: max(2, episodes // 8)], 1, steps)),
+        }
 
 
 def main() -> None:

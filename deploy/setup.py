@@ -122,9 +122,25 @@ def install(lists: list[Path], *, engine: bool) -> None:
         print(f"  installing {path.relative_to(ROOT)} ...", flush=True)
         _run(*command, "-r", str(path), env=environment)
     _run(*pip, "--no-deps", "--no-build-isolation", "--editable", str(ROOT), env=environment)
+    if engine:
+        _check_engine()
     known = json.loads(STAMP.read_text()) if STAMP.is_file() else {}
     known.update({path.name: _digest(path) for path in [*lists, ROOT / "pyproject.toml"]})
     STAMP.write_text(json.dumps(known, indent=1))
+
+
+def _check_engine() -> None:
+    """The engine's libraries load, or the text says why: a torch built for CUDA does not fit."""
+    check = "import torch; import vllm; assert torch.version.cuda is None, 'torch is a CUDA build'"
+    environment = {**os.environ, "VLLM_TARGET_DEVICE": "cpu", "VLLM_LOGGING_LEVEL": "ERROR"}
+    python = str(VENV / "bin" / "python")
+    done = subprocess.run([python, "-c", check], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        words = done.stderr.strip().splitlines()[-1:] or ["no words"]
+        sys.exit(
+            f"set-up failed: the embedded engine does not load ({words[0]}). torch must be the CPU build: "
+            f"{CPU_TORCH} has it, or a wheel in a folder named by PIP_FIND_LINKS."
+        )
 
 
 def _run(*command: str, env: dict[str, str] | None = None) -> None:

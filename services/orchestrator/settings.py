@@ -41,5 +41,3 @@ class OrchestratorSettings(Settings):
     """How long a branch is laid aside before a part that is away is tried again, seconds."""
     call_timeout: float = Field(default=270.0, gt=0)
     """Deadline of one call to a role or an environment, seconds."""
-    worker_port: int = Field(default=0, ge=0, le=65535)
-    """Where a worker serves health and metrics; 0: nowhere."""
