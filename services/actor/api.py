@@ -47,4 +47,4 @@ async def _adapters(asker: Asker) -> Adapters:
     merged = asker.settings.merged_adapter
     listed = [Adapter(name=merged, merged=True)] if merged else []
     listed += [Adapter(name=name) for name in served.adapters]
-    return Adapters(base=served.base, adapters=listed, runtime=not merged)
+    return Adapters(base=served.base, adapters=listed, runtime=not merged, profile=asker.profile.id)

@@ -32,3 +32,5 @@ class Adapters(Message):
     adapters: list[Adapter]
     runtime: bool
     """Whether the engine loads adapters at run time."""
+    profile: str = ""
+    """The prompt profile that the actor renders with, `name@digest`."""

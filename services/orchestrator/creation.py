@@ -4,6 +4,7 @@ import time
 
 from pydantic import ValidationError
 
+from services.contracts.adapter import Adapters
 from services.contracts.context import Brief
 from services.contracts.episode import EpisodeCreate
 from services.contracts.problem import FieldError
@@ -59,7 +60,7 @@ class EpisodeCreator:
         method = _method(request)
         metadata = await self.metadata(request.environment)
         instruction = await self._instruction(request, environment, metadata)
-        model, adapter = await self._pinned(request)
+        served, adapter = await self._pinned(request)
         record = NewEpisode(
             request=request.model_copy(update={"adapter": adapter}),
             instruction=instruction,
@@ -73,7 +74,8 @@ class EpisodeCreator:
             needs_submit=metadata.terminal_action is TerminalAction.REQUIRED,
             version=method.version,
             done_means_success=metadata.done_means is DoneMeans.SUCCESS,
-            model=model,
+            model=served.base,
+            profile=served.profile,
             adapter=adapter,
         )
         try:
@@ -126,12 +128,12 @@ class EpisodeCreator:
             )
         return task.instruction
 
-    async def _pinned(self, request: EpisodeCreate) -> tuple[str, str | None]:
-        """The base model, and the adapter that this episode will use to its end."""
+    async def _pinned(self, request: EpisodeCreate) -> tuple[Adapters, str | None]:
+        """What is served, and the adapter that this episode will use to its end."""
         served = await self._roles.adapters()
         merged = next((adapter.name for adapter in served.adapters if adapter.merged), None)
         if request.adapter is None:
-            return served.base, merged
+            return served, merged
         names = [adapter.name for adapter in served.adapters]
         if request.adapter not in names:
             raise ProblemError(
@@ -140,7 +142,7 @@ class EpisodeCreator:
                 errors=[FieldError(field="body.adapter", message="is not served")],
                 allowed=names,
             )
-        return served.base, request.adapter
+        return served, request.adapter
 
 
 def _method(request: EpisodeCreate) -> Method:

@@ -14,7 +14,9 @@ _ACTION = re.compile(r"^[ \t]*action[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE
 _THOUGHT = re.compile(r"^[ \t]*(?:thought|think)[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE)
 _FENCE = re.compile(r"\A\s*```[\w-]*\n?(.*?)\n?```", re.DOTALL)
 _ITEM = re.compile(r"^\s*(?:subtask\s*)?(\d{1,2})\s*[.):]\s*(\S.*?)\s*$", re.IGNORECASE)
-_PLACEHOLDER = re.compile(r"<(?:action|thought|subtask|why this action|your reasoning)[^>]*>", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    r"[<\[](?:action|thought|subtask|why this action|your reasoning)[^>\]]*[>\]]", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)

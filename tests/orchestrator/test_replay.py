@@ -12,7 +12,7 @@ from services.contracts.episode import State
 from services.contracts.event import Event, EventType
 from services.kit.upstream import OutageError
 from services.orchestrator.replay import replay_episode
-from services.orchestrator.store.episodes import FencedError, OverError
+from services.orchestrator.store.episodes import FencedError, OverError, pack
 from tests.orchestrator.conftest import Bench
 
 HEALTH = [HealthCheck.function_scoped_fixture]
@@ -128,6 +128,17 @@ async def test_a_worker_that_was_taken_over_can_write_nothing(bench: Bench) -> N
     assert told.state is State.COMPLETED
     assert bench.environment.steps == steps
     assert len(await bench.events(episode, EventType.EPISODE_COMPLETED)) == 1
+
+
+async def test_taking_a_branch_fences_the_branches_below_it(bench: Bench) -> None:
+    episode, _ = await bench.create("tmbr")
+    root = await bench.store.take(episode, "0")
+    child = await bench.store.take(episode, "0.0")
+    entry = pack(EventType.PATH_ENDED, 0.0, branch="0.0")
+    await bench.store.append(episode, [("0.0", child, entry)])
+    assert await bench.store.take(episode, "0") == root + 1
+    with pytest.raises(FencedError):
+        await bench.store.append(episode, [("0.0", child, entry)])
 
 
 async def test_a_cancelled_episode_takes_no_further_event(bench: Bench) -> None:

@@ -36,6 +36,10 @@ if state == 'queued' then
   redis.call('HSET', KEYS[1], 'state', 'running', 'started', ARGV[2])
   redis.call('XADD', KEYS[2], '*', 'e', ARGV[3])
 end
+local below = ARGV[1] .. '.'
+for _, branch in ipairs(redis.call('HKEYS', KEYS[3])) do
+  if string.sub(branch, 1, #below) == below then redis.call('HINCRBY', KEYS[3], branch, 1) end
+end
 return redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
 """
 
