@@ -90,7 +90,7 @@ async def langgraph_rate(saver: Any, steps: int, durability: Literal["async", "s
     With `sync` durability a checkpoint is written before the next node runs, as ours is before the
     next environment step; with `async`, LangGraph's default, beside it.
     """
-    from langgraph.graph import END, START, StateGraph
+    from langgraph.graph import END, START, StateGraph  # pyright: ignore[reportMissingImports]
 
     async def act(_state: AgentState) -> dict[str, Any]:
         return {"turns": [{"role": "assistant", "content": "THOUGHT: nothing better\nACTION: look"}]}
@@ -120,14 +120,14 @@ async def langgraph_rate(saver: Any, steps: int, durability: Literal["async", "s
 
 async def langgraph_memory(steps: int) -> float:
     """LangGraph with its in-memory checkpointer."""
-    from langgraph.checkpoint.memory import InMemorySaver
+    from langgraph.checkpoint.memory import InMemorySaver  # pyright: ignore[reportMissingImports]
 
     return await langgraph_rate(InMemorySaver(), steps, "async")
 
 
 async def langgraph_sqlite(steps: int, durability: Literal["async", "sync"]) -> float:
     """LangGraph with its SQLite checkpointer."""
-    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
+    from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver  # pyright: ignore[reportMissingImports]
 
     with tempfile.TemporaryDirectory() as folder:
         async with AsyncSqliteSaver.from_conn_string(str(Path(folder) / "checkpoints.sqlite")) as saver:
