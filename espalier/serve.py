@@ -1,5 +1,7 @@
 """`espalier serve PART`: one part as a process."""
 
+import os
+
 PORTS = {
     "orchestrator": 8000,
     "planner": 8001,
@@ -27,6 +29,7 @@ def serve(part: str, host: str, port: int | None) -> None:
     """Serve a part until it is told to stop."""
     import uvicorn
 
+    os.environ["ESPALIER_HOST"] = host  # what the part's settings check: no keys, no listening off loopback
     uvicorn.run(
         FACTORIES[part],
         factory=True,
