@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from uvicorn.importer import import_from_string
 
 from espalier.cli import main
 from espalier.client import Espalier
+from espalier.serve import FACTORIES
 from services.contracts.episode import Episode, State
 from tests.integration.conftest import Stack, act
 from tests.support import free_port
@@ -144,6 +146,28 @@ def test_nobody_there_is_told(espalier: Command) -> None:
 def test_without_a_stack_status_and_down_say_so(espalier: Command) -> None:
     assert espalier("status").code == 1
     assert (espalier("down").code, espalier("down").out.strip()) == (0, "nothing is up")
+
+
+@pytest.mark.parametrize("part", sorted(set(FACTORIES) - {"worker"}))
+def test_a_part_told_to_listen_off_loopback_needs_a_key(
+    espalier: Command, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    def load(target: str, **_options: object) -> None:
+        """As uvicorn does, without serving."""
+        import_from_string(target)()
+
+    monkeypatch.setattr("uvicorn.run", load)
+    for name in ("ESPALIER_HOST", "ESPALIER_API_KEYS", "ESPALIER_MODEL_KEY"):
+        monkeypatch.setenv(name, "")  # so that it is set back, whatever the command sets
+        monkeypatch.delenv(name)
+    refused = espalier("serve", part, "--host", "0.0.0.0")
+    assert (refused.code, "without authentication" in refused.err) == (1, True)
+    assert espalier("serve", part, "--host", "127.0.0.1").code == 0
+
+
+def test_a_part_that_is_none_is_told(espalier: Command) -> None:
+    told = espalier("serve", "oven")
+    assert (told.code, "planner" in told.err) == (2, True)
 
 
 # Evaluation
