@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.intervals import bootstrap, wilson
@@ -26,6 +26,7 @@ def test_wilson(successes: int, n: int, low: float, high: float) -> None:
     assert wilson(successes, n) == pytest.approx((low, high), abs=1e-4)
 
 
+@settings(deadline=None)
 @given(n=st.integers(1, 500), data=st.data())
 def test_wilson_holds_the_rate_and_narrows(n: int, data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, n))

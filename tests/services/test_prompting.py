@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.contracts.action import ActionRequest, Form
@@ -16,7 +16,7 @@ from services.contracts.verdict import Option, PathQuestion, SelectionQuestion, 
 from services.planner.planner import plan_grammar
 from services.prompting import Renderer, fit, load_profile, parse_action, parse_plan
 from services.prompting.profile import PROFILES
-from services.prompting.window import KEEP, WindowOverflowError
+from services.prompting.window import WindowOverflowError
 
 Chat = list[dict[str, str]]
 RENDERER = Renderer(load_profile("paper"))
@@ -248,7 +248,7 @@ async def test_a_prompt_never_exceeds_the_window_and_keeps_its_ends(sizes: list[
     assert window.cut == window.first_turn
     if window.cut:
         alone = window.first_turn == len(sizes) - 1
-        assert window.prompt_tokens <= limit * KEEP or alone
+        assert window.prompt_tokens <= limit * 0.6 or alone
 
 
 @given(sizes=SIZES, missing=st.integers(1, 50))
@@ -259,7 +259,8 @@ async def test_what_cannot_fit_is_told(sizes: list[int], missing: int) -> None:
         await fit(RENDERER, told, "Question?", limit=smallest - missing, count=count)
 
 
-@given(sizes=st.lists(st.integers(0, 60), min_size=30, max_size=60))
+@settings(max_examples=40)
+@given(sizes=st.lists(st.integers(0, 60), min_size=45, max_size=60))
 async def test_after_a_cut_the_prompt_grows_without_another_until_it_is_full(sizes: list[int]) -> None:
     head = await count(RENDERER.messages(context(), "Question?"))
     limit = head + 500
@@ -274,8 +275,7 @@ async def test_after_a_cut_the_prompt_grows_without_another_until_it_is_full(siz
         assert messages == RENDERER.messages(told, "Question?", window.first_turn)
         first = window.first_turn
         cuts += full
-    assume(cuts)
-    assert cuts < len(turns) / 4, "a cut makes room for many steps"
+    assert 0 < cuts < len(turns) / 4, "a cut makes room for many steps"
 
 
 async def test_a_short_prompt_is_not_counted() -> None:
