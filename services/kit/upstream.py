@@ -87,6 +87,14 @@ class Upstream:
         """Close the connections."""
         await self._http.aclose()
 
+    async def alive(self) -> str | None:
+        """For readiness: None where the part answers, else why it does not; asked once."""
+        try:
+            response = await self._http.get("/healthz", timeout=2.0)
+        except httpx.HTTPError as error:
+            return f"{type(error).__name__} at {self.url}"
+        return None if response.status_code == 200 else f"answers {response.status_code} at {self.url}"
+
     async def request(
         self,
         method: str,

@@ -1,7 +1,7 @@
 """The orchestrator's HTTP surface."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -17,15 +17,14 @@ from services.kit import problems
 from services.kit.app import create_app
 from services.kit.problems import Kind, ProblemError
 from services.orchestrator.creation import EpisodeCreator
-from services.orchestrator.queue import BullQueue, JobQueue
+from services.orchestrator.queue import JobQueue
 from services.orchestrator.replay import replay_episode
-from services.orchestrator.roles import HttpRoles
 from services.orchestrator.search import METHODS
 from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.store.episodes import EpisodeStore, OverError
 from services.orchestrator.store.fold import fold_figures, fold_tree
 from services.orchestrator.streams import KEEPALIVE, EventStreams
-from services.orchestrator.worker import connect, http_environments
+from services.orchestrator.wiring import checks_of, wired
 
 LARGEST_PAGE = 200
 
@@ -55,31 +54,15 @@ def create(settings: OrchestratorSettings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            redis = connect(chosen)
-            stack.push_async_callback(redis.aclose)
-            roles = HttpRoles(chosen)
-            for upstream in roles.upstreams:
-                stack.push_async_callback(upstream.close)
-            environments = await stack.enter_async_context(http_environments(chosen))
-            queue = BullQueue(chosen)
-            stack.push_async_callback(queue.close)
-            store = EpisodeStore(redis, chosen)
-            creator = EpisodeCreator(store, environments, roles, chosen)
-            app.state.desk = Desk(store, queue, creator, EventStreams(store, chosen.max_streams))
+        async with wired(chosen) as wiring:
+            store = wiring.store
+            creator = EpisodeCreator(store, wiring.environments, wiring.roles, chosen)
+            app.state.wiring = wiring
+            app.state.desk = Desk(store, wiring.queue, creator, EventStreams(store, chosen.max_streams))
             yield
 
-    async def state() -> str | None:
-        await app.state.desk.store.redis.ping()
-        return None
-
-    async def roles() -> str | None:
-        await app.state.desk.creator.roles_ready()
-        return None
-
-    app = create_app(
-        "orchestrator", settings=chosen, lifespan=lifespan, checks={"redis": state, "roles": roles}
-    )
+    checks = checks_of(chosen, lambda: app.state.wiring)
+    app = create_app("orchestrator", settings=chosen, lifespan=lifespan, checks=checks)
     app.add_exception_handler(RedisError, _on_redis_error)
     _add_episodes(app)
     _add_catalogue(app)

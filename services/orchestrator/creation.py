@@ -43,11 +43,6 @@ class EpisodeCreator:
         """The environments that are configured."""
         return sorted(self._environments)
 
-    async def roles_ready(self) -> None:
-        """Ask every role whether it is ready. OutageError where one is not."""
-        for upstream in self._roles.upstreams:
-            await upstream.request("GET", "/healthz")
-
     async def create(self, request: EpisodeCreate, key: str | None) -> tuple[str, bool]:
         """Make an episode: its id, and whether it is new.
 

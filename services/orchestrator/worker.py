@@ -7,17 +7,15 @@ noticing is fenced by the branch's epoch. What another worker took over is run a
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import structlog
-from redis.asyncio import Redis
 
 from services.contracts.episode import Failure, State
-from services.kit.auth import bearer
 from services.kit.metrics import Metrics
-from services.kit.upstream import OutageError, RefusedError, Upstream
-from services.orchestrator.environments import Environment, HttpEnvironment
+from services.kit.upstream import OutageError, RefusedError
+from services.orchestrator.environments import Environment
 from services.orchestrator.metrics import EpisodeMetrics
 from services.orchestrator.queue import JobQueue
 from services.orchestrator.roles import Roles
@@ -187,29 +185,3 @@ def _survived(what: str) -> Iterator[None]:
         yield
     except Exception as error:  # Redis may be away for a while; the loop goes on
         log.warning(f"{what} failed", error=str(error))
-
-
-@contextlib.asynccontextmanager
-async def http_environments(settings: OrchestratorSettings) -> AsyncIterator[dict[str, HttpEnvironment]]:
-    """The environments that are configured, over HTTP."""
-    headers = bearer(settings.own_key())
-    upstreams = {
-        name: Upstream(name, url, headers=headers, timeout=settings.call_timeout, concurrency=256)
-        for name, url in settings.environments.items()
-    }
-    try:
-        yield {name: HttpEnvironment(upstream) for name, upstream in upstreams.items()}
-    finally:
-        for upstream in upstreams.values():
-            await upstream.close()
-
-
-def connect(settings: OrchestratorSettings) -> Redis:
-    """A Redis client with deadlines of its own."""
-    return Redis.from_url(
-        settings.redis_url.get_secret_value(),
-        socket_timeout=30,
-        socket_connect_timeout=5,
-        health_check_interval=30,
-        max_connections=settings.max_streams + 128,
-    )

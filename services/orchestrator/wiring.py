@@ -1,0 +1,90 @@
+"""What the API and the workers are wired to: Redis, the queue, the roles, the environments."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from redis.asyncio import Redis
+
+from services.kit.app import Check
+from services.kit.auth import bearer
+from services.kit.upstream import Upstream
+from services.orchestrator.environments import HttpEnvironment
+from services.orchestrator.queue import BullQueue
+from services.orchestrator.roles import HttpRoles
+from services.orchestrator.settings import OrchestratorSettings
+from services.orchestrator.store.episodes import EpisodeStore
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """Connections that are open."""
+
+    store: EpisodeStore
+    queue: BullQueue
+    roles: HttpRoles
+    environments: dict[str, HttpEnvironment]
+    upstreams: dict[str, Upstream]
+    """Roles and environments by name, for readiness."""
+
+    async def redis_ready(self) -> str | None:
+        """For readiness: raises where Redis does not answer."""
+        await self.store.redis.ping()
+        return None
+
+
+ROLES = ("planner", "judge", "actor")
+
+
+def checks_of(settings: OrchestratorSettings, wiring: Callable[[], Wiring]) -> dict[str, Check]:
+    """Readiness checks: Redis, each role, each environment.
+
+    Args:
+        settings: Which environments there are.
+        wiring: The connections, asked for when a check is made.
+    """
+
+    async def redis() -> str | None:
+        return await wiring().redis_ready()
+
+    def part(name: str) -> Check:
+        async def alive() -> str | None:
+            return await wiring().upstreams[name].alive()
+
+        return alive
+
+    return {"redis": redis, **{name: part(name) for name in (*ROLES, *settings.environments)}}
+
+
+@asynccontextmanager
+async def wired(settings: OrchestratorSettings) -> AsyncIterator[Wiring]:
+    """Connections to everything, closed at the end."""
+    async with AsyncExitStack() as stack:
+        redis = _connect(settings)
+        stack.push_async_callback(redis.aclose)
+        roles = HttpRoles(settings)
+        environments = {
+            name: _environment(name, url, settings) for name, url in settings.environments.items()
+        }
+        for upstream in [*roles.upstreams, *environments.values()]:
+            stack.push_async_callback(upstream.close)
+        queue = BullQueue(settings)
+        stack.push_async_callback(queue.close)
+        sessions = {name: HttpEnvironment(upstream) for name, upstream in environments.items()}
+        upstreams = {upstream.part: upstream for upstream in [*roles.upstreams, *environments.values()]}
+        yield Wiring(EpisodeStore(redis, settings), queue, roles, sessions, upstreams)
+
+
+def _environment(name: str, url: str, settings: OrchestratorSettings) -> Upstream:
+    headers = bearer(settings.own_key())
+    return Upstream(name, url, headers=headers, timeout=settings.call_timeout, concurrency=256)
+
+
+def _connect(settings: OrchestratorSettings) -> Redis:
+    return Redis.from_url(
+        settings.redis_url.get_secret_value(),
+        socket_timeout=30,
+        socket_connect_timeout=5,
+        health_check_interval=30,
+        max_connections=settings.max_streams + 128,
+    )
