@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from espalier.client import Espalier, EspalierError
+from espalier.client import AsyncEspalier, Espalier, EspalierError
 from espalier.serve import FACTORIES, serve
 from espalier.stack.embedded import SetupError
 from espalier.stack.settings import StackSettings
@@ -18,7 +18,6 @@ from espalier.stack.supervisor import PartError, stop_other
 from espalier.stack.up import detach, is_up, part_states, running_stack, state_file, stay_up
 from espalier.view import EpisodeView, summary
 from services.contracts.episode import Budget, Episode, EpisodeCreate, Feedback, State
-from services.kit.settings import Settings
 
 app = typer.Typer(
     name="espalier",
@@ -170,11 +169,15 @@ def run(
 def _watch(client: Espalier, episode: Episode) -> Episode:
     console = Console()
     view = EpisodeView(episode.instruction)
-    with Live(view, console=console, refresh_per_second=8, transient=True, vertical_overflow="visible"):
+    with _live(view, console):
         for event in client.events(episode.id):
             view.add(event)
     console.print(view.tree)
     return client.get(episode.id)
+
+
+def _live(view: EpisodeView, console: Console) -> Live:
+    return Live(view, console=console, refresh_per_second=8, transient=True, vertical_overflow="visible")
 
 
 @app.command()
@@ -251,16 +254,26 @@ async def _demo(settings: StackSettings, task: str, method: str) -> int:
     console.print("starting the stack; the embedded engine takes most of a minute")
     async with running_stack(settings, console) as supervisor:
         watch = asyncio.create_task(supervisor.watch())
+        playing = asyncio.create_task(_play_demo(settings, console, task, method))
         try:
-            episode = await asyncio.to_thread(_demo_episode, task, method)
+            await asyncio.wait({watch, playing}, return_when=asyncio.FIRST_COMPLETED)
+            if watch.done():
+                watch.result()  # a part that keeps dying ends the demo with its reason
+            episode = await playing
         finally:
             watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            playing.cancel()
+            await asyncio.gather(watch, playing, return_exceptions=True)
     summary(console, episode)
     return 0 if episode.state is State.COMPLETED else 1
 
 
-def _demo_episode(task: str, method: str) -> Episode:
-    with Espalier(_url(""), api_key=Settings().own_key()) as client:
-        body = EpisodeCreate(environment="alfworld", task_id=task, method=method)
-        return _watch(client, client.create(body))
+async def _play_demo(settings: StackSettings, console: Console, task: str, method: str) -> Episode:
+    async with AsyncEspalier(settings.url("orchestrator"), api_key=settings.own_key()) as client:
+        episode = await client.create(EpisodeCreate(environment="alfworld", task_id=task, method=method))
+        view = EpisodeView(episode.instruction)
+        with _live(view, console):
+            async for event in client.events(episode.id):
+                view.add(event)
+        console.print(view.tree)
+        return await client.wait(episode.id)

@@ -5,6 +5,7 @@ A run that was interrupted takes up its episodes by their idempotency keys: none
 """
 
 import asyncio
+import hashlib
 import json
 import os
 import secrets
@@ -54,11 +55,11 @@ async def run_evaluation(
             shown = progress.add_task(f"{body.environment} {body.method}", total=len(names))
 
             async def one(task: str) -> Episode:
-                episode = known.get(task)
+                before = known.get(task, [])
+                episode = before[-1] if before else None
                 if episode is None or episode.state is not State.COMPLETED:
                     async with places:
-                        attempt = 0 if episode is None else 1
-                        episode = await _play(client, body, task, f"{run}-{attempt}-{task}"[:200])
+                        episode = await _play(client, body, task, _key(run, task, len(before)))
                     _append(out / "episodes.jsonl", episode)
                 progress.advance(shown)
                 return episode
@@ -116,16 +117,21 @@ async def _play(client: AsyncEspalier, body: EpisodeCreate, task: str, key: str)
     raise AssertionError("unreachable: the last try raises")
 
 
-def _known(path: Path) -> dict[str, Episode]:
-    """Episodes that were written before, the latest line of a task; a torn last line is dropped."""
-    known: dict[str, Episode] = {}
+def _key(run: str, task: str, attempt: int) -> str:
+    """The idempotency key of a task's attempt in a run."""
+    return f"{run}-{attempt}-{hashlib.sha256(task.encode()).hexdigest()[:32]}"
+
+
+def _known(path: Path) -> dict[str, list[Episode]]:
+    """Episodes that were written before, by task, in order; a torn last line is dropped."""
+    known: dict[str, list[Episode]] = {}
     lines = path.read_text().splitlines() if path.is_file() else []
     for line in lines:
         try:
             episode = Episode.model_validate_json(line)
         except ValueError:
             continue
-        known[episode.request.task_id or ""] = episode
+        known.setdefault(episode.request.task_id or "", []).append(episode)
     return known
 
 

@@ -134,7 +134,8 @@ class Failure(Message):
     """Why an episode failed; never a score."""
 
     reason: str
-    """`model`, `environment`, `diverged`, `nondeterministic`, `limit`, `error`."""
+    """The part that broke (`planner`, `judge`, `actor`, an environment's name), or `diverged`,
+    `nondeterministic`, `limit`, `error`."""
     detail: str = ""
 
 

@@ -13,7 +13,15 @@ LENGTH = 26
 
 def new_id() -> str:
     """A ULID with a prefix: 48 bits of milliseconds, 80 of chance, sortable by time."""
-    number = (int(time.time() * 1000) << 80) | int.from_bytes(os.urandom(10))
+    return _written((int(time.time() * 1000) << 80) | int.from_bytes(os.urandom(10)))
+
+
+def id_at(moment: float) -> str:
+    """The lowest id of a moment, Unix seconds."""
+    return _written(int(max(0.0, moment) * 1000) << 80)
+
+
+def _written(number: int) -> str:
     digits: list[str] = []
     for _ in range(LENGTH):
         number, digit = divmod(number, 32)

@@ -1,6 +1,7 @@
 """The orchestrator's API over real HTTP: creation, errors, streams, cancelling, metrics."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -143,13 +144,19 @@ def test_a_cancelled_episode_frees_its_session(stack: Stack, worker: str) -> Non
 
 def test_episodes_are_listed_and_paged(stack: Stack) -> None:
     with Espalier(stack.url) as client:
-        ids = [client.create(create(stack, seed=seed)).id for seed in range(5)]
-        page = client.list(limit=2)
-        rest = client.list(limit=2, cursor=page.next)
-        assert [told.id for told in page.episodes + rest.episodes] == list(reversed(ids))[:4]
+        with ThreadPoolExecutor(8) as users:  # many in one millisecond
+            made = users.map(lambda seed: client.create(create(stack, seed=seed)).id, range(24))
+            ids = sorted(made, reverse=True)
+        listed: list[str] = []
+        cursor = None
+        while len(listed) < len(ids):
+            page = client.list(limit=2, cursor=cursor)
+            listed += [told.id for told in page.episodes]
+            cursor = page.next
+        assert listed == ids
         for episode in ids:
             client.cancel(episode)
-        assert {told.id for told in client.list(state="cancelled", limit=5).episodes} == set(ids)
+        assert {told.id for told in client.list(state="cancelled", limit=24).episodes} == set(ids)
 
 
 def test_a_killed_workers_episode_is_taken_over(stack: Stack) -> None:

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from services.contracts.episode import Episode, Failure, Figures, Result, State
 from services.contracts.event import Event, EventType
-from services.orchestrator.identity import born, digest, new_id
+from services.orchestrator.identity import born, digest, id_at, new_id
 from services.orchestrator.ports import Spec
 from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.store import scripts
@@ -169,10 +169,10 @@ class EpisodeStore:
 
     async def page(self, after: str | None, limit: int) -> tuple[list[Episode], str | None]:
         """The newest episodes older than `after`, and the cursor of the next page."""
-        horizon = time.time() - 2 * self.settings.episode_ttl
-        await self.redis.zremrangebyscore(INDEX, 0, horizon)
-        highest = f"({born(after)}" if after else "+inf"
-        ids = await self.redis.zrevrangebyscore(INDEX, highest, "-inf", start=0, num=limit)
+        horizon = id_at(time.time() - 2 * self.settings.episode_ttl)
+        await self.redis.zremrangebylex(INDEX, "-", f"({horizon}")
+        highest = f"({after}" if after else "+"
+        ids = await self.redis.zrevrangebylex(INDEX, highest, "-", start=0, num=limit)
         pipeline = self.redis.pipeline(transaction=False)
         for episode in ids:
             pipeline.hgetall(_key(episode.decode()))

@@ -22,7 +22,7 @@ end
 redis.call('HSET', KEYS[1], 'state', 'queued', 'created', ARGV[2], 'spec', ARGV[3])
 redis.call('HSET', KEYS[1], 'events', 1, 'bytes', #ARGV[4])
 redis.call('XADD', KEYS[2], '*', 'e', ARGV[4])
-redis.call('ZADD', KEYS[3], ARGV[2], ARGV[1])
+redis.call('ZADD', KEYS[3], 0, ARGV[1])  -- ids sort by time
 redis.call('SADD', KEYS[4], ARGV[1])
 return {'created', ARGV[1]}
 """
