@@ -1,1 +1,1 @@
-"""ALFWorld: household tasks in text, on the `alfworld` package's own engine."""
+"""ALFWorld: household tasks in text, on a native engine, or on the `alfworld` package's own."""

@@ -9,6 +9,7 @@ rebuilds them.
 import asyncio
 import secrets
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import structlog
 
 from envs.alfworld.process import WorkerDiedError, WorkerProcess
 from envs.serving.environment import EngineUnavailableError, InstanceLostError
+from services.contracts.session import Fork
 
 AFFINITY = 4
 """How many more instances a worker may have before it loses a game that it has loaded."""
@@ -36,7 +38,12 @@ class EngineLimits:
 
 
 class EnginePool:
-    """Worker processes and the instances in them."""
+    """Worker processes and the instances in them: the TextWorld engine behind the port.
+
+    The engine cannot copy a game that is under way: forks are made by replay.
+    """
+
+    forks = Fork.REPLAY
 
     def __init__(self, home: Path, limits: EngineLimits) -> None:
         self._home = home
@@ -48,6 +55,14 @@ class EnginePool:
         self._chores: set[asyncio.Task[None]] = set()
         self._closing = False
         self._trouble: str | None = "the engine is starting"
+
+    @property
+    def name(self) -> str:
+        """The packages and their versions."""
+        try:
+            return f"alfworld {version('alfworld')}, textworld {version('textworld')}"
+        except PackageNotFoundError:
+            return "textworld"
 
     @property
     def pids(self) -> list[int]:
@@ -128,6 +143,10 @@ class EnginePool:
             raise InstanceLostError(f"no instance {handle}")
         told = await worker.call("step", handle, command=command)
         return told["text"], told["won"]
+
+    async def fork(self, handle: str) -> str:
+        """Not offered: `forks` is replay."""
+        raise NotImplementedError("TextWorld forks by replay")
 
     async def end(self, handle: str) -> None:
         """Let an instance go."""

@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from envs.alfworld import actions, scoring
 from envs.alfworld.engine import EngineLimits, EnginePool
-from envs.alfworld.settings import AlfworldSettings
+from envs.alfworld.native import NativeEngine
+from envs.alfworld.port import Engine
+from envs.alfworld.settings import AlfworldSettings, EngineKind
 from envs.alfworld.tasks import AlfworldTasks, OfficialGames
 from envs.serving.environment import BadTaskError, Frame, Opening
-from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
+from services.contracts.session import DoneMeans, Metadata, TerminalAction
 from services.contracts.task import InlineTask, Task
 
 MAX_STEPS = 35
@@ -17,23 +18,17 @@ MAX_STEPS = 35
 
 
 class AlfworldEnvironment:
-    """ALFWorld's text games on the package's own engine, in worker processes.
+    """ALFWorld's text games.
 
-    The engine cannot copy a game that is under way: forks are made by replay.
+    Args:
+        settings: What the server reads from its environment variables.
+        engine: What plays the games.
     """
 
-    def __init__(self, settings: AlfworldSettings) -> None:
+    def __init__(self, settings: AlfworldSettings, engine: EngineKind = EngineKind.TEXTWORLD) -> None:
         self._settings = settings
         self._tasks = AlfworldTasks(None, settings.alfworld_generated)
-        self.engine = EnginePool(
-            settings.home.absolute(),
-            EngineLimits(
-                workers=settings.alfworld_workers,
-                episodes=settings.alfworld_worker_episodes,
-                memory=settings.alfworld_worker_memory,
-                call_timeout=settings.alfworld_call_timeout,
-            ),
-        )
+        self.engine = _engine(settings, engine)
 
     @property
     def metadata(self) -> Metadata:
@@ -41,18 +36,18 @@ class AlfworldEnvironment:
         return Metadata(
             name="alfworld",
             version="1",
-            fork=Fork.REPLAY,
+            fork=self.engine.forks,
             done_means=DoneMeans.SUCCESS,
             terminal_action=TerminalAction.NONE,
             splits=self._tasks.splits(),
             max_steps=MAX_STEPS,
             description=actions.DESCRIPTION,
             actions=actions.LANGUAGE,
-            engine=_engine_name(),
+            engine=self.engine.name,
         )
 
     async def open(self) -> None:
-        """Index the official games, where there are any, and start the workers."""
+        """Index the official games, where there are any, and start the engine."""
         data = self._settings.alfworld_data
         if data is not None and data.is_dir():
             official = OfficialGames(data, self._settings.home)
@@ -61,7 +56,7 @@ class AlfworldEnvironment:
         await self.engine.open()
 
     async def close(self) -> None:
-        """Stop the workers."""
+        """Stop the engine."""
         await self.engine.close()
 
     async def ready(self) -> str | None:
@@ -95,8 +90,8 @@ class AlfworldEnvironment:
         return Frame(observation, reward=scoring.reward(won), done=won, valid=scoring.valid(observation))
 
     async def fork(self, handle: str) -> str:
-        """Not offered: `metadata.fork` is replay."""
-        raise NotImplementedError("ALFWorld forks by replay")
+        """Copy a game under way, where the engine can."""
+        return await self.engine.fork(handle)
 
     async def end(self, handle: str) -> None:
         """Let a game go."""
@@ -107,8 +102,15 @@ class AlfworldEnvironment:
         return observation.strip()
 
 
-def _engine_name() -> str:
-    try:
-        return f"alfworld {version('alfworld')}, textworld {version('textworld')}"
-    except PackageNotFoundError:
-        return ""
+def _engine(settings: AlfworldSettings, kind: EngineKind) -> Engine:
+    if kind is EngineKind.NATIVE:
+        return NativeEngine()
+    return EnginePool(
+        settings.home.absolute(),
+        EngineLimits(
+            workers=settings.alfworld_workers,
+            episodes=settings.alfworld_worker_episodes,
+            memory=settings.alfworld_worker_memory,
+            call_timeout=settings.alfworld_call_timeout,
+        ),
+    )

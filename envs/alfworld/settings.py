@@ -1,11 +1,21 @@
 """What the ALFWorld server reads from its environment variables."""
 
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import SettingsConfigDict
 
 from envs.serving.settings import EnvironmentSettings
+
+
+class EngineKind(StrEnum):
+    """What plays the games."""
+
+    NATIVE = "native"
+    """This package's engine, in the server's process."""
+    TEXTWORLD = "textworld"
+    """The `alfworld` package's engine, in worker processes."""
 
 
 class AlfworldSettings(EnvironmentSettings):
@@ -20,7 +30,7 @@ class AlfworldSettings(EnvironmentSettings):
     alfworld_generated: int = Field(default=10_000, ge=0, le=1_000_000)
     """How many houses each generated split has."""
     alfworld_workers: int = Field(default=2, ge=1, le=256)
-    """Engine processes; each runs many sessions, one call at a time."""
+    """TextWorld processes; each runs many sessions, one call at a time."""
     alfworld_worker_episodes: int = Field(default=400, ge=1)
     """A worker is replaced after it has started this many episodes: TextWorld leaks."""
     alfworld_worker_memory: int = Field(default=1500, ge=100)

@@ -1,4 +1,4 @@
-"""ALFWorld on its own engine, over real HTTP."""
+"""ALFWorld on both engines, over real HTTP."""
 
 import asyncio
 import json
@@ -16,11 +16,12 @@ import httpx
 import pytest
 from envs_support import eventually, running
 
+from envs.alfworld.engine import EnginePool
 from envs.alfworld.environment import AlfworldEnvironment
 from envs.alfworld.expert import Expert, Prior
 from envs.alfworld.generator import SPLITS, TRAIN, VALID, Generator, walkthrough
 from envs.alfworld.process import WorkerProcess
-from envs.alfworld.settings import AlfworldSettings
+from envs.alfworld.settings import AlfworldSettings, EngineKind
 from envs.serving.environment import InstanceLostError
 from envs.serving.server import serve
 
@@ -56,15 +57,33 @@ class Alfworld:
         assert (states[-1]["reward"], states[0]["reward"]) == (1.0, 0.0)
 
 
-@pytest.fixture(scope="module")
-def alfworld(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alfworld]:
+def engine_pids(environment: AlfworldEnvironment) -> list[int]:
+    assert isinstance(environment.engine, EnginePool)
+    return environment.engine.pids
+
+
+def without_data(home: Path, engine: EngineKind) -> Iterator[Alfworld]:
     """A server without any data."""
-    settings = AlfworldSettings(
-        home=tmp_path_factory.mktemp("home"), alfworld_data=None, alfworld_generated=300, alfworld_workers=2
-    )
-    environment = AlfworldEnvironment(settings)
+    settings = AlfworldSettings(home=home, alfworld_data=None, alfworld_generated=300, alfworld_workers=2)
+    environment = AlfworldEnvironment(settings, engine)
     with running(serve(environment, settings)) as http:
         yield Alfworld(http, environment)
+
+
+@pytest.fixture(scope="module")
+def textworld(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alfworld]:
+    yield from without_data(tmp_path_factory.mktemp("home"), EngineKind.TEXTWORLD)
+
+
+@pytest.fixture(scope="module")
+def native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Alfworld]:
+    yield from without_data(tmp_path_factory.mktemp("home"), EngineKind.NATIVE)
+
+
+@pytest.fixture(params=EngineKind)
+def alfworld(request: pytest.FixtureRequest) -> Alfworld:
+    """A server of either engine."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -173,6 +192,8 @@ def test_the_action_language_is_tolerant(alfworld: Alfworld) -> None:
 
 
 def test_a_fork_goes_its_own_way(alfworld: Alfworld) -> None:
+    native = alfworld.environment.engine.name == "native"
+    assert alfworld.http.get("/metadata").json()["fork"] == ("native" if native else "replay")
     number = a_house("pick_clean_then_place_in_recep")
     commands = walkthrough(Generator().house(TRAIN, number))
     parent = alfworld.create(f"{TRAIN}/{number}")["session_id"]
@@ -187,33 +208,33 @@ def test_a_fork_goes_its_own_way(alfworld: Alfworld) -> None:
     assert alfworld.step(child["session_id"], commands[-1])["done"]
 
 
-def test_killed_workers_are_replaced_and_their_sessions_rebuilt(alfworld: Alfworld) -> None:
+def test_killed_workers_are_replaced_and_their_sessions_rebuilt(textworld: Alfworld) -> None:
     number = a_house("pick_heat_then_place_in_recep")
     commands = walkthrough(Generator().house(TRAIN, number))
-    session = alfworld.create(f"{TRAIN}/{number}")["session_id"]
-    first = [alfworld.step(session, command, step_key=f"b/{n}") for n, command in enumerate(commands[:-1])]
-    before = alfworld.environment.engine.pids
+    session = textworld.create(f"{TRAIN}/{number}")["session_id"]
+    first = [textworld.step(session, command, step_key=f"b/{n}") for n, command in enumerate(commands[:-1])]
+    before = engine_pids(textworld.environment)
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    assert alfworld.step(session, commands[0], step_key="b/0") == first[0]
-    assert alfworld.step(session, commands[-1])["done"]
-    eventually(lambda: len(alfworld.environment.engine.pids) == 2)
-    assert not set(before) & set(alfworld.environment.engine.pids)
+    assert textworld.step(session, commands[0], step_key="b/0") == first[0]
+    assert textworld.step(session, commands[-1])["done"]
+    eventually(lambda: len(engine_pids(textworld.environment)) == 2)
+    assert not set(before) & set(engine_pids(textworld.environment))
 
 
 def test_worn_workers_are_replaced_under_their_sessions(tmp_path: Path) -> None:
     settings = AlfworldSettings(
         home=tmp_path, alfworld_data=None, alfworld_workers=1, alfworld_worker_episodes=1
     )
-    environment = AlfworldEnvironment(settings)
+    environment = AlfworldEnvironment(settings, EngineKind.TEXTWORLD)
     with running(serve(environment, settings)) as http:
         server = Alfworld(http, environment)
-        seen = set(environment.engine.pids)
+        seen = set(engine_pids(environment))
         number = a_house("look_at_obj_in_light")
         commands = walkthrough(Generator().house(TRAIN, number))
         sessions = [server.create(f"{TRAIN}/{number}")["session_id"] for _ in range(2)]
-        eventually(lambda: bool(environment.engine.pids))
-        seen |= set(environment.engine.pids)
+        eventually(lambda: bool(engine_pids(environment)))
+        seen |= set(engine_pids(environment))
         assert len(seen) >= 2
         for session in sessions:
             assert [server.step(session, command) for command in commands][-1]["done"]
@@ -245,7 +266,7 @@ async def test_workers_end_with_the_server(tmp_path: Path) -> None:
 def test_an_engine_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("envs.alfworld.process.sys.executable", "/bin/false")
     settings = AlfworldSettings(home=tmp_path, alfworld_data=None)
-    with running(serve(AlfworldEnvironment(settings), settings)) as http:
+    with running(serve(AlfworldEnvironment(settings, EngineKind.TEXTWORLD), settings)) as http:
         assert http.get("/healthz").status_code == 200
         ready = http.get("/readyz")
         assert ready.status_code == 503
