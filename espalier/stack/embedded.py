@@ -83,9 +83,15 @@ def engine_command(settings: StackSettings, model: Path) -> list[str]:
 
 
 def engine_environment(settings: StackSettings) -> dict[str, str]:
-    """What makes the engine fast on a CPU: all cores, and Intel's OpenMP where the wheel brings it."""
+    """What makes the engine fast on a CPU: all cores, Intel's OpenMP where the wheel brings it, and
+    what it has compiled before.
+    """
+    cache = settings.folder / "cache"
     environment = {
         "VLLM_TARGET_DEVICE": "cpu",
+        "VLLM_CACHE_ROOT": str(cache / "vllm"),
+        "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
+        "TRITON_CACHE_DIR": str(cache / "triton"),
         "VLLM_CPU_KVCACHE_SPACE": f"{settings.engine_kv_gib:g}",
         "VLLM_CPU_OMP_THREADS_BIND": f"0-{cores() - 1}",
         "VLLM_NO_USAGE_STATS": "1",

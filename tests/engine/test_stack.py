@@ -45,11 +45,11 @@ class User:
 
 @pytest.fixture(scope="module")
 def user(official_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[User]:
-    """A user whose stack is up; the model's cache is the project's."""
+    """A user whose stack is up; the caches of model and engine are the project's."""
     home = tmp_path_factory.mktemp("home")
-    models = ROOT / ".espalier" / "models"
-    models.mkdir(parents=True, exist_ok=True)
-    (home / "models").symlink_to(models)
+    for kept in ("models", "cache"):
+        (ROOT / ".espalier" / kept).mkdir(parents=True, exist_ok=True)
+        (home / kept).symlink_to(ROOT / ".espalier" / kept)
     someone = User(home, official_data)
     started = someone.types("up", "--detach")
     try:
