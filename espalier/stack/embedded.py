@@ -83,9 +83,7 @@ def engine_command(settings: StackSettings, model: Path) -> list[str]:
 
 
 def engine_environment(settings: StackSettings) -> dict[str, str]:
-    """What makes the engine fast on a CPU: all cores, Intel's OpenMP where the wheel brings it, and
-    what it has compiled before.
-    """
+    """What makes the engine fast on a CPU: all cores, Intel's OpenMP, what was compiled before."""
     cache = settings.folder / "cache"
     environment = {
         "VLLM_TARGET_DEVICE": "cpu",
