@@ -1,0 +1,1 @@
+"""WebShop: find, compare and buy a product that an instruction describes."""

@@ -1,0 +1,209 @@
+"""Scripted customers that know only what an agent sees; their visits are demonstrations.
+
+`Expert` searches, opens the products that look right, reads their pages, compares, and buys the best with its
+options. `FirstHit` buys the first result: the rule that it must beat. The server never imports them.
+"""
+
+import json
+import re
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from envs.webshop.pages import AVAILABLE, PER_PAGE, SEPARATOR
+
+Policy = Generator[str, str, None]
+"""Yields actions and is sent what each showed; it ends with the purchase."""
+
+LIMIT = re.compile(r",? and price lower than (?P<dollars>[\d.]+) dollars")
+OPTIONS = re.compile(r"^(?P<words>.*) with (?P<options>[a-z][a-z ]{0,30}: .+)$")
+NEXT_OPTION = re.compile(r", and (?=[a-z][a-z ]{0,30}: )")
+DOLLARS = re.compile(r"\$(\d+(?:\.\d+)?)")
+CODE = re.compile(r"[A-Z0-9]{10}")
+WORD = re.compile(r"[a-z0-9]+")
+FILLERS = frozenset(
+    ("find", "me", "with", "for", "and", "a", "the", "in", "of", "s", "i", "am", "looking", "need")
+)
+BUY = "click[Buy Now]"
+BACK = "click[< Prev]"
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What an instruction asks for."""
+
+    words: str
+    """The kind of product and its attributes."""
+    options: tuple[str, ...]
+    limit: float
+    """Dollars."""
+
+    @classmethod
+    def parse(cls, instruction: str) -> "Wish":
+        """Read WebShop's sentence; what is not in its form is taken as words."""
+        price = LIMIT.search(instruction)
+        text = LIMIT.sub("", instruction)
+        found = OPTIONS.search(text)
+        options: tuple[str, ...] = ()
+        if found:
+            text = found["words"]
+            options = tuple(part.partition(": ")[2] for part in NEXT_OPTION.split(found["options"]))
+        return cls(
+            text.removeprefix("Find me").strip(), options, float(price["dollars"]) if price else float("inf")
+        )
+
+
+@dataclass
+class Look:
+    """What is known of one product."""
+
+    asin: str
+    page: int
+    """Its page of results, from 1."""
+    title: str
+    price: float
+    """The lowest price shown, dollars."""
+    text: str = ""
+    """All that was read of it."""
+    options: list[str] = field(default_factory=list[str])
+    """The wanted values that it offers."""
+
+
+class FirstHit:
+    """Searches for the instruction's words, opens the first result, chooses what is wanted and buys.
+
+    Args:
+        observation: The first observation.
+        instruction: The task.
+    """
+
+    def __init__(self, observation: str, instruction: str) -> None:
+        self._wish = Wish.parse(instruction)
+
+    def play(self) -> Policy:
+        """The actions of the visit, one by one."""
+        shown = yield f"search[{self._wish.words}]"
+        found = looks(shown, 1)
+        if not found:
+            return
+        shown = yield f"click[{found[0].asin}]"
+        for option in offered(shown, self._wish.options):
+            yield f"click[{option}]"
+        yield BUY
+
+
+class Expert:
+    """Compares the products that look right.
+
+    Args:
+        observation: The first observation.
+        instruction: The task.
+        steps: How many actions it may take.
+    """
+
+    def __init__(self, observation: str, instruction: str, steps: int = 20) -> None:
+        self.wish = Wish.parse(instruction)
+        self._wanted = words(self.wish.words)
+        self._steps = steps
+        self._seen: dict[str, Look] = {}
+        self._page = 1
+
+    def play(self) -> Policy:
+        """The actions of the visit, one by one."""
+        shown = yield from self._do(f"search[{self.wish.words}]")
+        self._note(shown)
+        opened: list[Look] = []
+        while (look := self._next(opened)) and self._affords(look):
+            yield from self._inspect(look)
+            opened.append(look)
+            if self.score(look) >= 1:
+                break
+            yield from self._do(BACK)
+        best = max(opened, key=self.score, default=None)
+        if best is None:
+            return
+        if best is not opened[-1] or self.score(best) < 1:
+            yield from self._open(best)
+        for option in best.options:
+            yield from self._do(f"click[{option}]")
+        yield BUY
+
+    def score(self, look: Look) -> float:
+        """How well a product fits, 0 to 1: the wanted words that were read of it, options and price."""
+        read = words(f"{look.title} {look.text}")
+        words_share = len(self._wanted & read) / max(1, len(self._wanted))
+        options = len(look.options) / len(self.wish.options) if self.wish.options else 1.0
+        return (3 * words_share + 2 * options + (look.price <= self.wish.limit)) / 6
+
+    def _next(self, opened: list[Look]) -> Look | None:
+        """The product to open next: by its title's words and its price, in the order of the results."""
+        left = [look for look in self._seen.values() if look not in opened]
+        return max(left, key=lambda look: (look.price <= self.wish.limit, self._promise(look)), default=None)
+
+    def _promise(self, look: Look) -> float:
+        rank = list(self._seen).index(look.asin)
+        return len(self._wanted & words(look.title)) / max(1, len(self._wanted)) - 0.5 * rank / PER_PAGE
+
+    def _affords(self, look: Look) -> bool:
+        """Whether the steps suffice to read a product, leave it, come back to another and buy that."""
+        return self._steps >= 8 + len(self.wish.options) + 2 * abs(look.page - self._page)
+
+    def _inspect(self, look: Look) -> Generator[str, str, None]:
+        shown = yield from self._open(look)
+        look.options = offered(shown, self.wish.options)
+        if len(look.options) < len(self.wish.options):
+            return
+        for detail in ("Attributes", "Features"):
+            if f"click[{detail}]".lower() in (f"click[{button}]" for button in clickables(shown)):
+                page = yield from self._do(f"click[{detail}]")
+                look.text = " ".join(parts(page)[4:])
+                yield from self._do(BACK)
+                return
+
+    def _open(self, look: Look) -> Generator[str, str, str]:
+        while self._page != look.page:
+            forward = self._page < look.page
+            self._page += 1 if forward else -1
+            yield from self._do("click[Next >]" if forward else BACK)
+        return (yield from self._do(f"click[{look.asin}]"))
+
+    def _note(self, shown: str) -> None:
+        for look in looks(shown, self._page):
+            self._seen.setdefault(look.asin, look)
+
+    def _do(self, action: str) -> Generator[str, str, str]:
+        self._steps -= 1
+        return (yield action)
+
+
+def parts(observation: str) -> list[str]:
+    """What stands between the separators."""
+    return observation.partition(f"\n\n{AVAILABLE}")[0].split(SEPARATOR)
+
+
+def clickables(observation: str) -> list[str]:
+    """The buttons of a page."""
+    available = observation.partition(f"{AVAILABLE}\n")[2]
+    return json.loads(available)["clickables"] if available else []
+
+
+def looks(observation: str, page: int) -> list[Look]:
+    """The products on a page of results."""
+    shown, buttons = parts(observation), set(clickables(observation))
+    found: list[Look] = []
+    for position, part in enumerate(shown):
+        if CODE.fullmatch(part) and part.lower() in buttons:
+            rest = shown[position + 1 : position + 3]
+            prices = [float(price) for price in DOLLARS.findall(rest[-1])] if rest else []
+            found.append(Look(part, page, rest[0] if len(rest) > 1 else "", min(prices, default=0.0)))
+    return found
+
+
+def offered(observation: str, wanted: tuple[str, ...]) -> list[str]:
+    """The wanted values that a product page offers."""
+    buttons = set(clickables(observation))
+    return [value for value in wanted if " ".join(value.lower().split()) in buttons]
+
+
+def words(text: str) -> set[str]:
+    """The words that say something, without plural endings."""
+    return {word.rstrip("s") or word for word in WORD.findall(text.lower()) if word not in FILLERS}
