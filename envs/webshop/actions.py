@@ -7,9 +7,9 @@ ACTION = re.compile(r"(?P<verb>search|click)\s*\[(?P<words>.*)\]\s*\.?", re.DOTA
 DESCRIPTION = """You are in a web shop. Find the product that the instruction asks for, with every attribute \
 and option and below the price limit, choose its options and buy it."""
 LANGUAGE = """search[words]; click[button]
-A button is one of the clickables of the last observation: a product's code opens it, a value chooses an \
-option, "next >" and "< prev" turn pages, "back to search" leads to a new search. click[Buy Now] buys the \
-open product with the chosen options and ends the task."""
+A button is one of the clickables, listed at the end of the observation: a product's code opens it, a value \
+chooses an option, "next >" and "< prev" turn pages, "back to search" leads to a new search. click[Buy Now] \
+buys the open product with the chosen options and ends the task."""
 TERMINAL = "click[Buy Now]"
 
 

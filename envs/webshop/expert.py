@@ -86,7 +86,7 @@ class FirstHit:
         if not found:
             return
         shown = yield f"click[{found[0].asin}]"
-        for option in offered(shown, self._wish.options):
+        for option in offered(shown, self._wish):
             yield f"click[{option}]"
         yield BUY
 
@@ -149,7 +149,7 @@ class Expert:
 
     def _inspect(self, look: Look) -> Generator[str, str, None]:
         shown = yield from self._open(look)
-        look.options = offered(shown, self.wish.options)
+        look.options = offered(shown, self.wish)
         if len(look.options) < len(self.wish.options):
             return
         for detail in ("Attributes", "Features"):
@@ -198,10 +198,14 @@ def looks(observation: str, page: int) -> list[Look]:
     return found
 
 
-def offered(observation: str, wanted: tuple[str, ...]) -> list[str]:
-    """The wanted values that a product page offers."""
-    buttons = set(clickables(observation))
-    return [value for value in wanted if " ".join(value.lower().split()) in buttons]
+def offered(observation: str, wish: Wish) -> list[str]:
+    """The wanted values that a product page offers; where none are named, those whose words the wish has."""
+    buttons = clickables(observation)
+    if wish.options:
+        return [value for value in wish.options if " ".join(value.lower().split()) in buttons]
+    after = buttons.index("buy now") + 1 if "buy now" in buttons else len(buttons)
+    wanted = words(wish.words)
+    return [value for value in buttons[after:] if words(value) and words(value) <= wanted]
 
 
 def words(text: str) -> set[str]:
