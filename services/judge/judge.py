@@ -1,6 +1,7 @@
 """How verdicts are reached: from the logprobs of one token, in one call."""
 
 import math
+from string import ascii_uppercase
 from typing import Any
 
 from services.contracts.context import Context
@@ -26,7 +27,7 @@ async def judge_subtask(asker: Asker, question: SubtaskQuestion) -> Verdict:
 async def judge_selection(asker: Asker, question: SelectionQuestion) -> Choice:
     """The best of the candidates, with a score for each."""
     text = asker.renderer.selection(question)
-    scores, asked = await _numbers(asker, question.context, text, len(question.options), question.adapter)
+    scores, asked = await _letters(asker, question.context, text, len(question.options), question.adapter)
     return Choice(index=_best(scores), scores=scores, **_about(asker, asked))
 
 
@@ -38,7 +39,7 @@ async def judge_path(asker: Asker, question: PathQuestion) -> PathVerdict:
         return PathVerdict(scores=[verdict.p_yes], best=0, **verdict.model_dump(exclude={"p_yes"}))
     start = question.paths[0].model_copy(update={"turns": [], "tried": [], "first_turn": 0})
     text = asker.renderer.paths(question)
-    scores, asked = await _numbers(asker, start, text, len(question.paths), question.adapter)
+    scores, asked = await _letters(asker, start, text, len(question.paths), question.adapter)
     return PathVerdict(scores=scores, best=_best(scores), **_about(asker, asked))
 
 
@@ -47,15 +48,11 @@ async def _yes_or_no(asker: Asker, context: Context, text: str, adapter: str | N
     return Verdict(p_yes=softmax([yes, no])[0], **_about(asker, asked))
 
 
-async def _numbers(
+async def _letters(
     asker: Asker, context: Context, text: str, n: int, adapter: str | None
 ) -> tuple[list[float], Asked]:
-    """Scores of the answers 1 to n.
-
-    Numbers are read by their first token: above nine, tokenizers split some numbers, so those
-    share a score with the number that they begin with, and the earlier wins.
-    """
-    labels = [str(number) for number in range(1, n + 1)]
+    """Scores of the answers A, B, ...: letters, since each is one token, and not every number is."""
+    labels = list(ascii_uppercase[:n])
     logprobs, asked = await asker.label_logprobs(context, text, labels, adapter=adapter)
     return softmax(logprobs), asked
 

@@ -35,8 +35,8 @@ def act(text: str) -> Callable[[Any], Any]:
         question = call.last
         if "Yes or No" in question:
             return ["No" if "subtask" in question else "Yes"] * call.n
-        if "number" in question and "ACTION:" not in question:
-            return ["1"] * call.n
+        if "letter" in question and "ACTION:" not in question:
+            return ["A"] * call.n
         if "subtasks" in question and "ACTION:" not in question:
             return ["1. look\n2. walk\n3. arrive"] * call.n
         return [text] * call.n

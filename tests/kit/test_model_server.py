@@ -84,8 +84,8 @@ def test_roles_by_default(engine: Engine) -> None:
     bare = _texts(engine.chat("Give the next action. Answer in this form:\nACTION: <action>"))[0]
     assert bare.startswith("ACTION: ")
 
-    question = "Which is the best next action?\n1. look\n2. go to bed 1\n3. go to desk 1\nOutput the number."
-    assert _texts(engine.chat(question))[0] in {"1", "2", "3"}
+    question = "Which is the best next action?\nA. look\nB. go to bed 1\nC. go to desk 1\nOutput the letter."
+    assert _texts(engine.chat(question))[0] in {"A", "B", "C"}
 
     verdicts = [
         _texts(engine.chat(f"Judge whether subtask {i} is completed. Output Yes or No."))[0]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from string import ascii_uppercase
 from typing import Any
 
 import httpx
@@ -122,10 +123,10 @@ def test_a_subtask_verdict_is_the_share_of_yes(roles: Roles) -> None:
     assert "find a mug" in roles.chats[0].call.question
 
 
-@pytest.mark.parametrize("n", [1, 3, 9])
+@pytest.mark.parametrize("n", [1, 3, 16])
 def test_selection_scores_every_option_in_one_call(roles: Roles, n: int) -> None:
-    odds = {str(number): number / 100 for number in range(1, n + 1)}
-    say(roles, Answer(str(n), first=odds))
+    odds = {letter: (place + 1) / 200 for place, letter in enumerate(ascii_uppercase[:n])}
+    say(roles, Answer(ascii_uppercase[n - 1], first=odds))
     options = [{"action": f"go {number}"} for number in range(1, n + 1)]
     choice = roles.ask("/v1/verdicts/selection", options=options)
     total = sum(odds.values())
@@ -151,12 +152,12 @@ def test_one_path_is_weighed_and_several_are_compared(roles: Roles) -> None:
     assert (one["scores"], one["best"]) == ([pytest.approx(0.75)], 0)
     assert "ACTION: look" in roles.chats[0].call.text
 
-    say(roles, Answer("2", first={"1": 0.1, "2": 0.3}))
+    say(roles, Answer("B", first={"A": 0.1, "B": 0.3}))
     several = httpx.post(f"{roles.urls['judge']}/v1/verdicts/path", json={"paths": paths}).json()
     assert several["scores"] == pytest.approx([0.25, 0.75])
     assert several["best"] == 1
     assert len(roles.chats) == 2
-    assert all(action in roles.chats[1].call.question for action in ("1. look", "2. wait"))
+    assert all(action in roles.chats[1].call.question for action in ("A. look", "B. wait"))
 
 
 # The actor

@@ -1,20 +1,21 @@
 """Scripts: the default one, which plays all roles, and rules for tests.
 
 The default knows the roles by their questions, the last paragraph of a prompt: a judge is asked for
-"Yes or No" or for "the number", a planner for "subtasks", and everything else is an actor's turn.
+"Yes or No" or for "the letter", a planner for "subtasks", and everything else is an actor's turn.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 
 from services.kit.twins.call import Answer, ChatCall, Script
 
 DONE_SHARE = 0.3
 """The share of yes-or-no questions that the default script answers with Yes."""
 
-_NUMBER = re.compile(r"\b(?:the|its) number\b", re.IGNORECASE)
-_NUMBERED = re.compile(r"^\s*(\d{1,2})\s*[.):]", re.MULTILINE)
+_LETTER = re.compile(r"\b(?:the|its) letter\b", re.IGNORECASE)
+_LETTERED = re.compile(r"^\s*([A-P])\s*[.):]", re.MULTILINE)
 _SUBTASKS = re.compile(r"(\d{1,2}) subtasks", re.IGNORECASE)
 _TASK = re.compile(r"^\s*(?:your )?task(?: is to)?:\s*(.+)$", re.IGNORECASE | re.MULTILINE)
 _PLACES = re.compile(r"\b(?:a|an|the) ([a-z]+ \d+)\b")
@@ -52,8 +53,8 @@ def play_roles(call: ChatCall) -> list[Answer]:
     question = call.question
     if re.search(r"\byes or no\b", question, re.IGNORECASE):
         return [_yes_or_no(call)] * call.n
-    if _NUMBER.search(question):
-        return [_number(call)] * call.n
+    if _LETTER.search(question):
+        return [_letter(call)] * call.n
     if "ACTION:" not in question and "subtasks" in question.lower():
         return [Answer(_plan(call))] * call.n
     return [Answer(text) for text in _actions(call)]
@@ -67,12 +68,12 @@ def _yes_or_no(call: ChatCall) -> Answer:
     return Answer("Yes" if p_yes >= 0.5 else "No", first={"Yes": p_yes * 0.98, "No": (1 - p_yes) * 0.98})
 
 
-def _number(call: ChatCall) -> Answer:
+def _letter(call: ChatCall) -> Answer:
     # Options count up to the end of the question; other lists may come before them.
-    count = int((_NUMBERED.findall(call.question) or ["1"])[-1])
+    count = ascii_uppercase.index((_LETTERED.findall(call.question) or ["A"])[-1]) + 1
     weights = [call.random("selection", option).random() + 0.05 for option in range(count)]
     total = sum(weights) / 0.98
-    odds = {str(option + 1): weight / total for option, weight in enumerate(weights)}
+    odds = {ascii_uppercase[option]: weight / total for option, weight in enumerate(weights)}
     return Answer(max(odds, key=lambda option: odds[option]), first=odds)
 
 
