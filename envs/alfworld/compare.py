@@ -3,7 +3,7 @@
     python -m envs.alfworld.compare --data ALFWORLD_DATA --games 150 --steps 60 --out FOUND.jsonl
 
 Compared at every step: the text, the admissible commands, and whether the goal is reached. Commands are
-the game's walkthrough, the scripted expert's, random admissible ones and random others; before each, a
+the game's walkthrough, two experts', schemes, random admissible ones and random others; before each, a
 copy of the native game is played on, so that a copy that shares anything is found. A game is a line in
 the file, and is not played again when the run is taken up.
 """
@@ -22,12 +22,15 @@ from pathlib import Path
 from typing import Any
 
 from envs.alfworld.compare_moves import Moves
+from envs.alfworld.compare_reference import Reference
 from envs.alfworld.expert import Expert, Prior
 from envs.alfworld.generator import SPLITS, Generator, walkthrough
 from envs.alfworld.native import Game, read_generated, read_official
 from envs.alfworld.native_problem import Problem, stated_task
 from envs.alfworld.scoring import first_observation
 
+HAND_CODED = 100
+"""The most commands of alfworld's hand-coded expert."""
 FRESH = 25
 """Games after which the process is replaced: TextWorld leaks."""
 
@@ -61,79 +64,21 @@ class Report:
     load_textworld: float = 0.0
     fork: float = 0.0
     """Seconds for all copies, one a step."""
+    sessions: dict[str, int] = field(default_factory=dict[str, int])
+    """The steps by session."""
     verbs: dict[str, int] = field(default_factory=dict[str, int])
     """How often an action of a verb was possible; `nothing` where none was."""
     differences: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
 
 
-class Reference:
-    """TextWorld with one game loaded.
-
-    Args:
-        cache: Where the cut library is kept.
-        quick: Derive a command of the grammar once a game. Commands name things and ask for facts that
-            never change, so that they are the same at every step.
-    """
-
-    def __init__(self, cache: Path, quick: bool) -> None:
-        import textworld
-        from alfworld.agents.environment.alfred_tw_env import AlfredDemangler
-        from textworld.envs.pddl import PddlEnv
-
-        from envs.alfworld import shortcuts
-
-        shortcuts.install(cache)
-        self._engine: Any = AlfredDemangler(PddlEnv(textworld.EnvInfos(won=True)), shuffle=False)
-        self._quick = quick
-        self._state: Any = None
-
-    def load(self, game: dict[str, Any]) -> None:
-        """Load a game's data."""
-        self._engine.load(game)
-        if self._quick:
-            _remember_commands(self._engine.unwrapped._logic.grammar)
-
-    def reset(self) -> str:
-        """Start the game again; its first text."""
-        self._state = self._engine.reset()
-        return self._state["feedback"]
-
-    def step(self, command: str) -> str:
-        """Take one action; its text."""
-        self._state, _, _ = self._engine.step(command)
-        return self._state["feedback"]
-
-    @property
-    def admissible_commands(self) -> list[str]:
-        """Every command that is possible now."""
-        return self._state["admissible_commands"]
-
-    @property
-    def won(self) -> bool:
-        """Whether the goal is reached."""
-        return bool(self._state["won"])
-
-
-def _remember_commands(grammar: Any) -> None:
-    derive = grammar.derive
-    kept: dict[tuple[str, frozenset[tuple[str, str]]], str] = {}
-
-    def remembered(start: str, context: Any) -> str:
-        if start.startswith("#"):
-            return derive(start, context)
-        key = start, frozenset((holder.name, what.name) for holder, what in context["mapping"].items())
-        if key not in kept:
-            kept[key] = derive(start, context)
-        return kept[key]
-
-    grammar.derive = remembered
-
-
 class Comparison:
     """Plays one game on both engines."""
 
-    def __init__(self, reference: Reference, data: dict[str, Any], problem: Problem, report: Report) -> None:
+    def __init__(
+        self, reference: Reference, source: Source, data: dict[str, Any], problem: Problem, report: Report
+    ) -> None:
         self._reference = reference
+        self._source = source
         self._problem = problem
         self._report = report
         self._walkthrough: list[str] = data["walkthrough"]
@@ -144,10 +89,10 @@ class Comparison:
         self._session = ""
 
     def play(self, steps: int) -> None:
-        """Four sessions: the walkthrough, the expert, schemes, and random commands.
+        """The walkthrough, two experts (alfworld's own on official games), schemes, and random commands.
 
         Args:
-            steps: How many commands in all, more or less.
+            steps: How many commands in all; more where the first sessions take more.
         """
         self._begin("walkthrough")
         for command in self._walkthrough:
@@ -157,6 +102,10 @@ class Comparison:
         self._begin("expert")
         for command in self._expert():
             self._step(command)
+        if self._source.path:
+            self._begin("hand-coded expert")
+            for command in self._reference.expert(Path(self._source.path), HAND_CODED):
+                self._step(command)
         middle = (self._report.steps + steps) // 2
         self._begin("schemes")
         while self._report.steps < middle:
@@ -185,6 +134,7 @@ class Comparison:
         self._shown = self._reference.step(command)
         self._report.textworld += time.perf_counter() - begun
         self._report.steps += 1
+        self._report.sessions[self._session] = self._report.sessions.get(self._session, 0) + 1
         verb = command.split(maxsplit=1)[0] if command and told != "Nothing happens." else "nothing"
         self._report.verbs[verb] = self._report.verbs.get(verb, 0) + 1
         won = self._compare(command, told)
@@ -252,7 +202,7 @@ class Comparer:
         begun = time.perf_counter()
         self._reference.load(data)
         report.load_textworld = time.perf_counter() - begun
-        Comparison(self._reference, data, problem, report).play(steps)
+        Comparison(self._reference, source, data, problem, report).play(steps)
         return report
 
     def _problem(self, source: Source) -> Problem:
@@ -340,9 +290,10 @@ def summary(reports: list[dict[str, Any]]) -> dict[str, Any]:
     """The sums over games."""
     steps = sum(report["steps"] for report in reports)
     official = [report for report in reports if not report["game"].startswith("generated")]
-    verbs = Counter[str]()
+    verbs, sessions = Counter[str](), Counter[str]()
     for report in reports:
         verbs.update(report["verbs"])
+        sessions.update(report["sessions"])
 
     def total(name: str) -> float:
         return sum(report[name] for report in reports)
@@ -362,6 +313,7 @@ def summary(reports: list[dict[str, Any]]) -> dict[str, Any]:
         },
         "fork_us": round(1e6 * total("fork") / max(steps, 1), 2),
         "won": sum(report["won"] for report in reports),
+        "sessions": sessions,
         "verbs": verbs,
     }
 

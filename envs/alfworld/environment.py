@@ -25,7 +25,7 @@ class AlfworldEnvironment:
         engine: What plays the games.
     """
 
-    def __init__(self, settings: AlfworldSettings, engine: EngineKind = EngineKind.TEXTWORLD) -> None:
+    def __init__(self, settings: AlfworldSettings, engine: EngineKind = EngineKind.NATIVE) -> None:
         self._settings = settings
         self._tasks = AlfworldTasks(None, settings.alfworld_generated)
         self.engine = _engine(settings, engine)

@@ -202,7 +202,12 @@ def test_a_fork_goes_its_own_way(alfworld: Alfworld) -> None:
     assert answer.status_code == 201, answer.text
     child = answer.json()
     assert (child["step_count"], child["observation"]) == (2, states[1]["observation"])
+    answer = alfworld.http.post(f"/v1/sessions/{parent}/forks", json={})
+    assert answer.status_code == 201, answer.text
+    twin = answer.json()
+    assert (twin["step_count"], twin["observation"]) == (len(commands) - 1, states[-1]["observation"])
     assert alfworld.step(parent, commands[-1])["done"]
+    assert alfworld.step(twin["session_id"], commands[-1])["done"]
     for command in commands[2:-1]:
         assert not alfworld.step(child["session_id"], command)["done"]
     assert alfworld.step(child["session_id"], commands[-1])["done"]

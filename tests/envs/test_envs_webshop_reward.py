@@ -140,25 +140,24 @@ def test_likeness_is_above_85_rounded() -> None:
     assert not alike("+", "+"), "thefuzz compares letters and digits only"
 
 
+SHOE = "adidas Unisex-Adult D.o.n. Issue 2 {} Shoe"
+CORD = "Saireed UL Listed 2 Prong Power Cord for JBL Bar 3.1 Bar 2.1 Channel 4K Ultra HD Soundbar"
+THEATER = " Home Theater System"
+OTHER_CORD = "BRST AC Power Cord Outlet Socket Cable Plug Lead for Panasonic SC-HT830V DVD/VCR Combo"
+
+
 @pytest.mark.parametrize(
     ("wanted", "bought", "spacy"),
     [
-        (
-            "adidas Unisex-Adult D.o.n. Issue 2 Basketball Shoe",
-            "adidas Unisex-Adult D.o.n. Issue 2 Court Shoe",
-            0.85,
-        ),
-        (
-            "Saireed UL Listed 2 Prong Power Cord for JBL Bar 3.1 Bar 2.1 Channel 4K Ultra HD Soundbar",
-            "BRST AC Power Cord Outlet Socket Cable Plug Lead for Panasonic SC-HT830V DVD/VCR Home Theater",
-            0.17,
-        ),
+        (SHOE.format("Basketball"), SHOE.format("Indoor Court"), 0.85),
+        (f"{CORD}{THEATER} Subwoofer", OTHER_CORD + THEATER, 0.31),
+        (CORD, OTHER_CORD + THEATER, 0.17),
     ],
 )
-def test_noun_overlap_is_near_the_taggers(wanted: str, bought: str, spacy: float) -> None:
+def test_noun_overlap_is_the_taggers(wanted: str, bought: str, spacy: float) -> None:
     """The figures are those that WebShop's own tests expect of spaCy's large model."""
     score = type_match(product(title=bought, **OTHER), goal(title=wanted)).title_score
-    assert score == pytest.approx(spacy, abs=0.02)
+    assert score == pytest.approx(spacy, abs=0.01)
 
 
 def test_nouns_leave_out_numbers_and_small_words() -> None:

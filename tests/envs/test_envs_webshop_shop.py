@@ -1,5 +1,6 @@
 """WebShop's parts without HTTP: actions, pages, search, goals, the generator, the loaders."""
 
+import asyncio
 import json
 import random
 import time
@@ -24,6 +25,10 @@ from envs.webshop.shop import Shop, Visit
 PRODUCTS = tuple(Generator(0).products(120))
 SHOP = Shop(PRODUCTS)
 GOALS = tuple(goals_of(PRODUCTS))
+
+
+ENVIRONMENT = WebshopEnvironment(WebshopSettings(webshop_data=None, webshop_generated=40))
+asyncio.run(ENVIRONMENT.open())
 
 
 def act(visit: Visit, text: str) -> Visit:
@@ -252,6 +257,14 @@ def test_the_raw_form_is_read(tmp_path: Path) -> None:
     assert (goal.instruction, goal.options, goal.attributes) == ("i want it", ("green",), ("oak",))
 
 
+def test_a_human_file_that_is_no_such_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "items_shuffle_1000.json").write_text("[]")
+    (tmp_path / "items_ins_v2_1000.json").write_text("{}")
+    (tmp_path / "items_human_ins.json").write_text('{"B1": [{"instruction": "x"}]}')
+    with pytest.raises(CatalogueError, match="instruction_attributes"):
+        read_official(tmp_path)
+
+
 @pytest.mark.parametrize("content", [None, "[]", '[{"asin": "B1"}]', "{", "[1]"])
 async def test_data_that_cannot_be_read_is_told(tmp_path: Path, content: str | None) -> None:
     if content is not None:
@@ -277,6 +290,27 @@ async def test_forks_cost_under_a_millisecond() -> None:
     forks = [await environment.fork(opening.handle) for _ in range(1000)]
     assert time.perf_counter() - begin < 1.0
     assert len(set(forks)) == 1000
+
+
+@pytest.mark.parametrize(
+    "words", ["\ud800 table", "\x00", "the of", '+-&|(){}^~*?:\\/"', "x" * 20_000, "a " * 9_999]
+)
+def test_odd_searches_are_answered(words: str) -> None:
+    assert SHOP.act(Visit(GOALS[0]), Action("search", words)) is not None
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.text(max_size=40), max_size=5))
+def test_any_text_is_an_answer(texts: list[str]) -> None:
+    async def play() -> None:
+        opening = await ENVIRONMENT.start(await ENVIRONMENT.task("generated_valid/0"), 0)
+        for text in texts:
+            frame = await ENVIRONMENT.step(opening.handle, text)
+            assert frame.observation
+            assert 0.0 <= frame.reward <= 1.0
+        await ENVIRONMENT.end(opening.handle)
+
+    asyncio.run(play())
 
 
 WORDS = st.sampled_from(["back to search", "< prev", "next >", "buy now", "description", "reviews", "search"])
