@@ -1,8 +1,8 @@
 """One engine process: TextWorld games by handle, asked and answered in JSON lines.
 
 Standard input carries requests, standard output answers, one at a time; the argument is a folder for
-caches. Of what serves, only this module imports the engine. It ends when its standard input does, so that it never
-outlives the server.
+caches. Of what serves, only this module imports the engine. It ends when its standard input does, so
+that it never outlives the server.
 """
 
 import json
