@@ -75,13 +75,23 @@ def categories(path: str) -> set[str]:
     return {name.strip() for name in path.split(CATEGORY)}
 
 
+@dataclass(frozen=True, slots=True)
+class HumanInstruction:
+    """What a person wrote who wanted a product."""
+
+    text: str
+    attributes: tuple[str, ...]
+    options: tuple[str, ...]
+    """The wanted values."""
+
+
 @dataclass(frozen=True)
 class OfficialData:
     """The official files of one folder, read."""
 
     products: list[Product]
-    human: dict[str, list[dict[str, Any]]]
-    """`items_human_ins.json`; empty where it is not there."""
+    human: dict[str, list[HumanInstruction]]
+    """By ASIN, out of `items_human_ins.json`; empty where it is not there."""
 
 
 def read_official(folder: Path) -> OfficialData:
@@ -104,9 +114,22 @@ def read_official(folder: Path) -> OfficialData:
             assert documents is not None
             products = list(_from_documents(_lines(documents), said))
         human = _first(folder, HUMAN)
-        return OfficialData(products, json.loads(human.read_text(encoding="utf-8")) if human else {})
+        return OfficialData(products, _human(json.loads(human.read_text(encoding="utf-8"))) if human else {})
     except (KeyError, TypeError, ValueError, AttributeError, OSError, lzma.LZMAError) as error:
         raise CatalogueError(f"the WebShop data in {folder} cannot be read: {error!r}") from error
+
+
+def _human(written: dict[str, list[dict[str, Any]]]) -> dict[str, list[HumanInstruction]]:
+    return {asin: [_written(record) for record in records] for asin, records in written.items()}
+
+
+def _written(record: dict[str, Any]) -> HumanInstruction:
+    options = record.get("instruction_options") or ()
+    return HumanInstruction(
+        record["instruction"],
+        tuple(record["instruction_attributes"]),
+        tuple(options.values() if isinstance(options, dict) else options),
+    )
 
 
 def _first(folder: Path, names: Iterable[str]) -> Path | None:

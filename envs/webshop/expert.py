@@ -109,7 +109,7 @@ class Expert:
 
     def play(self) -> Policy:
         """The actions of the visit, one by one."""
-        shown = yield from self._do(f"search[{self.wish.words}]")
+        shown = yield from self._do(f"search[{' '.join((self.wish.words, *self.wish.options))}]")
         self._note(shown)
         opened: list[Look] = []
         while (look := self._next(opened)) and self._affords(look):

@@ -7,11 +7,10 @@ order in which every product comes once before one comes again, so that the firs
 import hashlib
 import math
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from envs.webshop.catalogue import Product, categories
+from envs.webshop.catalogue import HumanInstruction, Product, categories
 
 PRICES = tuple(10.0 * step for step in range(1, 100))
 """The limits that an instruction may name, dollars."""
@@ -54,9 +53,9 @@ def goals_of(products: Iterable[Product]) -> list[Goal]:
     return _ordered(_product_goals(product) for product in products)
 
 
-def human_goals(products: Iterable[Product], human: dict[str, list[dict[str, Any]]]) -> list[Goal]:
+def human_goals(products: Iterable[Product], human: Mapping[str, Sequence[HumanInstruction]]) -> list[Goal]:
     """The goals that people wrote (`items_human_ins.json`), in their order."""
-    return _ordered(_human_goals(product, human.get(product.asin, [])) for product in products)
+    return _ordered(_human_goals(product, human.get(product.asin, ())) for product in products)
 
 
 def price_limit(price: float, key: str) -> float:
@@ -109,13 +108,11 @@ def _combination(product: Product, names: list[str], number: int) -> tuple[str, 
     return tuple(reversed(chosen))
 
 
-def _human_goals(product: Product, written: list[dict[str, Any]]) -> Iterator[Goal]:
-    for number, record in enumerate(written):
-        attributes = tuple(record["instruction_attributes"])
-        if attributes:
-            options = tuple(record.get("instruction_options") or ())
+def _human_goals(product: Product, written: Sequence[HumanInstruction]) -> Iterator[Goal]:
+    for number, wish in enumerate(written):
+        if wish.attributes:
             limit = price_limit(product.price, f"{product.asin}/{number}")
-            yield _goal(product, number, record["instruction"].strip("."), attributes, options, limit)
+            yield _goal(product, number, wish.text.strip("."), wish.attributes, wish.options, limit)
 
 
 def _goal(

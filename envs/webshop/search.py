@@ -14,13 +14,14 @@ SHOWN = 50
 """The most results of a search (WebShop's `SEARCH_RETURN_N`)."""
 MAX_WORDS = 100
 """Words of a query after these are not looked at."""
-FIELDS = {"title": 2.0, "bullets": 1.0, "description": 0.5, "options": 0.5, "attributes": 1.5}
+FIELDS = {"title": 2.0, "bullets": 1.0, "description": 0.5, "options": 1.0, "attributes": 1.5}
 """What is searched, and how much it weighs."""
 ORDINAL = "ordinal"
 TOKENIZER = "shop"
 HEAP = 32_000_000
 """Memory of the index writer, bytes; it is given back when the index is built."""
-NO_TEXT = re.compile(r"[\x00-\x1f]")
+NO_TEXT = re.compile(r"[\x00-\x1f\ud800-\udfff]")
+"""Control characters and halves of surrogate pairs, which are no text."""
 
 
 class SearchEngine:

@@ -15,7 +15,7 @@ class WebshopSettings(EnvironmentSettings):
 
     webshop_data: Path | None = None
     """The official data (README.md names the files). Without it only the generated shop is open."""
-    webshop_generated: int = Field(default=1000, ge=0, le=100_000)
+    webshop_generated: int = Field(default=1000, ge=0, le=20_000)
     """How many products the generated shop has; 0 for none."""
     webshop_seed: int = Field(default=0, ge=0)
     """The seed of the generated shop."""

@@ -15,7 +15,10 @@ from envs.serving.server import serve
 from envs.webshop.actions import Action, fold
 from envs.webshop.environment import WebshopEnvironment
 from envs.webshop.expert import Expert, FirstHit, clickables
+from envs.webshop.generator import Generator
+from envs.webshop.goals import goals_of
 from envs.webshop.scoring import judge
+from envs.webshop.server import create
 from envs.webshop.settings import WebshopSettings
 from envs.webshop.shop import Visit
 from envs.webshop.tasks import GENERATED_TRAIN, GENERATED_VALID, HELD_OUT, TRAIN
@@ -226,3 +229,14 @@ def test_forks_are_independent(webshop: Webshop) -> None:
     early = webshop.http.post(f"/v1/sessions/{parent}/forks", json={"at_step": 1}).json()
     assert early["observation"] == before["observation"]
     assert webshop.step(parent, "click[< Prev]")["observation"] == before["observation"]
+
+
+def test_the_server_reads_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ESPALIER_WEBSHOP_DATA", raising=False)
+    monkeypatch.setenv("ESPALIER_WEBSHOP_GENERATED", "30")
+    monkeypatch.setenv("ESPALIER_WEBSHOP_SEED", "7")
+    with running(create()) as http:
+        here = http.get(f"/v1/tasks/{GENERATED_TRAIN}/0").json()
+        assert http.get("/metadata").json()["name"] == "webshop"
+    products = Generator(7).products(30)
+    assert here["instruction"] in {goal.instruction for goal in goals_of(products)}
