@@ -3,6 +3,7 @@
 reward = r_type x (matched attributes + matched options + price ok) / (attributes + options + 1)
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from envs.webshop.words import colour, nouns
 
 MATCH = 85
 """A token-set ratio above this is a match, 0 to 100."""
+LATIN_1 = re.compile(r"[\x80-\xff]")
 NO_NOUNS = 0.2
 """The overlap with a title that has no nouns."""
 
@@ -106,7 +108,12 @@ def matched_options(chosen: Sequence[str], wanted: Sequence[str]) -> int:
 
 def alike(one: str, other: str) -> bool:
     """Whether the token-set ratio, rounded as `thefuzz` does, is above 85."""
-    return round(fuzz.token_set_ratio(one, other, processor=utils.default_process)) > MATCH
+    return round(fuzz.token_set_ratio(_plain(one), _plain(other))) > MATCH
+
+
+def _plain(text: str) -> str:
+    """Letters and digits, lower-cased; as `thefuzz` does, the upper half of Latin-1 is left out before."""
+    return utils.default_process(LATIN_1.sub("", text))
 
 
 def _share(count: int, of: int) -> float:

@@ -29,19 +29,15 @@ ADJECTIVES = _listed(
     beautiful lovely cute natural organic healthy portable adjustable washable reusable durable comfortable
     """
 )
-COLOURS = tuple(
-    sorted(
-        _listed(
-            """
-        amber apricot aqua ash aubergine azure beige black blue blush bronze brown burgundy camel caramel
-        champagne charcoal cherry chocolate cobalt coffee copper coral cream crimson cyan denim ebony emerald
-        espresso fuchsia gold gray green grey indigo ivory jade khaki lavender lilac lime magenta mahogany
-        maroon mauve mint mocha mustard navy nude ochre olive orange peach pewter pink platinum plum purple
-        red rose ruby rust sage salmon sapphire scarlet silver slate tan taupe teal terracotta turquoise
-        vanilla violet walnut white wine yellow
-        """
-        )
-    )
+COLOURS = _listed(
+    """
+    amber apricot aqua ash aubergine azure beige black blue blush bronze brown burgundy camel caramel
+    champagne charcoal cherry chocolate cobalt coffee copper coral cream crimson cyan denim ebony emerald
+    espresso fuchsia gold gray green grey indigo ivory jade khaki lavender lilac lime magenta mahogany
+    maroon mauve mint mocha mustard navy nude ochre olive orange peach pewter pink platinum plum purple
+    red rose ruby rust sage salmon sapphire scarlet silver slate tan taupe teal terracotta turquoise
+    vanilla violet walnut white wine yellow
+    """
 )
 
 
@@ -55,7 +51,7 @@ def colour(option: str) -> str:
 
     As WebShop's `normalize_color`, which looks for parts of words too: `light blue` and `blue-2` are `blue`.
     """
-    return next((name for name in COLOURS if name in option), option)
+    return min((name for name in COLOURS if name in option), default=option)
 
 
 def _noun(word: str) -> bool:

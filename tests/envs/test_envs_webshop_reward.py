@@ -138,6 +138,9 @@ def test_likeness_is_above_85_rounded() -> None:
     assert not alike("small", "medium")
     assert not alike("", "")
     assert not alike("+", "+"), "thefuzz compares letters and digits only"
+    assert not alike("army\u00a0green", "green"), (
+        "thefuzz drops Latin-1's upper half, and joins what it parted"
+    )
 
 
 SHOE = "adidas Unisex-Adult D.o.n. Issue 2 {} Shoe"
