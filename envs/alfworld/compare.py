@@ -32,7 +32,7 @@ from envs.alfworld.scoring import first_observation
 HAND_CODED = 100
 """The most commands of alfworld's hand-coded expert."""
 FRESH = 25
-"""Games after which the process is replaced: TextWorld leaks."""
+"""Games of one process: TextWorld leaks."""
 
 
 @dataclass(frozen=True)
@@ -246,22 +246,13 @@ def sources(data: Path | None, games: int, generated: int, seed: int) -> list[So
     return list({source.id: source for source in chosen}.values())
 
 
-class _Here:
-    """The comparer of a pool's process."""
-
-    comparer: Comparer
-
-    @classmethod
-    def make(cls, cache: Path, quick: bool) -> None:
-        cls.comparer = Comparer(cache, quick)
-
-    @classmethod
-    def compare(cls, source: Source, steps: int) -> Report:
-        return cls.comparer.compare(source, steps)
+def _compare(chosen: list[Source], steps: int, cache: Path, quick: bool) -> list[Report]:
+    comparer = Comparer(cache, quick)
+    return [comparer.compare(source, steps) for source in chosen]
 
 
 def run(chosen: list[Source], steps: int, cache: Path, quick: bool, budget: int) -> Iterator[Report]:
-    """Compare games in a process that is replaced now and then.
+    """Compare games, some at a time, each lot in a process of its own.
 
     Args:
         chosen: The games.
@@ -272,16 +263,13 @@ def run(chosen: list[Source], steps: int, cache: Path, quick: bool, budget: int)
     """
     left = budget or sys.maxsize
     with concurrent.futures.ProcessPoolExecutor(
-        1,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_Here.make,
-        initargs=(cache, quick),
-        max_tasks_per_child=FRESH,
+        1, mp_context=multiprocessing.get_context("spawn"), max_tasks_per_child=1
     ) as pool:
-        for source in chosen:
-            report = pool.submit(_Here.compare, source, steps).result()
-            yield report
-            left -= report.steps
+        for first in range(0, len(chosen), FRESH):
+            lot = chosen[first : first + FRESH]
+            for report in pool.submit(_compare, lot, steps, cache, quick).result():
+                yield report
+                left -= report.steps
             if left <= 0:
                 return
 

@@ -143,7 +143,7 @@ def _reach(state: State, receptacle: str) -> Iterator[str]:
         yield f"open {name}"
 
 
-def _of_kinds(state: State, kinds: set[str]) -> list[str]:
+def _of_kinds(state: State, kinds: frozenset[str]) -> list[str]:
     return [
         each for each in state.problem.place_of if not kinds.isdisjoint(state.problem.kinds.get(each, ()))
     ]

@@ -12,7 +12,11 @@ from envs.alfworld.native_problem import Facts, Problem
 MAKES = {"heat": "ishot", "cool": "iscool", "clean": "isclean"}
 UNDOES = {"heat": "iscool", "cool": "ishot"}
 ABILITIES = {"heat": "heatable", "cool": "coolable", "clean": "cleanable"}
-STATIONS = {"heat": {"microwavetype"}, "cool": {"fridgetype"}, "clean": {"sinkbasintype", "sinktype"}}
+STATIONS = {
+    "heat": frozenset({"microwavetype"}),
+    "cool": frozenset({"fridgetype"}),
+    "clean": frozenset({"sinkbasintype", "sinktype"}),
+}
 KNIVES = frozenset({"knifetype", "butterknifetype"})
 
 

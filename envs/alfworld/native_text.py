@@ -40,8 +40,12 @@ FORMS: Mapping[str, str] = {
     "examine": "examine {0}",
 }
 """The command of an action, with the names of its arguments."""
-BETWEEN = {"take": " from ", "move": " to ", "heat": " with ", "cool": " with ", "clean": " with "}
-BETWEEN |= {"slice": " with "}
+BETWEEN: Mapping[str, str] = {
+    "take": " from ",
+    "move": " to ",
+    **dict.fromkeys(("heat", "cool", "clean", "slice"), " with "),
+}
+"""What stands between the two names of a command."""
 ONE = frozenset({"open", "close", "use", "examine"})
 ALONE = frozenset({"help", "inventory", "look"})
 SPLIT = re.compile(r"(?P<verb>go to|\S+) (?P<rest>.+)", re.DOTALL)
