@@ -78,7 +78,7 @@ def _free_gib(path: Path) -> float:
 
 def lists_of(*, engine: bool, dev: bool, bench: bool) -> list[Path]:
     """The lists of packages to install."""
-    names = ["base", "alfworld"]
+    names = ["base", "alfworld", "webshop"]
     names += ["engine"] if engine else []
     names += ["dev"] if dev else []
     names += ["bench"] if bench else []

@@ -11,6 +11,7 @@ PORTS = {
     "engine": 8100,
     "scripted-model": 8100,
     "alfworld": 8201,
+    "webshop": 8202,
 }
 """The port of each part on one machine."""
 
@@ -22,6 +23,7 @@ FACTORIES = {
     "scripted-model": "services.kit.twins.model_server:create",
     "worker": "services.orchestrator.worker_api:create",
     "alfworld": "envs.alfworld.server:create",
+    "webshop": "envs.webshop.server:create",
 }
 
 

@@ -64,6 +64,7 @@ def main() -> None:
     lists = {
         "base": project["dependencies"],
         "alfworld": optional["alfworld"],
+        "webshop": optional["webshop"],
         "engine": optional["embedded"],
         "dev": optional["dev"],
         "bench": optional["bench"],

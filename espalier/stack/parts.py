@@ -8,7 +8,7 @@ from pathlib import Path
 from espalier.stack.embedded import engine_command, engine_environment, state_command
 from espalier.stack.settings import StackSettings
 
-ENVIRONMENTS = ("alfworld",)
+ENVIRONMENTS = ("alfworld", "webshop")
 """The environments that a stack has."""
 
 

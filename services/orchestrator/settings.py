@@ -12,7 +12,9 @@ class OrchestratorSettings(Settings):
     planner_url: str = "http://127.0.0.1:8001"
     judge_url: str = "http://127.0.0.1:8002"
     actor_url: str = "http://127.0.0.1:8003"
-    environments: dict[str, str] = Field(default_factory=lambda: {"alfworld": "http://127.0.0.1:8201"})
+    environments: dict[str, str] = Field(
+        default_factory=lambda: {"alfworld": "http://127.0.0.1:8201", "webshop": "http://127.0.0.1:8202"}
+    )
     """Environments by name, as JSON: `{"alfworld": "http://127.0.0.1:8201"}`."""
     merged_adapter: str = ""
     episode_ttl: float = Field(default=7 * 86400, gt=0)

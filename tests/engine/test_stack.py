@@ -101,7 +101,7 @@ def test_the_tree_is_drawn_and_the_last_line_says_solved_or_not(user: User) -> N
 def test_every_part_is_ready_and_a_second_stack_is_refused(user: User) -> None:
     status = user.types("status")
     assert status.returncode == 0, status.stdout
-    assert status.stdout.count("ready") == 8
+    assert status.stdout.count("ready") == 9
     again = user.types("up")
     assert again.returncode == 1
     assert "up already" in again.stdout
