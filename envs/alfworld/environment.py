@@ -22,13 +22,13 @@ class AlfworldEnvironment:
 
     Args:
         settings: What the server reads from its environment variables.
-        engine: What plays the games.
+        engine: What plays the games; None for what the settings say.
     """
 
-    def __init__(self, settings: AlfworldSettings, engine: EngineKind = EngineKind.NATIVE) -> None:
+    def __init__(self, settings: AlfworldSettings, engine: EngineKind | None = None) -> None:
         self._settings = settings
         self._tasks = AlfworldTasks(None, settings.alfworld_generated)
-        self.engine = _engine(settings, engine)
+        self.engine = _engine(settings, engine or settings.alfworld_engine)
 
     @property
     def metadata(self) -> Metadata:

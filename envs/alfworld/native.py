@@ -119,7 +119,8 @@ class NativeEngine:
                 problem = await asyncio.to_thread(self._read, game)
             except UnsupportedGameError as error:
                 raise BadTaskError(
-                    f"The native engine does not play this game ({error}): play it on TextWorld."
+                    f"The native engine does not play this game ({error}): "
+                    "set ESPALIER_ALFWORLD_ENGINE=textworld."
                 ) from error
             except (OSError, KeyError, ValueError) as error:
                 raise InstanceLostError(f"The game cannot be read: {error}") from error

@@ -29,6 +29,8 @@ class AlfworldSettings(EnvironmentSettings):
     """The official data: the folder that holds `json_2.1.1`. Without it only generated houses are played."""
     alfworld_generated: int = Field(default=10_000, ge=0, le=1_000_000)
     """How many houses each generated split has."""
+    alfworld_engine: EngineKind = EngineKind.NATIVE
+    """`native` plays in the server's process, `textworld` on the `alfworld` package in worker processes."""
     alfworld_workers: int = Field(default=2, ge=1, le=256)
     """TextWorld processes; each runs many sessions, one call at a time."""
     alfworld_worker_episodes: int = Field(default=400, ge=1)

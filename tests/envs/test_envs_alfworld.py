@@ -107,6 +107,12 @@ def official_walkthroughs(data: Path) -> dict[str, list[str]]:
     }
 
 
+def test_the_engine_is_a_setting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert AlfworldEnvironment(AlfworldSettings(home=tmp_path)).engine.name == "native"
+    monkeypatch.setenv("ESPALIER_ALFWORLD_ENGINE", "textworld")
+    assert isinstance(AlfworldEnvironment(AlfworldSettings(home=tmp_path)).engine, EnginePool)
+
+
 def put(command: str) -> str:
     """The older release's form of a command."""
     if not command.startswith("move "):

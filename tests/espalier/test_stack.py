@@ -230,7 +230,7 @@ def test_a_stack_starts_only_what_is_not_there(tmp_path: Path) -> None:
         settings = StackSettings(home=tmp_path, **options)  # pyright: ignore[reportArgumentType]
         return [made.name for made in plan_parts(settings, None if settings.has_engine else tmp_path)]
 
-    ours = ["planner", "judge", "actor", "alfworld", "orchestrator", "worker"]
+    ours = ["planner", "judge", "actor", "alfworld", "webshop", "orchestrator", "worker"]
     assert names() == ["state", "engine", *ours]
     assert names(redis_url="redis://elsewhere", model_url="http://elsewhere") == ours
     assert names(model_url="http://elsewhere", workers=3) == ["state", *ours, "worker-2", "worker-3"]
@@ -242,5 +242,5 @@ def test_several_stacks_fit_on_one_machine(tmp_path: Path) -> None:
         settings = StackSettings(home=tmp_path, port_offset=offset, workers=4)
         return {made.port for made in plan_parts(settings, tmp_path)}
 
-    assert len(ports(0)) == 11
+    assert len(ports(0)) == 12
     assert not ports(0) & ports(1000)
