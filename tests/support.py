@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import httpx
 import uvicorn
 from fastapi import FastAPI
 
@@ -17,7 +18,7 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def eventually(check: Callable[[], bool], within: float = 30.0) -> None:
+def eventually(check: Callable[[], object], within: float = 60.0) -> None:
     """Wait until a check holds; fail when it does not in time."""
     deadline = time.monotonic() + within
     while not check():
@@ -32,10 +33,17 @@ def served(app: FastAPI) -> Iterator[str]:
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    eventually(lambda: server.started or not thread.is_alive())
+    eventually(lambda: server.started or not thread.is_alive(), 180)
     assert server.started, "the server did not start"
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.should_exit = True
         thread.join(20)
+
+
+@contextlib.contextmanager
+def running(app: FastAPI) -> Iterator[httpx.Client]:
+    """A client of an app on a real HTTP server."""
+    with served(app) as url, httpx.Client(base_url=url, timeout=120.0) as client:
+        yield client

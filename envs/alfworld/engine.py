@@ -145,8 +145,8 @@ class EnginePool:
         return told["text"], told["won"]
 
     async def fork(self, handle: str) -> str:
-        """Not offered: `forks` is replay."""
-        raise NotImplementedError("TextWorld forks by replay")
+        """TextWorld cannot copy a game: none is offered, and the server forks by replay."""
+        raise InstanceLostError(f"TextWorld cannot copy {handle}")
 
     async def end(self, handle: str) -> None:
         """Let an instance go."""

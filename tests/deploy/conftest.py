@@ -4,7 +4,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from composing import ROOT, compose_command
+
+from tests.deploy.composing import ROOT, compose_command
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from composing import PROMETHEUS, ROOT, Compose
 from pydantic_settings import BaseSettings
 
 from envs.alfworld.settings import AlfworldSettings
@@ -21,6 +20,7 @@ from espalier.serve import PORTS
 from services.kit.settings import RoleSettings
 from services.kit.twins.model_server import ScriptedSettings
 from services.orchestrator.settings import OrchestratorSettings
+from tests.deploy.composing import PROMETHEUS, ROOT, Compose
 
 CORE = {"redis", "planner", "judge", "actor", "alfworld", "orchestrator", "worker"}
 PROFILES = {

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import yaml
-from composing import DASHBOARD, ROOT, dashboard_queries
 from prometheus_client import CollectorRegistry
 
 from envs.serving.metrics import SessionMetrics
 from services.kit.metrics import Metrics, ModelMetrics
 from services.kit.twins.model_metrics import ModelMetrics as EngineMetrics
 from services.orchestrator.metrics import EpisodeMetrics
+from tests.deploy.composing import DASHBOARD, ROOT, dashboard_queries
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
-from composing import DASHBOARD, ROOT, Compose, dashboard_queries
+
+from tests.deploy.composing import DASHBOARD, ROOT, Compose, dashboard_queries
 
 pytestmark = pytest.mark.docker
 

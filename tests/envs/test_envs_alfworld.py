@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 import pytest
-from envs_support import eventually, running
 
 from envs.alfworld.engine import EnginePool
 from envs.alfworld.environment import AlfworldEnvironment
@@ -24,6 +23,7 @@ from envs.alfworld.process import WorkerProcess
 from envs.alfworld.settings import AlfworldSettings, EngineKind
 from envs.serving.environment import InstanceLostError
 from envs.serving.server import serve
+from tests.support import eventually, running
 
 pytest.importorskip("textworld")
 SEED = 20

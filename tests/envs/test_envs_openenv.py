@@ -7,12 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from envs_support import eventually, running
 from websockets.sync.client import ClientConnection, connect
 
 from envs.serving.server import serve
 from envs.serving.settings import EnvironmentSettings
 from envs.serving.twin import TwinEnvironment
+from tests.support import eventually, running
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-from envs_support import eventually, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +19,7 @@ from envs.serving.settings import EnvironmentSettings
 from envs.serving.twin import TwinEnvironment
 from services.contracts.session import Fork
 from services.contracts.task import TaskPage
+from tests.support import eventually, running
 
 
 @dataclass

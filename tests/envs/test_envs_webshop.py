@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx
 import pytest
-from envs_support import running
 
 from envs.serving.server import serve
 from envs.webshop.actions import Action, fold
@@ -24,6 +23,7 @@ from envs.webshop.shop import Visit
 from envs.webshop.tasks import GENERATED_TRAIN, GENERATED_VALID, HELD_OUT, TRAIN
 from services.contracts.task import Task
 from tests.conftest import DATA
+from tests.support import running
 
 SEED = 3
 FILES = ("documents_1k.jsonl.xz", "items_ins_v2_1000.json")
