@@ -44,7 +44,7 @@ def prepare_model(settings: StackSettings, tell: Callable[[str], None]) -> Path:
     Raises:
         SetupError: The package or its libraries are not installed, or the disk is full.
     """
-    destination = settings.folder / "models" / f"{MODEL}-{CACHE_VERSION}"
+    destination = (settings.folder / "models").resolve() / f"{MODEL}-{CACHE_VERSION}"
     if (destination / "config.json").is_file():
         return destination
     source = packaged_model()
