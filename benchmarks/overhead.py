@@ -40,6 +40,19 @@ def look(_request: ActionRequest) -> list[Candidate]:
     return [Candidate(action="look", thought="nothing better", well_formed=True)]
 
 
+def react_in_a_corridor(task: str) -> NewEpisode:
+    """An episode of react that takes `PATH_STEPS` steps at most."""
+    return NewEpisode(
+        request=EpisodeCreate(environment="twin", task_id=task, method="react", max_steps=PATH_STEPS),
+        instruction="Go north.",
+        brief=Brief(name="twin", description="A corridor."),
+        max_steps=PATH_STEPS,
+        needs_submit=False,
+        version=METHODS["react"].version,
+        done_means_success=True,
+    )
+
+
 async def espalier_rate(url: str, steps: int, together: int) -> float:
     """Steps per second of `together` react episodes at once in this process."""
     settings = OrchestratorSettings(redis_url=url)  # pyright: ignore[reportArgumentType]
@@ -56,16 +69,7 @@ async def espalier_rate(url: str, steps: int, together: int) -> float:
         nonlocal left
         while left > 0:
             left -= 1
-            request = EpisodeCreate(environment="twin", task_id="t", method="react", max_steps=PATH_STEPS)
-            record = NewEpisode(
-                request=request,
-                instruction="Go north.",
-                brief=Brief(name="twin", description="A corridor."),
-                max_steps=PATH_STEPS,
-                needs_submit=False,
-                version=method.version,
-                done_means_success=True,
-            )
+            record = react_in_a_corridor("t")
             episode, _ = await store.create(record, None)
             await EpisodeRunner(store, roles, environment, method).run(episode, record, None)
 

@@ -19,17 +19,14 @@ import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from benchmarks.overhead import PATH_STEPS, TOGETHER
+from benchmarks.overhead import PATH_STEPS, TOGETHER, react_in_a_corridor
 from benchmarks.valkey import free_port, running_valkey
 from envs.serving.server import serve
 from envs.serving.settings import EnvironmentSettings
 from envs.serving.twin import TwinEnvironment
-from services.contracts.context import Brief
-from services.contracts.episode import EpisodeCreate
 from services.orchestrator.runner import EpisodeRunner
 from services.orchestrator.search import METHODS
 from services.orchestrator.settings import OrchestratorSettings
-from services.orchestrator.store.episodes import NewEpisode
 from services.orchestrator.wiring import wired
 
 
@@ -74,18 +71,7 @@ async def rate(settings: OrchestratorSettings, steps: int, together: int) -> flo
             nonlocal left
             while left > 0:
                 left -= 1
-                request = EpisodeCreate(
-                    environment="twin", task_id="corridors/49", method="react", max_steps=PATH_STEPS
-                )
-                record = NewEpisode(
-                    request=request,
-                    instruction="Go 50 cells north.",
-                    brief=Brief(name="twin", description="A corridor."),
-                    max_steps=PATH_STEPS,
-                    needs_submit=False,
-                    version=method.version,
-                    done_means_success=True,
-                )
+                record = react_in_a_corridor("corridors/49")
                 episode, _ = await wiring.store.create(record, None)
                 runner = EpisodeRunner(wiring.store, wiring.roles, wiring.environments["twin"], method)
                 await runner.run(episode, record, None)

@@ -9,7 +9,7 @@ from fastapi import FastAPI, Header, Query, Request, Response
 from redis.exceptions import RedisError
 from sse_starlette.sse import EventSourceResponse
 
-from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay, State
+from services.contracts.episode import EPISODE_ID, Episode, EpisodeCreate, EpisodePage, Replay, State
 from services.contracts.session import Metadata
 from services.contracts.task import TaskPage
 from services.contracts.tree import Tree
@@ -99,7 +99,7 @@ def _add_episodes(app: FastAPI) -> None:
         state: State | None = None,
         environment: Annotated[str | None, Query(max_length=100)] = None,
         method: Annotated[str | None, Query(max_length=50)] = None,
-        cursor: Annotated[str | None, Query(pattern=r"^ep_[0-9a-z]{26}$")] = None,
+        cursor: Annotated[str | None, Query(pattern=EPISODE_ID)] = None,
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = 50,
     ) -> EpisodePage:
         """The newest episodes first. A filtered page may hold fewer than `limit` and still have a next."""

@@ -38,6 +38,8 @@ class EpisodeRunner:
         self._environment = environment
         self._method = method
         self._answered = False
+        self.epoch = 0
+        """The root branch's epoch in this run: above 1, the episode was begun before. 0: not taken yet."""
 
     @property
     def answered(self) -> bool:
@@ -52,7 +54,7 @@ class EpisodeRunner:
             OverError: It has ended meanwhile.
             OutageError: A part is away, not yet for too long; try again later.
         """
-        epoch = await self._store.take(episode, ROOT)
+        epoch = self.epoch = await self._store.take(episode, ROOT)
         answers = Answers(await self._store.events(episode))
         writer = LogWriter(lambda batch: self._store.append(episode, batch))
         branches = BranchRunner(

@@ -109,6 +109,9 @@ class EpisodeWorker:
             except Exception as error:  # a bug must end the episode, not vanish with the job
                 log.exception("episode broke")
                 outcome = await runner.give_up(episode, f"{type(error).__name__}: {error}")
+            finally:
+                if runner.epoch > 1 and waited is None:
+                    self.metrics.takeovers.inc()
         await self._account(episode, record, isinstance(outcome, Failure))
         await self.clean(episode, environment)
         return None

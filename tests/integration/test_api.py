@@ -168,11 +168,12 @@ def test_a_killed_workers_episode_is_taken_over(stack: Stack) -> None:
             eventually(lambda: any(branch.nodes for branch in client.tree(episode).branches))
             first.kill()
             first.wait(10)
-            stack.start_worker()
+            _, second = stack.start_worker()
             told = client.wait(episode)
             assert told.result is not None
             assert (told.state, told.result.success, told.result.steps) == (State.COMPLETED, True, 9)
             assert client.replay(episode).identical
+        eventually(lambda: "espalier_takeovers_total 1.0" in httpx.get(f"{second}/metrics").text)
     finally:
         stack.model.latency = 0.0
         stack.stop_workers()

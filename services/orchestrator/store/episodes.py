@@ -49,7 +49,6 @@ class NewEpisode(Spec):
     version: str
     """The method's version."""
     done_means_success: bool
-    seeds: bool = False
     profile: str = ""
     model: str = ""
     adapter: str | None = None
