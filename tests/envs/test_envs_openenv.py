@@ -1,6 +1,7 @@
 """OpenEnv's surface: its messages over a real socket, and its own client where it is installed."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,14 @@ def test_http_verbs(http: httpx.Client) -> None:
     assert http.post("/reset").json()["observation"]["task_id"] == "corridors/0"
 
 
-async def test_with_openenvs_own_client(http: httpx.Client) -> None:
-    generic = pytest.importorskip("openenv.core.generic_client", reason="openenv is not installed")
-    async with generic.GenericEnvClient(base_url=str(http.base_url)) as env:
-        first = await env.reset(task_id="corridors/0")
-        assert first.observation["instruction"] == "Go 1 cells north."
-        result = await env.step({"action": "north"})
-        assert (result.done, result.reward) == (True, 1.0)
-        assert (await env.state())["step_count"] == 1
+def test_with_openenvs_own_client(http: httpx.Client, openenv_python: Path) -> None:
+    client = Path(__file__).with_name("openenv_client.py")
+    done = subprocess.run(
+        [str(openenv_python), str(client), str(http.base_url)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["Go 1 cells north.", "True 1.0", "1"]
