@@ -242,7 +242,7 @@ def demo(
     method: str = "tmbr",
 ) -> None:
     """Start the stack, play one ALFWorld task, stop the stack."""
-    settings = StackSettings()
+    settings = StackSettings(start_environments=["alfworld"], openenv={})
     task = task or "generated_valid/0"
     if is_up(settings):
         run(env="alfworld", task=task, method=method)

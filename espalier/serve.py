@@ -12,6 +12,10 @@ PORTS = {
     "scripted-model": 8100,
     "alfworld": 8201,
     "webshop": 8202,
+    "mind2web": 8203,
+    "os_interaction": 8204,
+    "dbbench": 8205,
+    "openenv": 8210,
 }
 """The port of each part on one machine."""
 
@@ -24,6 +28,10 @@ FACTORIES = {
     "worker": "services.orchestrator.worker_api:create",
     "alfworld": "envs.alfworld.server:create",
     "webshop": "envs.webshop.server:create",
+    "mind2web": "envs.mind2web.server:create",
+    "os_interaction": "envs.os_interaction.server:create",
+    "dbbench": "envs.dbbench.server:create",
+    "openenv": "envs.openenv.server:create",
 }
 
 

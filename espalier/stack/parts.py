@@ -2,14 +2,11 @@
 
 import json
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from espalier.stack.embedded import engine_command, engine_environment, state_command
 from espalier.stack.settings import StackSettings
-
-ENVIRONMENTS = ("alfworld", "webshop")
-"""The environments that a stack has."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +23,8 @@ class Part:
     environment: dict[str, str] = field(default_factory=dict[str, str])
     after: str = ""
     """The part that must be ready before this one starts; empty: none."""
+    optional: bool = False
+    """Whether the stack is up without it: it answers why it is not ready, and is told of."""
 
 
 def plan_parts(settings: StackSettings, model: Path | None) -> list[Part]:
@@ -40,7 +39,10 @@ def plan_parts(settings: StackSettings, model: Path | None) -> list[Part]:
     shared = {"ESPALIER_HOST": settings.host}
     for role in ("planner", "judge", "actor"):
         shared[f"ESPALIER_{role.upper()}_URL"] = settings.url(role)
-    shared["ESPALIER_ENVIRONMENTS"] = json.dumps({name: settings.url(name) for name in ENVIRONMENTS})
+    others = {name: settings.port("openenv") + place for place, name in enumerate(settings.openenv)}
+    urls = {name: settings.url(name) for name in settings.start_environments}
+    urls |= {name: f"http://127.0.0.1:{port}" for name, port in others.items()}
+    shared["ESPALIER_ENVIRONMENTS"] = json.dumps(urls)
     after = ""
     if not settings.redis_url.get_secret_value():
         after = "state"
@@ -56,8 +58,12 @@ def plan_parts(settings: StackSettings, model: Path | None) -> list[Part]:
         parts.append(Part("engine", command, port, "/health", settings.engine_ready, environment))
     for role in ("planner", "judge", "actor"):
         parts.append(_service(role, settings.port(role), shared, roles_patience))
-    for name in ENVIRONMENTS:
-        parts.append(_service(name, settings.port(name), shared, patience * 2))
+    for name in settings.start_environments:
+        parts.append(replace(_service(name, settings.port(name), shared, patience * 2), optional=True))
+    for name, port in others.items():
+        named = {"ESPALIER_OPENENV_NAME": name, "ESPALIER_OPENENV_URL": settings.openenv[name]}
+        made = _service("openenv", port, shared | named, patience)
+        parts.append(replace(made, name=name, optional=True))
     parts.append(_service("orchestrator", settings.port("orchestrator"), shared, roles_patience, after=after))
     for number in range(settings.workers):
         port = settings.port("worker") + number

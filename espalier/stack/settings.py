@@ -2,11 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, SecretStr
 
 from espalier.serve import PORTS
 from services.kit.settings import Settings
+
+EnvironmentName = Literal["alfworld", "webshop", "mind2web", "os_interaction", "dbbench"]
 
 
 class StackSettings(Settings):
@@ -20,6 +23,12 @@ class StackSettings(Settings):
     redis_url: SecretStr = SecretStr("")
     """A Redis that is there already; by default an embedded Valkey is started."""
     workers: int = Field(default=1, ge=1, le=64)
+    start_environments: list[EnvironmentName] = Field(default_factory=lambda: list(get_args(EnvironmentName)))
+    """The environments to start."""
+    openenv: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], str] = Field(
+        default_factory=dict[str, str], max_length=32
+    )
+    """OpenEnv servers that are environments too: addresses by the names that they get here."""
     port_offset: int = Field(default=0, ge=0, le=50_000)
     """Added to every port, so that several stacks fit on one machine."""
     state_port: int = Field(default=6379, ge=1, le=65535)

@@ -22,12 +22,15 @@ from espalier.stack.embedded import SetupError
 from espalier.stack.parts import Part
 from espalier.stack.ports import port_holder
 
+READY = "ready"
 POLL = 0.25
 STOP_SECONDS = 15.0
 """How long a part may take to stop before it is killed."""
 RESTARTS = 5
 """Restarts of one part within `RESTART_WINDOW` seconds before the stack gives up."""
 RESTART_WINDOW = 120.0
+UNREADY_SECONDS = 8.0
+"""How long an optional part may say that it is not ready before the stack goes on without it."""
 LOG_BYTES = 20_000_000
 """A log file larger than this is begun anew at the next start, one old one is kept."""
 Tell = Callable[[str, str], None]
@@ -125,7 +128,12 @@ class Supervisor:
             await self._ready[part.after].wait()
         running = await self._spawn(part, [])
         deadline = time.monotonic() + part.patience
-        while not await _is_ready(part, http):
+        refused_since: float | None = None
+        while (answer := await _answer(part, http)) != READY:
+            refused_since = None if answer is None else refused_since or time.monotonic()
+            if part.optional and refused_since and time.monotonic() - refused_since > UNREADY_SECONDS:
+                self._tell(part.name, f"not ready: {answer}")
+                return
             if running.process.returncode is not None:
                 raise PartError(
                     f"{part.name} ended with exit {running.process.returncode} before it was ready; "
@@ -189,16 +197,27 @@ class Supervisor:
         return "\n".join(f"  {line[:300]}" for line in lines)
 
 
-async def _is_ready(part: Part, http: httpx.AsyncClient) -> bool:
+async def _answer(part: Part, http: httpx.AsyncClient) -> str | None:
+    """`READY`, or why a part says that it is not; None where it does not answer."""
     try:
         if part.ready:
-            answer = await http.get(f"http://127.0.0.1:{part.port}{part.ready}")
-            return answer.status_code == 200
+            return readiness(await http.get(f"http://127.0.0.1:{part.port}{part.ready}"))
         _, writer = await asyncio.open_connection("127.0.0.1", part.port)
         writer.close()
-        return True
+        return READY
     except (httpx.HTTPError, OSError):
-        return False
+        return None
+
+
+def readiness(answer: httpx.Response) -> str:
+    """`READY`, or why a part says that it is not."""
+    if answer.status_code == 200:
+        return READY
+    try:
+        dependencies = answer.json().get("dependencies", {})
+    except (ValueError, AttributeError):
+        return f"answers {answer.status_code}"
+    return "; ".join(f"{name}: {state}" for name, state in dependencies.items() if state != "ok")
 
 
 def _signal(group: int, number: signal.Signals) -> None:

@@ -15,7 +15,7 @@ from rich.console import Console
 from espalier.stack.embedded import SetupError, prepare_model
 from espalier.stack.parts import plan_parts
 from espalier.stack.settings import StackSettings
-from espalier.stack.supervisor import POLL, PartError, Supervisor, alive, read_state
+from espalier.stack.supervisor import POLL, READY, PartError, Supervisor, alive, read_state, readiness
 
 
 def state_file(settings: StackSettings) -> Path:
@@ -107,16 +107,10 @@ def part_states(settings: StackSettings) -> list[tuple[str, int, int, str]]:
 
 def _state_of(port: int, path: str) -> str:
     if not path:
-        return "ready"
+        return READY
     try:
         answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5.0)
     except httpx.HTTPError as error:
         return f"no answer ({type(error).__name__})"
-    if answer.status_code == 200:
-        return "ready"
-    try:
-        dependencies = answer.json().get("dependencies", {})
-    except ValueError:
-        return f"answers {answer.status_code}"
-    broken = [f"{name}: {state}" for name, state in dependencies.items() if state != "ok"]
-    return f"not ready ({'; '.join(broken)})"
+    said = readiness(answer)
+    return said if said == READY else f"not ready ({said})"

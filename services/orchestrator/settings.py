@@ -13,7 +13,13 @@ class OrchestratorSettings(Settings):
     judge_url: str = "http://127.0.0.1:8002"
     actor_url: str = "http://127.0.0.1:8003"
     environments: dict[str, str] = Field(
-        default_factory=lambda: {"alfworld": "http://127.0.0.1:8201", "webshop": "http://127.0.0.1:8202"}
+        default_factory=lambda: {
+            "alfworld": "http://127.0.0.1:8201",
+            "webshop": "http://127.0.0.1:8202",
+            "mind2web": "http://127.0.0.1:8203",
+            "os_interaction": "http://127.0.0.1:8204",
+            "dbbench": "http://127.0.0.1:8205",
+        }
     )
     """Environments by name, as JSON: `{"alfworld": "http://127.0.0.1:8201"}`."""
     merged_adapter: str = ""

@@ -1,12 +1,14 @@
 """Ports and the supervisor, with small parts of our own."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -230,11 +232,38 @@ def test_a_stack_starts_only_what_is_not_there(tmp_path: Path) -> None:
         settings = StackSettings(home=tmp_path, **options)  # pyright: ignore[reportArgumentType]
         return [made.name for made in plan_parts(settings, None if settings.has_engine else tmp_path)]
 
-    ours = ["planner", "judge", "actor", "alfworld", "webshop", "orchestrator", "worker"]
+    roles, rest = ["planner", "judge", "actor"], ["orchestrator", "worker"]
+    ours = [*roles, "alfworld", "webshop", "mind2web", "os_interaction", "dbbench", *rest]
     assert names() == ["state", "engine", *ours]
+    assert names(start_environments=["dbbench"])[2:] == [*roles, "dbbench", *rest]
     assert names(redis_url="redis://elsewhere", model_url="http://elsewhere") == ours
     assert names(model_url="http://elsewhere", workers=3) == ["state", *ours, "worker-2", "worker-3"]
     assert names(planner_model_url="http://a", judge_model_url="http://b")[:2] == ["state", "engine"]
+
+
+def test_openenv_servers_are_parts_of_their_own(tmp_path: Path) -> None:
+    settings = StackSettings(home=tmp_path, openenv={"echo": "http://a:1", "chess": "http://b:2"})
+    parts = {made.name: made for made in plan_parts(settings, tmp_path)}
+    assert [parts[name].port for name in ("echo", "chess")] == [8210, 8211]
+    assert parts["chess"].environment["ESPALIER_OPENENV_URL"] == "http://b:2"
+    assert parts["chess"].environment["ESPALIER_OPENENV_NAME"] == "chess"
+    told = json.loads(parts["worker"].environment["ESPALIER_ENVIRONMENTS"])
+    assert (told["chess"], told["dbbench"]) == ("http://127.0.0.1:8211", "http://127.0.0.1:8205")
+
+
+async def test_a_stack_is_up_without_a_part_that_it_can_do_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("espalier.stack.supervisor.UNREADY_SECONDS", 0.5)
+    news: list[tuple[str, str]] = []
+    port = free_port()
+    command = [sys.executable, "-c", SERVER.replace("200", "503"), str(port)]
+    lame = Part("lame", command, port, "/", patience=30, optional=True)
+    async with up(supervisor(tmp_path, lame, part("web", free_port()), news=news)):
+        assert ("lame", "not ready: answers 503") in news
+    with pytest.raises(PartError, match="not ready within"):
+        async with up(supervisor(tmp_path, replace(lame, optional=False, patience=1.0))):
+            pass
 
 
 def test_several_stacks_fit_on_one_machine(tmp_path: Path) -> None:
@@ -242,5 +271,5 @@ def test_several_stacks_fit_on_one_machine(tmp_path: Path) -> None:
         settings = StackSettings(home=tmp_path, port_offset=offset, workers=4)
         return {made.port for made in plan_parts(settings, tmp_path)}
 
-    assert len(ports(0)) == 12
+    assert len(ports(0)) == 15
     assert not ports(0) & ports(1000)
