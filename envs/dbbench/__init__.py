@@ -1,0 +1,1 @@
+"""AgentBench's database tasks: questions about a table, answered with SQL."""

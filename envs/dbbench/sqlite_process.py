@@ -1,0 +1,164 @@
+"""A worker process as the server sees it, and the pool of them. A worker that is late is killed; nothing is lost."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from envs.serving.environment import EngineUnavailableError
+
+START_SECONDS = 60.0
+"""What a start may take on a busy machine, seconds."""
+GRACE = 1.0
+"""After its own deadline a worker has this long to answer before it is killed, seconds."""
+LINE_LIMIT = 64 * 2**20
+"""The longest header, bytes: a table's rows come in one."""
+
+
+class LateError(Exception):
+    """A worker did not answer in time, or died of what it was asked."""
+
+
+class Worker:
+    """A worker process; made by `start`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, memory: int) -> "Worker":
+        """Spawn a worker and wait until it is ready.
+
+        Raises:
+            EngineUnavailableError: It does not come up; its standard error says why.
+        """
+        root = Path(__file__).parents[2]
+        paths = (str(root), os.environ.get("PYTHONPATH", ""))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "envs.dbbench.sqlite_worker",
+            str(memory),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            # Nothing of the server's own settings: a worker needs no key and no password.
+            env={"PYTHONPATH": os.pathsep.join(path for path in paths if path), "LC_ALL": "C.UTF-8"},
+            limit=LINE_LIMIT,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                line = await process.stdout.readline()
+        except BaseException:
+            await _kill(process)
+            raise
+        if line != b"ready\n":
+            await _kill(process)
+            raise EngineUnavailableError(
+                "A worker of the SQLite engine did not start: install it with `pip install espalier[dbbench]`, "
+                "and see this server's standard error."
+            )
+        return cls(process)
+
+    async def call(
+        self, header: dict[str, Any], payload: bytes, seconds: float
+    ) -> tuple[dict[str, Any], bytes]:
+        """Ask the worker.
+
+        Raises:
+            LateError: It did not answer in time, or died; it is of no more use.
+        """
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        try:
+            async with asyncio.timeout(seconds + GRACE):
+                self._process.stdin.write(
+                    json.dumps(header | {"bytes": len(payload)}).encode() + b"\n" + payload
+                )
+                await self._process.stdin.drain()
+                line = await self._process.stdout.readline()
+                if not line:
+                    raise LateError("it died")
+                told = json.loads(line)
+                return told, await self._process.stdout.readexactly(told["bytes"])
+        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError) as error:
+            raise LateError(type(error).__name__) from error
+
+    async def stop(self) -> None:
+        """End it at once; it has nothing to lose."""
+        await _kill(self._process)
+
+
+class WorkerPool:
+    """Workers, each for one call at a time; who finds none idle waits.
+
+    Args:
+        count: How many.
+        memory: What each may take, MiB.
+    """
+
+    def __init__(self, count: int, memory: int) -> None:
+        self._count = count
+        self._memory = memory
+        self._idle: asyncio.Queue[Worker | None] = asyncio.Queue()
+        self._live: set[Worker] = set()
+        self._stops: set[asyncio.Task[None]] = set()
+
+    async def open(self) -> None:
+        """Start the workers.
+
+        Raises:
+            EngineUnavailableError: They do not come up.
+        """
+        for worker in await asyncio.gather(*(self._started() for _ in range(self._count))):
+            self._idle.put_nowait(worker)
+
+    async def close(self) -> None:
+        """End the workers."""
+        await asyncio.gather(*(worker.stop() for worker in self._live), *self._stops)
+        self._live.clear()
+
+    async def call(
+        self, header: dict[str, Any], payload: bytes, seconds: float
+    ) -> tuple[dict[str, Any], bytes]:
+        """Ask a worker that is idle.
+
+        Raises:
+            LateError: The answer did not come in time; the worker was killed.
+            EngineUnavailableError: A new worker does not start.
+        """
+        worker = await self._idle.get()
+        try:
+            worker = worker or await self._started()
+            answer = await worker.call(header, payload, seconds)
+        except BaseException:
+            # Also where the caller was cancelled: the worker may still be at it.
+            self._retire(worker)
+            self._idle.put_nowait(None)
+            raise
+        self._idle.put_nowait(worker)
+        return answer
+
+    async def _started(self) -> Worker:
+        worker = await Worker.start(self._memory)
+        self._live.add(worker)
+        return worker
+
+    def _retire(self, worker: Worker | None) -> None:
+        if worker is not None:
+            self._live.discard(worker)
+            stop = asyncio.ensure_future(worker.stop())
+            self._stops.add(stop)
+            stop.add_done_callback(self._stops.discard)
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        try:
+            process.kill()
+        except ProcessLookupError:
+            return
+    await process.wait()
