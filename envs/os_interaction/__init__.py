@@ -1,0 +1,1 @@
+"""A bash session in a sandbox of its own (AgentBench OS)."""

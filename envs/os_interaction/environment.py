@@ -1,0 +1,304 @@
+"""AgentBench's OS task behind the session server: bash in a sandbox."""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from envs.os_interaction import actions, official, text
+from envs.os_interaction.actions import Bash, Submit
+from envs.os_interaction.base import Base
+from envs.os_interaction.generator import Generator
+from envs.os_interaction.grading import BASH, PYTHON, Before, Grader
+from envs.os_interaction.limits import MIB, Limits
+from envs.os_interaction.sandbox import Layer, Result, Sandbox, Start, Uids
+from envs.os_interaction.settings import OsSettings
+from envs.os_interaction.tasks import GENERATED_TRAIN, GENERATED_VALID, Example, OsTask, OsTasks, Script
+from envs.serving.environment import BadTaskError, EngineUnavailableError, Frame, InstanceLostError, Opening
+from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
+from services.contracts.task import InlineTask, Task
+
+MAX_STEPS = 8
+"""AgentBench's limit of rounds for OS."""
+FIRST = "You are in {folder} on a Linux machine."
+NOT_UNDERSTOOD = "No action was understood. Actions are: bash: SCRIPT; answer(TEXT); finish"
+SUBMITTED = "The task has ended."
+SETTLE = 0.1
+"""What programs in the background have to begin, seconds."""
+INLINE_KEYS = frozenset(("create", "start", "evaluation", "labels"))
+log = structlog.get_logger()
+
+
+@dataclass
+class _Instance:
+    task: OsTask
+    sandbox: Sandbox
+    before: Before
+    notes: dict[str, Any] = field(default_factory=dict)
+    """For people: told once, with the next step."""
+
+
+class OsEnvironment:
+    """Bash sessions, each in a sandbox of its own.
+
+    Args:
+        settings: What the server reads from its environment variables.
+    """
+
+    def __init__(self, settings: OsSettings) -> None:
+        self._settings = settings
+        self._tasks = OsTasks({})
+        self._data_trouble: str | None = None
+        self._trouble: str | None = "the server is not open yet"
+        self._left_out = ""
+        self._limits = Limits.of(settings)
+        self._how = Start(Base.read(), self._limits)
+        self._uids = Uids()
+        self._grader = Grader(self._how, settings.os_check_timeout, self._uids)
+        self._instances: dict[str, _Instance] = {}
+        self._handles = itertools.count(1)
+
+    @property
+    def metadata(self) -> Metadata:
+        """What the environment is and how it is played."""
+        return Metadata(
+            name="os_interaction",
+            version="1",
+            fork=Fork.NATIVE,
+            done_means=DoneMeans.END,
+            terminal_action=TerminalAction.REQUIRED,
+            terminal_example=actions.TERMINAL,
+            splits=self._tasks.splits(),
+            takes_tasks=True,
+            max_steps=MAX_STEPS,
+            description=actions.DESCRIPTION,
+            actions=actions.LANGUAGE,
+            engine=f"Linux namespaces{self._left_out}",
+        )
+
+    async def open(self) -> None:
+        """Index the tasks, and try whether sandboxes can be made."""
+        self._tasks = await asyncio.to_thread(self._read_tasks)
+        await self._probe()
+
+    async def close(self) -> None:
+        """End every sandbox."""
+        ending = [instance.sandbox.close() for instance in self._instances.values()]
+        self._instances.clear()
+        await asyncio.gather(*ending, return_exceptions=True)
+
+    async def ready(self) -> str | None:
+        """None where sandboxes can be made; else what to do."""
+        if self._trouble is not None:
+            await self._probe()
+        return self._trouble or self._data_trouble
+
+    def count(self, split: str) -> int:
+        """How many tasks a split has."""
+        return self._tasks.count(split)
+
+    async def page(self, split: str, start: int, stop: int) -> Sequence[Task]:
+        """Tasks by position."""
+        return self._tasks.page(split, start, stop)
+
+    async def task(self, task_id: str) -> Task:
+        """One task."""
+        return self._tasks.get(task_id)
+
+    async def start(self, task: Task | InlineTask, seed: int) -> Opening:
+        """Make a machine and prepare it. There is no chance in it: the seed changes nothing."""
+        whole = _inline(task) if isinstance(task, InlineTask) else self._tasks.whole(task.id)
+        sandbox = await Sandbox.start(self._how, uids=self._uids)
+        try:
+            before, notes = await self._prepare(whole, sandbox)
+        except BaseException:
+            sandbox.kill()
+            raise
+        folder = "/root" if whole.user == "root" else f"/home/{whole.user}"
+        frame = Frame(FIRST.format(folder=folder), info=notes)
+        return Opening(self._add(_Instance(whole, sandbox, before)), frame, whole.instruction)
+
+    async def step(self, handle: str, action: str) -> Frame:
+        """Run a script, or take the answer and judge the task."""
+        instance = self._get(handle)
+        parsed = actions.parse(action)
+        info, instance.notes = instance.notes, {}
+        if parsed is None:
+            return Frame(NOT_UNDERSTOOD, valid=False, info=info)
+        if isinstance(parsed, Submit):
+            return await self._submit(instance, parsed, info)
+        return await self._bash(instance, parsed, info)
+
+    async def fork(self, handle: str) -> str:
+        """Copy the files and what the shell knows. Running programs are not copied: `start` is run again."""
+        parent = self._get(handle)
+        layer = await parent.sandbox.pack()
+        alive = {(one.pid, one.born) for one in await parent.sandbox.programs()}
+        sandbox = await Sandbox.start(self._how, layer, uids=self._uids)
+        try:
+            before = Before(parent.before.layer, await self._launched(parent.task, sandbox))
+            ended = [one.command for one in parent.before.programs if (one.pid, one.born) not in alive]
+            for one in before.programs:
+                if one.command in ended:
+                    await sandbox.end_program(one)
+        except BaseException:
+            sandbox.kill()
+            raise
+        return self._add(_Instance(parent.task, sandbox, before, _not_copied(layer, before)))
+
+    async def end(self, handle: str) -> None:
+        """End a sandbox with all that runs in it."""
+        instance = self._instances.pop(handle, None)
+        if instance is not None:
+            await instance.sandbox.close()
+
+    def normalise(self, observation: str) -> str:
+        """An observation without process ids, times and the order of lines."""
+        return text.normalised(observation)
+
+    async def _bash(self, instance: _Instance, action: Bash, info: dict[str, Any]) -> Frame:
+        result = await instance.sandbox.run(action.script, self._limits.seconds)
+        observation = text.shown(result.output, self._notes(result))
+        return Frame(observation, info=info | {"status": result.status, "ended": result.ended})
+
+    async def _submit(self, instance: _Instance, action: Submit, info: dict[str, Any]) -> Frame:
+        verdict = await self._grader.judge(instance.task, action.answer, instance.sandbox, instance.before)
+        told = {
+            "answer": action.answer,
+            "success": verdict.success,
+            "why": verdict.why,
+            "expected": verdict.expected,
+        }
+        return Frame(SUBMITTED, verdict.reward, done=True, info=info | told)
+
+    async def _prepare(self, task: OsTask, sandbox: Sandbox) -> tuple[Before, dict[str, Any]]:
+        notes: dict[str, Any] = {}
+        for number, script in enumerate(task.init, start=1):
+            result = await sandbox.once(_command(script), self._settings.os_check_timeout)
+            if result.ended != "exit" or result.status:
+                notes[f"init_{number}"] = f"{result.ended} {result.status}: {result.errors[:200]}"
+        if task.user != "root":
+            home = f"/home/{task.user}"
+            known = f"export HOME={home} USER={task.user} LOGNAME={task.user}; cd"
+            await sandbox.run(known, self._limits.seconds)
+        needed = any(isinstance(check, Example) for check in task.check)
+        layer = await sandbox.pack() if needed else None
+        return Before(layer, await self._launched(task, sandbox)), notes
+
+    async def _launched(self, task: OsTask, sandbox: Sandbox) -> Sequence[Any]:
+        """The programs that the task's `start` starts."""
+        if task.start is None:
+            return ()
+        known = {(one.pid, one.born) for one in await sandbox.programs()}
+        await sandbox.launch(_command(task.start))
+        await asyncio.sleep(SETTLE)
+        return [one for one in await sandbox.programs() if (one.pid, one.born) not in known]
+
+    def _notes(self, result: Result) -> list[str]:
+        """What the agent is told beside what was printed."""
+        limits, notes = self._limits, list[str]()
+        words = {
+            "deadline": f"[The command did not end within {limits.seconds:g} seconds and was stopped.]",
+            "output": "[The command printed too much and was stopped.]",
+            "memory": f"[All programs were stopped: they used more than {limits.memory // MIB} MB of memory.]",
+            "cpu": f"[All programs were stopped: they used more than {limits.cpu} seconds of CPU time.]",
+            "shell": f"[The shell ended with status {result.status}.]",
+        }
+        if result.spent and result.spent != result.ended:
+            notes.append(words[result.spent])
+        if result.ended in words:
+            notes.append(words[result.ended])
+        if result.restarted:
+            notes.append("[A new shell was started.]")
+        return notes
+
+    async def _probe(self) -> None:
+        try:
+            sandbox = await Sandbox.start(self._how, uids=self._uids)
+        except EngineUnavailableError as error:
+            self._trouble = str(error)
+            return
+        try:
+            missing = [
+                name for name in (BASH, PYTHON) if (await sandbox.once([name, "--version"], 10.0)).status != 0
+            ]
+            self._trouble = (
+                f"{' and '.join(missing)} not found: install bash and python3" if missing else None
+            )
+        except InstanceLostError as error:
+            self._trouble = f"a sandbox was lost while it was tried: {error}"
+        finally:
+            await sandbox.close()
+
+    def _read_tasks(self) -> OsTasks:
+        splits: dict[str, dict[str, OsTask]] = {}
+        folder = self._settings.agentbench_data
+        if folder is not None:
+            try:
+                found = official.read_official(folder)
+            except official.RecordError as error:
+                self._data_trouble = str(error)
+            else:
+                splits |= found.splits
+                self._left_out = _left_out(found)
+                if self._left_out:
+                    log.warning("records left out", told=self._left_out)
+        generator = Generator(self._settings.os_seed)
+        for split in (GENERATED_TRAIN, GENERATED_VALID):
+            splits[split] = generator.tasks(split, self._settings.os_generated)
+        return OsTasks(splits)
+
+    def _add(self, instance: _Instance) -> str:
+        handle = f"machine-{next(self._handles)}"
+        self._instances[handle] = instance
+        return handle
+
+    def _get(self, handle: str) -> _Instance:
+        try:
+            return self._instances[handle]
+        except KeyError:
+            raise InstanceLostError(handle) from None
+
+
+def _command(script: Script) -> list[str]:
+    if script.language == "python":
+        return [PYTHON, "-c", script.code]
+    if script.language != "bash":
+        raise BadTaskError(f"a script in {script.language} can check a task, but not prepare it")
+    return [BASH, "-c", script.code]
+
+
+def _inline(task: InlineTask) -> OsTask:
+    unknown = sorted(set(task.data) - INLINE_KEYS)
+    if unknown:
+        raise BadTaskError(f"data has {', '.join(unknown)}: it has create, start and evaluation")
+    try:
+        return official.task({"description": task.instruction} | task.data, None)
+    except official.RecordError as error:
+        raise BadTaskError(str(error)) from error
+
+
+def _not_copied(layer: Layer, before: Before) -> dict[str, Any]:
+    """What a copy lacks, for people."""
+    again = {one.command for one in before.programs}
+    told: dict[str, Any] = {}
+    if lost := [command for command in layer.running if command not in again]:
+        told["not_copied"] = f"running programs: {'; '.join(lost)[:500]}"
+    if layer.state is None:
+        told["shell_not_copied"] = "the shell did not tell its variables"
+    return told
+
+
+def _left_out(found: official.Official) -> str:
+    parts = [
+        f"{count} of {count + len(found.splits.get(split, ()))} records of {split} left out ({why})"
+        for counted, why in (
+            (found.missing, "a script that they name is not here"),
+            (found.broken, "not in form"),
+        )
+        for split, count in counted.items()
+    ]
+    return "".join(f"; {part}" for part in parts)

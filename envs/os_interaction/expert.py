@@ -1,0 +1,105 @@
+"""A scripted user of bash that knows only what an agent sees; its sessions are demonstrations.
+
+It knows the kinds of generated tasks and reads their places out of the instruction. A task of the benchmark it plays by
+the example that comes with it. The server never imports it.
+"""
+
+import re
+from collections.abc import Generator
+from dataclasses import dataclass
+
+from envs.os_interaction.generator import TOPICS
+from envs.os_interaction.templates import Template, filled
+from envs.os_interaction.text import EMPTY, SHOWN
+
+PROBE_SECONDS = 6
+INTERVAL = re.compile(r"writes 'succeed' into (?P<file>\S+) periodically")
+WRITTEN = re.compile(r"writes something into (?P<folder>\S+) every")
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One step."""
+
+    thought: str
+    action: str
+
+
+Policy = Generator[Move, str, None]
+"""Yields moves and is sent what each showed; it ends with the one that ends the task."""
+
+
+class Expert:
+    """Plays one task.
+
+    Args:
+        observation: The first observation.
+        instruction: The task.
+        example: A script that solves it, for tasks of the benchmark.
+        looks: Whether it looks first at what there is, where that helps.
+    """
+
+    def __init__(
+        self, observation: str, instruction: str, example: str | None = None, *, looks: bool = True
+    ) -> None:
+        self._instruction = instruction
+        self._example = example
+        self._looks = looks
+
+    def play(self) -> Policy:
+        """The moves, one by one; none where it does not know what to do."""
+        for templates in TOPICS.values():
+            for template in templates:
+                places = template.read(self._instruction)
+                if places is not None:
+                    yield from self._generated(template, places)
+                    return
+        if found := INTERVAL.search(self._instruction):
+            yield from self._answered(
+                _interval(found["file"]),
+                "The file grows by one word an interval, so I measure how much it grows.",
+            )
+        elif found := WRITTEN.search(self._instruction):
+            yield from self._answered(
+                _written(found["folder"]),
+                "Only the file that is written to is newer than a mark that I set now.",
+            )
+        elif self._example is not None:
+            yield from self._answered(self._example, "This prints what is asked for.")
+
+    def _generated(self, template: Template, places: dict[str, str]) -> Policy:
+        if template.look and self._looks:
+            yield Move("First I look at what is there.", f"bash: {filled(template.look, places)}")
+        solution, why = filled(template.solution, places), filled(template.why, places)
+        if not template.does:
+            yield from self._answered(solution, why)
+            return
+        yield Move(why, f"bash: {solution}")
+        yield Move("It is done, and no question was asked.", "finish")
+
+    def _answered(self, script: str, why: str) -> Policy:
+        shown = yield Move(
+            why, f"```bash\n{script}\n```" if "\n" in script.strip() else f"bash: {script.strip()}"
+        )
+        answer = printed(shown)
+        yield Move(
+            f"The output is the answer: {answer.splitlines()[0] if answer else 'nothing'}.",
+            f"answer({answer})",
+        )
+
+
+def printed(observation: str) -> str:
+    """What a command printed, without what the environment says around it."""
+    return "" if observation == EMPTY else observation.removeprefix(SHOWN).strip()
+
+
+def _interval(file: str) -> str:
+    """The seconds between two words of seven letters, rounded."""
+    return (
+        f"a=$(stat -c %s {file} 2>/dev/null || echo 0); sleep {PROBE_SECONDS}; b=$(stat -c %s {file}); "
+        f"n=$(( (b - a) / 7 )); echo $(( ({PROBE_SECONDS} + n / 2) / n ))"
+    )
+
+
+def _written(folder: str) -> str:
+    return f"touch /tmp/mark; sleep 2.2; find {folder} -type f -newer /tmp/mark -printf '%f\\n'"

@@ -1,0 +1,62 @@
+"""Tasks made from a seed: files, text, permissions, processes, users.
+
+Training and validation never have a task in common: every task names a thing or a person, and each
+split has its own half of the names. The same seed makes the same tasks.
+"""
+
+from envs.os_interaction import topic_files, topic_permissions, topic_processes, topic_text, topic_users
+from envs.os_interaction.tasks import GENERATED_TRAIN, GENERATED_VALID, Match, OsTask, Script
+from envs.os_interaction.templates import Draw, Template, filled
+
+TOPICS: dict[str, tuple[Template, ...]] = {
+    "files": topic_files.TEMPLATES,
+    "text": topic_text.TEMPLATES,
+    "permissions": topic_permissions.TEMPLATES,
+    "processes": topic_processes.TEMPLATES,
+    "users": topic_users.TEMPLATES,
+}
+HALVES = {GENERATED_TRAIN: 0, GENERATED_VALID: 1}
+
+
+class Generator:
+    """Makes tasks.
+
+    Args:
+        seed: What they are made from.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def tasks(self, split: str, count: int) -> dict[str, OsTask]:
+        """So many tasks of a split, no two alike; fewer of them are the first of more."""
+        made: dict[str, OsTask] = {}
+        seen: set[tuple[object, ...]] = set()
+        attempt = 0
+        while len(made) < count:
+            task = self._task(split, len(made), attempt)
+            known = (task.instruction, task.init, task.start)
+            attempt = attempt + 1 if known in seen else 0
+            if not attempt:
+                seen.add(known)
+                made[str(len(made))] = task
+        return made
+
+    def _task(self, split: str, number: int, attempt: int) -> OsTask:
+        topics = list(TOPICS)
+        topic = topics[number % len(topics)]
+        templates = TOPICS[topic]
+        template = templates[number // len(topics) % len(templates)]
+        draw = Draw(f"os/{self._seed}/{split}/{number}/{attempt}", HALVES[split])
+        made = template.make(draw)
+        wording = draw.one(template.wordings)
+        return OsTask(
+            instruction=filled(wording, made.places),
+            init=(Script(made.init),) if made.init else (),
+            start=Script(made.start) if made.start else None,
+            match=Match(made.answer) if made.answer is not None else None,
+            check=tuple(made.check),
+            programs=made.programs,
+            example=Script(filled(template.solution, made.places)),
+            kind=f"{topic}/{template.name}",
+        )

@@ -1,0 +1,115 @@
+"""The file system of a sandbox: one memory file system with a cap, and the host's programs read-only in it."""
+
+import contextlib
+import fcntl
+import glob
+import os
+import socket
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+from envs.os_interaction.inside import kernel as k
+
+PLACE = "/tmp"  # noqa: S108 - only a place that is there to mount on, in a namespace of our own
+DEVICES = ("null", "zero", "full", "random", "urandom")
+HIDDEN = ("kcore", "keys", "kmsg", "timer_list", "sched_debug", "latency_stats", "sysrq-trigger", "kallsyms")
+"""Files of `/proc` that tell of the machine, or act on it."""
+HEADROOM = 64
+"""Inodes for what we make."""
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+
+
+def build(kernel: k.Kernel, config: dict[str, Any]) -> None:
+    """Make the new root and move into it; nothing of the host's is left but what was bound."""
+    kernel.mount("", "/", "", k.MS_REC | k.MS_PRIVATE)
+    options = f"size={config['disk']},nr_inodes={config['inodes'] + HEADROOM},mode=755"
+    kernel.mount("tmpfs", PLACE, "tmpfs", k.MS_NOSUID | k.MS_NODEV, options)
+    os.chdir(PLACE)
+    for source, target in config["binds"]:
+        os.makedirs(target, exist_ok=True)
+        kernel.bind(source, target, k.ATTR_RDONLY | k.ATTR_NOSUID | k.ATTR_NODEV)
+    os.makedirs("dev/shm", exist_ok=True)
+    os.chmod("dev/shm", 0o1777)
+    for name in DEVICES:
+        _touch(f"dev/{name}")
+        kernel.bind(f"/dev/{name}", f"dev/{name}", k.ATTR_NOSUID | k.ATTR_NOEXEC)
+    os.makedirs("proc", exist_ok=True)
+    kernel.mount("proc", "proc", "proc", k.MS_NOSUID | k.MS_NODEV | k.MS_NOEXEC)
+    for name in HIDDEN:
+        if os.path.exists(f"proc/{name}"):
+            kernel.bind("/dev/null", f"proc/{name}", k.ATTR_RDONLY | k.ATTR_NOSUID | k.ATTR_NOEXEC)
+    kernel.restrict("proc", k.ATTR_RDONLY)
+    kernel.pivot_root()
+    kernel.unmount(".")
+    os.chdir("/")
+    socket.sethostname(config["host"])
+    with contextlib.suppress(OSError):
+        _loopback_up()
+
+
+def furnish(tree: Sequence[Sequence[Any]]) -> None:
+    """Make the files, folders and links of a list: path, kind, mode, content."""
+    for path, kind, mode, content in tree:
+        place = f"/{path}"
+        if kind == "folder":
+            os.makedirs(place, exist_ok=True)
+        elif kind == "symlink":
+            os.symlink(content, place)
+        else:
+            with open(place, "wb") as file:
+                file.write(content.encode())
+        if kind != "symlink":
+            os.chmod(place, mode)
+
+
+def restore(tree: Sequence[Sequence[Any]], trusted: Sequence[str], removed: Sequence[str]) -> None:
+    """Put back what programs are found and loaded by, whatever an agent made of it.
+
+    Args:
+        tree: The list that the sandbox was furnished from.
+        trusted: Paths that are made again as they were, with all below them.
+        removed: Patterns of paths that were not there.
+    """
+    for pattern in (*removed, *trusted):
+        for place in glob.glob(f"/{pattern}"):
+            _remove(place)
+        if os.path.islink(f"/{pattern}"):
+            _remove(f"/{pattern}")
+    kept = [
+        line for line in tree if any(line[0] == path or line[0].startswith(f"{path}/") for path in trusted)
+    ]
+    for line in kept:
+        _solid(os.path.dirname(f"/{line[0]}"))
+    furnish(kept)
+
+
+def _solid(folder: str) -> None:
+    """Make a folder, whatever stands in its way."""
+    if folder != "/":
+        _solid(os.path.dirname(folder))
+        if not os.path.isdir(folder):
+            _remove(folder)
+            os.mkdir(folder)
+
+
+def _remove(place: str) -> None:
+    with contextlib.suppress(OSError):
+        if os.path.isdir(place) and not os.path.islink(place):
+            for name in os.listdir(place):
+                _remove(os.path.join(place, name))
+            os.rmdir(place)
+        else:
+            os.unlink(place)
+
+
+def _touch(place: str) -> None:
+    os.close(os.open(place, os.O_WRONLY | os.O_CREAT, 0o666))
+
+
+def _loopback_up() -> None:
+    """The sandbox's own loopback, so that its programs can talk to each other."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
+        name = struct.pack("16sh14x", b"lo", 0)
+        flags = struct.unpack("16sh14x", fcntl.ioctl(one, SIOCGIFFLAGS, name))[1]
+        fcntl.ioctl(one, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", flags | IFF_UP))

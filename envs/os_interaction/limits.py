@@ -1,0 +1,45 @@
+"""What one sandbox may take."""
+
+from dataclasses import dataclass
+
+from envs.os_interaction.settings import OsSettings
+
+MIB = 2**20
+INODES_PER_MIB = 256
+"""Files and folders for each MiB of disk."""
+CHECK_ROOM = 2
+"""A checker's sandbox has so many times the disk, so that it can write beside what it checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Caps of a sandbox and of each command in it."""
+
+    memory: int
+    """Of all its programs together, bytes."""
+    disk: int
+    """Of its writable files, which are in memory too, bytes."""
+    processes: int
+    files: int
+    """Open files of one program."""
+    cpu: int
+    """CPU time of its programs from one command to the next, seconds."""
+    seconds: float
+    """One command's deadline."""
+
+    @classmethod
+    def of(cls, settings: OsSettings) -> "Limits":
+        """Those that the settings say."""
+        return cls(
+            memory=settings.os_memory * MIB,
+            disk=settings.os_disk * MIB,
+            processes=settings.os_processes,
+            files=256,
+            cpu=settings.os_cpu,
+            seconds=settings.os_command_timeout,
+        )
+
+    @property
+    def inodes(self) -> int:
+        """How many files and folders it may have."""
+        return self.disk // MIB * INODES_PER_MIB
