@@ -64,7 +64,9 @@ class SqliteEngine:
 
     async def create(self, tables: Sequence[Table]) -> str:
         """A new database."""
-        told, content = await self._call("build", b"", READ_SECONDS, tables=[_told(table) for table in tables])
+        told, content = await self._call(
+            "build", b"", READ_SECONDS, tables=[_told(table) for table in tables]
+        )
         if not told["ok"]:
             raise BadTaskError(f"the tables cannot be made: {told['text']}")
         return self._add(_Database(content, tuple((table.name, table.columns) for table in tables)))

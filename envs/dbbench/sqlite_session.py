@@ -125,7 +125,9 @@ def _execute(database: bytes, plan: Translated, bounds: Bounds) -> Ran:
             if time.monotonic() > deadline:
                 raise too_slow(bounds.seconds) from error
             if plan.strict and "user-defined" in str(error):
-                raise SqlError(1292, "Truncated incorrect value: a text is read as a number or a date") from error
+                raise SqlError(
+                    1292, "Truncated incorrect value: a text is read as a number or a date"
+                ) from error
             raise _translated(error) from error
 
 

@@ -40,7 +40,11 @@ def answer(request: dict[str, Any], database: bytes) -> tuple[dict[str, Any], by
             case "run":
                 schema = {name: tuple(columns) for name, columns in request["schema"]}
                 ran = run(database, schema, request["sql"], bounds)
-                return {"ok": ran.ok, "text": ran.text, "changed": ran.database is not None}, ran.database or b""
+                return {
+                    "ok": ran.ok,
+                    "text": ran.text,
+                    "changed": ran.database is not None,
+                }, ran.database or b""
             case _:
                 return {"ok": True, "rows": contents(database, _table(request["table"]), bounds)}, b""
     except (SqlError, MemoryError) as error:
