@@ -7,8 +7,8 @@ DESCRIPTION = """You are root in bash on a Linux machine. Do what the task asks,
 question. There is no network, and no program may wait for input."""
 LANGUAGE = """bash: SCRIPT; answer(TEXT); finish
 bash runs one script and shows what it prints, cut after 800 characters. Folder and variables stay until the \
-next one. answer(TEXT) gives the answer to a question, as short as asked for, such as answer(42). finish says \
-that a task without a question is done. answer and finish end the task."""
+next one. answer(TEXT) answers a question, as short as asked for, such as answer(42). finish says that a \
+task without a question is done. answer and finish end the task."""
 TERMINAL = "answer(TEXT)"
 
 _LABELLED = re.compile(r"\s*(?:think|thought|act|action)\s*:", re.IGNORECASE)

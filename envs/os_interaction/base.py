@@ -24,7 +24,12 @@ ENVIRON = {
     "HOSTNAME": HOST,
 }
 WRITABLE_USR = frozenset(("local", "games", "src"))
-FOLDERS = ["boot", "etc/alternatives", "etc/apt", "etc/cron.d", "etc/default", "etc/init.d", "etc/ld.so.conf.d", "etc/pam.d", "etc/profile.d", "etc/security", "etc/skel", "etc/ssl", "home", "media", "mnt", "opt", "run", "run/lock", "srv", "usr/games", "usr/local", "usr/local/bin", "usr/local/etc", "usr/local/include", "usr/local/lib", "usr/local/sbin", "usr/local/share", "usr/local/src", "usr/src", "var", "var/backups", "var/cache", "var/lib", "var/lib/misc", "var/local", "var/log", "var/mail", "var/opt", "var/spool", "var/spool/cron"]
+_FOLDERS = """boot etc/alternatives etc/apt etc/cron.d etc/default etc/init.d etc/ld.so.conf.d etc/pam.d
+etc/profile.d etc/security etc/skel etc/ssl home media mnt opt run run/lock srv usr/games usr/local
+usr/local/bin usr/local/etc usr/local/include usr/local/lib usr/local/sbin usr/local/share
+usr/local/src usr/src var var/backups var/cache var/lib var/lib/misc var/local var/log var/mail
+var/opt var/spool var/spool/cron var/log/apt"""
+FOLDERS = tuple(_FOLDERS.split())
 SHARED = ("tmp", "var/tmp")
 LINKS = {
     "etc/mtab": "/proc/self/mounts",
@@ -56,7 +61,11 @@ irc:x:39:39:ircd:/run/ircd:/usr/sbin/nologin
 _apt:x:42:65534::/nonexistent:/usr/sbin/nologin
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin
 """
-GROUPS = ["root:0", "daemon:1", "bin:2", "sys:3", "adm:4", "tty:5", "disk:6", "lp:7", "mail:8", "news:9", "uucp:10", "man:12", "proxy:13", "kmem:15", "dialout:20", "fax:21", "voice:22", "cdrom:24", "floppy:25", "tape:26", "sudo:27", "audio:29", "dip:30", "www-data:33", "backup:34", "operator:37", "list:38", "irc:39", "src:40", "shadow:42", "utmp:43", "video:44", "sasl:45", "plugdev:46", "staff:50", "games:60", "users:100", "nogroup:65534"]
+_GROUPS = """root:0 daemon:1 bin:2 sys:3 adm:4 tty:5 disk:6 lp:7 mail:8 news:9 uucp:10 man:12 proxy:13 kmem:15
+dialout:20 fax:21 voice:22 cdrom:24 floppy:25 tape:26 sudo:27 audio:29 dip:30 www-data:33 backup:34
+operator:37 list:38 irc:39 src:40 shadow:42 utmp:43 video:44 sasl:45 plugdev:46 staff:50 games:60
+users:100 nogroup:65534"""
+GROUPS = tuple(_GROUPS.split())
 PAM = (
     "auth sufficient pam_permit.so\naccount sufficient pam_permit.so\nsession sufficient pam_permit.so\n"
     + ("password required pam_unix.so obscure yescrypt\n")
@@ -105,6 +114,11 @@ FILES = {
     "etc/protocols": "ip\t0\tIP\nicmp\t1\tICMP\ntcp\t6\tTCP\nudp\t17\tUDP\n",
     "etc/services": "ssh\t22/tcp\ndomain\t53/udp\nhttp\t80/tcp\nhttps\t443/tcp\n",
     "etc/timezone": "Etc/UTC\n",
+    "var/log/alternatives.log": "update-alternatives 2024-05-02 09:14:11: run with --install awk\n",
+    "var/log/bootstrap.log": "2024-05-02 09:13:58 base system unpacked\n",
+    "var/log/dpkg.log": "2024-05-02 09:14:02 startup archives unpack\n"
+    "2024-05-02 09:14:09 status installed bash\n",
+    "var/log/apt/history.log": "Start-Date: 2024-05-02  09:14:01\nEnd-Date: 2024-05-02  09:14:10\n",
     "root/.bashrc": "",
     "root/.profile": "",
     "etc/skel/.bashrc": "",
@@ -114,6 +128,7 @@ FILES = {
 SECRET = frozenset(("etc/shadow", "etc/gshadow"))
 RESTORED = (
     "etc/alternatives",
+    "etc/bash.bashrc",
     "etc/ld.so.conf",
     "etc/nsswitch.conf",
     "etc/environment",
@@ -126,15 +141,12 @@ REMOVED = (
     "etc/ld.so.cache",
     "etc/ld.so.conf.d/*",
     "etc/profile.d/*",
-    "etc/bash.bashrc",
     "etc/perl",
     "etc/python3*",
     "usr/local/lib/python*",
     "usr/local/lib/*/perl*",
     "usr/local/share/perl*",
     "root/.local/lib/python*",
-    "root/.bashrc",
-    "root/.profile",
 )
 
 Line = tuple[str, str, int, str]
@@ -156,7 +168,7 @@ class Base:
     @classmethod
     def read(cls) -> "Base":
         """What this host has."""
-        roots = [name for name in ("bin", "sbin", *sorted(n for n in os.listdir("/") if n.startswith("lib")))]
+        roots = ["bin", "sbin", *sorted(name for name in os.listdir("/") if name.startswith("lib"))]
         links = {name: os.readlink(f"/{name}") for name in roots if os.path.islink(f"/{name}")}
         binds = [(f"/{name}", name) for name in roots if name not in links and os.path.isdir(f"/{name}")]
         for entry in sorted(os.scandir("/usr"), key=lambda entry: entry.name):

@@ -203,8 +203,8 @@ class OsEnvironment:
         words = {
             "deadline": f"[The command did not end within {limits.seconds:g} seconds and was stopped.]",
             "output": "[The command printed too much and was stopped.]",
-            "memory": f"[All programs were stopped: they used more than {limits.memory // MIB} MB of memory.]",
-            "cpu": f"[All programs were stopped: they used more than {limits.cpu} seconds of CPU time.]",
+            "memory": f"[All programs were stopped: they used over {limits.memory // MIB} MB of memory.]",
+            "cpu": f"[All programs were stopped: they used over {limits.cpu} seconds of CPU time.]",
             "shell": f"[The shell ended with status {result.status}.]",
         }
         if result.spent and result.spent != result.ended:

@@ -1,7 +1,7 @@
 """A scripted user of bash that knows only what an agent sees; its sessions are demonstrations.
 
-It knows the kinds of generated tasks and reads their places out of the instruction. A task of the benchmark it plays by
-the example that comes with it. The server never imports it.
+It knows the kinds of generated tasks and reads their places out of the instruction. A task of the benchmark
+it plays by the example that comes with it. The server never imports it.
 """
 
 import re

@@ -1,15 +1,16 @@
 """Judges the end of a task, out of the agent's reach.
 
-No script of a check runs where the agent was. What it left is copied into a sandbox of the checker's own, where
-programs are found and loaded from the host alone; the example runs on a copy made before the agent came, so
-that an answer cannot be made true by changing what it is about.
+No script of a check runs where the agent was. What it left is copied into a sandbox of the checker's own,
+where programs are found and loaded from the host alone; the example runs on a copy made before the agent
+came, so that an answer cannot be made true by changing what it is about.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from envs.os_interaction import scoring
-from envs.os_interaction.sandbox import Layer, Result, Running, Sandbox, Start, Uids, trusted_environ
+from envs.os_interaction.sandbox import Kind, Layer, Result, Running, Sandbox, Start, Uids, trusted_environ
 from envs.os_interaction.tasks import Example, Named, OsTask, Script
 from envs.serving.environment import EngineUnavailableError
 
@@ -17,6 +18,8 @@ BASH, PYTHON = "/usr/bin/bash", "/usr/bin/python3"
 COMPILERS = {"c": "/usr/bin/gcc", "c++": "/usr/bin/g++"}
 SUFFIXES = {"c": "c", "c++": "cpp"}
 SEARCH = "import re, sys; sys.exit(0 if re.search(sys.argv[1], sys.argv[2]) else 1)"
+SETTLE, SETTLE_TRIES = 0.1, 10
+"""A program that was told to end may take a moment, seconds and times."""
 SHOWN = 200
 """So much of what was expected is told to people, characters."""
 
@@ -71,7 +74,7 @@ class Grader:
             if not verdict.success:
                 return verdict
         if task.programs is not None:
-            why = _programs(task, first.programs, await sandbox.programs())
+            why = await _settled(task, first.programs, sandbox)
             if why:
                 return Verdict(False, why)
         return await self._chain(task, answer, sandbox, first) if task.check else Verdict(True)
@@ -161,7 +164,9 @@ class _Checker:
 
     async def _made(self) -> Sandbox:
         layer = await self._of.pack() if self._of is not None else self._layer
-        sandbox = await Sandbox.start(self._grader.how, layer, trusted=True, uids=self._grader.uids)
+        # What is put back is newer than it was, and checks count files by date: not where no agent has been.
+        kind = Kind.CHECKER if self._layer is None else Kind.EXAMPLE
+        sandbox = await Sandbox.start(self._grader.how, layer, kind, self._grader.uids)
         if self._start is not None:
             await sandbox.launch([BASH, "-c", self._start.code])
         return sandbox
@@ -175,6 +180,17 @@ class _Checker:
         if made.status == 127:
             raise EngineUnavailableError(f"A check is written in {script.language}: install gcc and g++.")
         return made if made.status else await self.once(["/run/check", *told])
+
+
+async def _settled(task: OsTask, before: Sequence[Running], sandbox: Sandbox) -> str:
+    """Why programs are not as they should be, a moment after the last signal; empty where they are."""
+    why = ""
+    for _ in range(SETTLE_TRIES):
+        why = _programs(task, before, await sandbox.programs())
+        if not why:
+            return ""
+        await asyncio.sleep(SETTLE)
+    return why
 
 
 def _programs(task: OsTask, before: Sequence[Running], now: Sequence[Running]) -> str:

@@ -11,8 +11,9 @@ import json
 import os
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,17 @@ MARGIN = 10.0
 FIRST_UID = 1_900_000_000
 UIDS = 100_000
 """Of a server that is root: the host's user ids that its sandboxes run under, one each."""
+
+
+class Kind(Enum):
+    """What a sandbox is for."""
+
+    AGENT = "agent"
+    """An agent's session."""
+    CHECKER = "checker"
+    """Checks of what an agent left: what programs are found and loaded by is put back as it was."""
+    EXAMPLE = "example"
+    """A task's example, where no agent has been."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +90,10 @@ class Start:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(ENVIRON))
     folder: str = "/root"
 
-    def config(self, copied: bool, trusted: bool, uid: int | None) -> dict[str, Any]:
+    def config(self, copied: bool, kind: Kind, uid: int | None) -> dict[str, Any]:
         """As process 1 reads it."""
-        limits, room = self.limits, CHECK_ROOM if trusted else 1
+        limits, room = self.limits, 1 if kind is Kind.AGENT else CHECK_ROOM
+        trusted = kind is Kind.CHECKER
         told = asdict(limits)
         told.pop("seconds")
         return self.base.told() | {
@@ -106,14 +119,18 @@ class Sandbox:
 
     @classmethod
     async def start(
-        cls, how: Start, layer: Layer | None = None, *, trusted: bool = False, uids: "Uids | None" = None
+        cls,
+        how: Start,
+        layer: Layer | None = None,
+        kind: Kind = Kind.AGENT,
+        uids: "Uids | None" = None,
     ) -> "Sandbox":
         """Build a sandbox, fresh or as a copy.
 
         Args:
             how: What is in it and its limits.
-            layer: What it is a copy of; its shell is told what the other's knew, unless it is a checker's.
-            trusted: For a checker: what its programs are found by is put back as it was.
+            layer: What it is a copy of; an agent's shell is told what the other's knew.
+            kind: What it is for.
             uids: Where its user id on the host comes from.
 
         Raises:
@@ -132,7 +149,7 @@ class Sandbox:
         sandbox = cls(process)
         try:
             async with asyncio.timeout(START_SECONDS):
-                await sandbox._open(how.config(layer is not None, trusted, uid), layer)
+                await sandbox._open(how.config(layer is not None, kind, uid), layer)
         except BaseException as error:
             await sandbox.close()
             if isinstance(error, TimeoutError | InstanceLostError):
@@ -140,7 +157,7 @@ class Sandbox:
                     "A sandbox did not start in time; the machine may be busy."
                 ) from error
             raise
-        if layer is not None and layer.state and not trusted:
+        if layer is not None and layer.state and kind is Kind.AGENT:
             await sandbox.ask(10.0, "resume", state=layer.state)
         return sandbox
 
@@ -229,7 +246,7 @@ class Sandbox:
                 self._process.kill()
 
     @contextlib.asynccontextmanager
-    async def _asking(self, seconds: float) -> Any:
+    async def _asking(self, seconds: float) -> AsyncIterator[None]:
         async with self._turn:
             if self._broken:
                 raise InstanceLostError("the sandbox is gone")
@@ -289,8 +306,8 @@ def trusted_environ(folder: str = "/root") -> dict[str, str]:
 def advice(error: str) -> str:
     """What to do where the kernel refuses a sandbox."""
     return (
-        f"No sandbox can be made here: {error}. It needs Linux 5.12 or newer with user namespaces for this user "
-        "(sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0). In a container: "
-        "security_opt seccomp=deploy/docker/seccomp-sandbox.json, apparmor=unconfined and "
+        f"No sandbox can be made here: {error}. It needs Linux 5.12 or newer, with user namespaces for this "
+        "user (sysctl user.max_user_namespaces, kernel.apparmor_restrict_unprivileged_userns=0). "
+        "In a container: security_opt seccomp=deploy/docker/seccomp-sandbox.json, apparmor=unconfined and "
         "systempaths=unconfined (see envs/os_interaction/README.md)."
     )

@@ -18,8 +18,7 @@ class OsSettings(EnvironmentSettings):
     action_timeout: float = Field(default=60.0, gt=0)
     """One action's deadline, seconds; it holds for all the checks of an answer together."""
     agentbench_data: Path | None = None
-    """AgentBench's `data` folder, or one that holds `os_interaction/*.json`. Without it only generated tasks are
-    played."""
+    """AgentBench's `data`, or a folder with `os_interaction/*.json`. Without it only generated tasks."""
     os_generated: int = Field(default=500, ge=0, le=100_000)
     """How many tasks each generated split has; 0 for none."""
     os_seed: int = Field(default=0, ge=0)

@@ -13,9 +13,16 @@ from dataclasses import dataclass
 from envs.os_interaction.tasks import Check, Programs
 
 PLACE = re.compile(r"<([a-z_]+)>")
-SUBJECTS = ["amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "hazel", "iris", "juniper", "kelp", "lotus", "maple", "nectar", "olive", "pearl", "quartz", "river", "sable", "tulip", "umber", "violet", "willow", "yarrow", "zephyr", "aspen", "birch", "coral", "dune", "elm", "fern", "garnet", "heron", "indigo", "jasper", "koala", "linden", "meadow", "nova", "onyx"]
-NOUNS = ["report", "notes", "backup", "draft", "index", "summary", "invoice", "ledger", "photo", "budget", "letter", "plan", "recipe", "survey", "agenda", "minutes", "archive", "sample", "result", "contract", "diary", "manual"]
-PEOPLE = ["alice", "bruno", "carla", "diego", "elena", "felix", "greta", "hugo", "ines", "jonas", "karin", "leo", "mira", "nils", "olga", "paul", "rosa", "simon", "tara", "ulli", "vera", "wanda", "xenia", "yann", "zoe", "anton", "berta", "cosmo", "dora", "emil"]
+_SUBJECTS = """amber basil cedar delta ember fjord grove hazel iris juniper kelp lotus maple nectar olive
+pearl quartz river sable tulip umber violet willow yarrow zephyr aspen birch coral dune elm
+fern garnet heron indigo jasper koala linden meadow nova onyx"""
+SUBJECTS = tuple(_SUBJECTS.split())
+_NOUNS = """report notes backup draft index summary invoice ledger photo budget letter plan recipe
+survey agenda minutes archive sample result contract diary manual"""
+NOUNS = tuple(_NOUNS.split())
+_PEOPLE = """alice bruno carla diego elena felix greta hugo ines jonas karin leo mira nils olga paul rosa
+simon tara ulli vera wanda xenia yann zoe anton berta cosmo dora emil"""
+PEOPLE = tuple(_PEOPLE.split())
 EXTENSIONS = ("txt", "log", "csv", "md", "conf", "json", "dat", "bak")
 ROOTS = ("/srv", "/opt", "/home", "/var/local", "/root", "/data")
 

@@ -204,9 +204,9 @@ TEMPLATES = (
     Template(
         "move",
         (
-            "Move all .<ext> files from <folder> to the new folder <target> and leave the others where they are.",
+            "Move all .<ext> files from <folder> to the new folder <target> and leave the others.",
             "Create the folder <target> and move every file of <folder> that ends in .<ext> into it.",
-            "The files in <folder> with the extension .<ext> belong into <target> , which does not exist yet. Move them.",
+            "The .<ext> files in <folder> belong into <target> , which does not exist yet. Move them.",
         ),
         _move,
         "mkdir -p <target> && mv <folder>/*.<ext> <target>/",
@@ -231,7 +231,7 @@ TEMPLATES = (
         "create",
         (
             "In <folder> create a folder <inner> and in it a file <name> with the text <word>",
-            "Make the folder <inner> inside <folder> , and put a file named <name> into it that contains the word <word>",
+            "Make the folder <inner> inside <folder> , and in it a file <name> with the word <word>",
             HERE + "It needs a subfolder <inner> with a file <name> whose content is <word>",
         ),
         _create,

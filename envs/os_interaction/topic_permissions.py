@@ -113,7 +113,7 @@ def _private(draw: Draw) -> Made:
 def _same(draw: Draw) -> Made:
     names = [f"{name}.{draw.one(EXTENSIONS)}" for name in draw.files(3)]
     modes = [draw.one(("640", "750", "600", "755")), "644", "604"]
-    folder, paths, init = _folder(draw, names, modes)
+    _, paths, init = _folder(draw, names, modes)
     one, other = list(paths)[:2]
     return Made({"one": one, "other": other}, init, check=_modes(paths | {other: modes[0]}))
 
@@ -159,7 +159,7 @@ TEMPLATES = (
         "scripts",
         (
             "Make all .sh files in <folder> executable for their owner, and change nothing else.",
-            "Give the owner the execute permission on every .sh file in <folder> . Leave all other permissions alone.",
+            "Give the owner the execute permission on every .sh file in <folder> . Leave the rest alone.",
             "The scripts (*.sh) in <folder> should be executable by their owner only. Change just that.",
         ),
         _scripts,
@@ -183,8 +183,8 @@ TEMPLATES = (
     Template(
         "close",
         (
-            "Take the write permission from group and others on all files in <folder> , and change nothing else.",
-            "Nobody but the owner should be able to write the files in <folder> . Leave the other permissions alone.",
+            "Take the write permission from group and others on all files in <folder> , nothing else.",
+            "Nobody but the owner should be able to write the files in <folder> . Leave the rest alone.",
             "Remove write access for group and others from each file in <folder>",
         ),
         _close,

@@ -84,7 +84,7 @@ TEMPLATES = (
     Template(
         "writer",
         (
-            "A program writes to one file in <folder> again and again. Which file? Answer with its name only.",
+            "A program writes to a file in <folder> again and again. Which file? Answer with its name only.",
             "Something in the background keeps appending to a file in <folder> - tell me the file's name.",
             "Which file in <folder> is being written to all the time? Give the name without the folder.",
         ),

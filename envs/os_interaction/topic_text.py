@@ -41,15 +41,11 @@ def _level(draw: Draw) -> Made:
 
 def _total(draw: Draw) -> Made:
     folder, path = _file(draw, "csv")
-    rows = [(draw.one(NOUNS), draw.number(1, 30), draw.number(5, 500)) for _ in range(draw.number(4, 12))]
-    lines = ["item,count,price", *(f"{item},{count},{price}" for item, count, price in rows)]
+    rows = [(draw.number(1, 30), draw.number(5, 500)) for _ in range(draw.number(4, 12))]
+    lines = ["item,count,price", *(f"{draw.one(NOUNS)},{count},{price}" for count, price in rows)]
     column = draw.one(("count", "price"))
-    at = 1 if column == "count" else 2
-    return Made(
-        {"file": path, "column": column, "at": str(at + 1)},
-        _text(folder, path, lines),
-        str(sum(row[at] for row in rows)),
-    )
+    total = sum(row[column == "price"] for row in rows)
+    return Made({"file": path, "column": column}, _text(folder, path, lines), str(total))
 
 
 def _frequent(draw: Draw) -> Made:
@@ -164,7 +160,8 @@ TEMPLATES = (
             "The file <file> is a table with a header. What do the numbers under <column> add up to?",
         ),
         _total,
-        "awk -F, 'NR == 1 {for (i = 1; i <= NF; i++) if ($i == \"<column>\") c = i} NR > 1 {s += $c} END {print s}' <file>",
+        'awk -F, \'NR == 1 {for (i = 1; i <= NF; i++) if ($i == "<column>") c = i} '
+        "NR > 1 {s += $c} END {print s}' <file>",
         "The header tells which column it is; awk adds up that column in the other rows.",
         "head -n 2 <file>",
     ),
@@ -236,7 +233,7 @@ TEMPLATES = (
         ),
         _value,
         "grep '^<key>=' <file> | cut -d= -f2",
-        "The line begins with the key; what comes after the equals sign is its value. A line with # does not count.",
+        "The line begins with the key, and the value follows. A line with # does not count.",
         "cat <file>",
     ),
     Template(
@@ -266,8 +263,8 @@ TEMPLATES = (
         "column",
         (
             "Write column <column> of the CSV file <file> into <target> , one value a line.",
-            "Take only field number <column> of each line of <file> (separated by commas) and save it as <target>",
-            "Create <target> from <file> : it shall hold just the values of column <column> in the same order.",
+            "Take field <column> of each line of <file> (separated by commas) and save it as <target>",
+            "Create <target> from <file> : it shall hold just the values of column <column> in their order.",
         ),
         _column,
         "cut -d, -f<column> <file> > <target>",

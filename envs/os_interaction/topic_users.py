@@ -67,7 +67,8 @@ def _join(draw: Draw) -> Made:
     one, two, _ = people
     groups = {group: (2100, [two]), other: (2101, [one])}
     check = script(
-        f'[ "$(getent group {group} | cut -d: -f4 | tr , "\\n" | sort | xargs)" = "{" ".join(sorted((one, two)))}" ] || exit 1',
+        f'members=$(getent group {group} | cut -d: -f4 | tr , "\\n" | sort | xargs)',
+        f'[ "$members" = "{" ".join(sorted((one, two)))}" ] || exit 1',
         f'[ "$(getent group {other} | cut -d: -f4)" = {one} ]',
     )
     return Made({"user": one, "group": group}, _added(people, groups), check=[Script(check)])
@@ -124,7 +125,7 @@ TEMPLATES = (
         "create",
         (
             "Create a user <user> with a home directory /home/<user> and the login shell <shell>",
-            "Add the user <user> to the system: shell <shell> and home directory in the usual place, which must exist.",
+            "Add the user <user> to the system: shell <shell> and home directory in the usual place.",
             "I need an account <user> whose shell is <shell> . Its home directory must be created too.",
         ),
         _create,

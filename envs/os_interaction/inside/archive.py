@@ -163,10 +163,7 @@ def _write(path: str, head: dict[str, Any], read: Callable[[int], bytes]) -> Non
     try:
         os.ftruncate(handle, head["size"])
         for start, length in head["pieces"]:
-            while length > 0:
-                block = read(min(BLOCK, length))
-                os.pwrite(handle, block, start)
-                start += len(block)
-                length -= len(block)
+            for offset in range(0, length, BLOCK):
+                os.pwrite(handle, read(min(BLOCK, length - offset)), start + offset)
     finally:
         os.close(handle)

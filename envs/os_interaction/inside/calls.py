@@ -1,8 +1,8 @@
 """The seccomp program: which system calls an agent's programs may make.
 
 Everything is allowed but what reaches for the kernel or for other programs' memory, and what pins memory
-that the watch cannot see. Where a sandbox has one user only, changing owners and users does nothing and says that it worked, as
-`useradd` and `su` need it.
+that the watch cannot see. A sandbox has one user only: changing owners and users does nothing and says that
+it worked, as `useradd` and `su` need it.
 """
 
 import errno
@@ -155,7 +155,7 @@ def _jump(kind: int, value: int, true: int, false: int) -> bytes:
 
 
 def _when(value: int | None, then: list[bytes]) -> list[bytes]:
-    """Instructions that run where the loaded word is a value; `then` ends with an answer, or falls through."""
+    """Instructions that run where the loaded word is a value; they end with an answer, or fall through."""
     return [] if value is None else [_jump(0x15, value, 0, len(then)), *then]
 
 

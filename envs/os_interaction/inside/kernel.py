@@ -43,7 +43,7 @@ class Kernel:
         Args:
             source: The host's path.
             target: Where it is shown.
-            attributes: Of `ATTR_RDONLY`, `ATTR_NOSUID`, `ATTR_NODEV`, `ATTR_NOEXEC`; they hold below it as well.
+            attributes: `ATTR_RDONLY` and its like; they hold for what is mounted below it too.
         """
         self.mount(source, target, "", MS_BIND | MS_REC)
         self.restrict(target, attributes)

@@ -81,7 +81,7 @@ class Programs:
             return pid
         try:
             self._become(streams, folder)
-            os.execve(path or argv[0], argv, environ)
+            os.execve(path or argv[0], argv, environ)  # noqa: S606
         finally:
             os._exit(127)
 
@@ -125,7 +125,7 @@ class Programs:
                     self.ended.pop(next(iter(self.ended)))
 
     def kill(self, spared: Sequence[Program | int] = ()) -> None:
-        """End all programs but those that are spared. While it is done all stand still, so that none escapes."""
+        """End all programs but those that are spared; all stand still meanwhile, so that none escapes."""
         pids = {one for one in spared if isinstance(one, int)}
         births = {(one.pid, one.born) for one in spared if isinstance(one, Program)}
         stopped = self.stop()

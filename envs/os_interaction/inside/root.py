@@ -1,4 +1,4 @@
-"""The file system of a sandbox: one memory file system with a cap, and the host's programs read-only in it."""
+"""The file system of a sandbox: one in memory, with a cap, and the host's programs read-only in it."""
 
 import contextlib
 import fcntl
@@ -30,7 +30,7 @@ def build(kernel: k.Kernel, config: dict[str, Any]) -> None:
         os.makedirs(target, exist_ok=True)
         kernel.bind(source, target, k.ATTR_RDONLY | k.ATTR_NOSUID | k.ATTR_NODEV)
     os.makedirs("dev/shm", exist_ok=True)
-    os.chmod("dev/shm", 0o1777)
+    os.chmod("dev/shm", 0o1777)  # noqa: S103
     for name in DEVICES:
         _touch(f"dev/{name}")
         kernel.bind(f"/dev/{name}", f"dev/{name}", k.ATTR_NOSUID | k.ATTR_NOEXEC)

@@ -138,7 +138,7 @@ class Shell:
         return {"output": printed.text(), "status": status, "ended": ended, "restarted": restarted}
 
     def _stop(self, before: list[Any], ended: str, streams: list[Told], over: Any) -> bool:
-        """End what a command started, or everything where memory or CPU time ran out; True if the shell too."""
+        """End what a command started, or all where memory or CPU time ran out; True if the shell too."""
         spared = [] if ended in ("memory", "cpu") else before
         self._programs.kill([*spared, self.pid] if ended != "memory" else [])
         again = [Told(self.output), *streams[-1:]]
