@@ -3,12 +3,12 @@
 import re
 from dataclasses import dataclass
 
-DESCRIPTION = """You answer a question about a table, or change the table as it asks, with SQL on a MySQL database. \
-All columns are TEXT."""
+DESCRIPTION = """You answer a question about a table, or change the table as it asks, with SQL on a MySQL \
+database. All columns are TEXT."""
 LANGUAGE = """sql: <statement>; answer: ["...", ...]
-`sql:` runs one SELECT, INSERT, UPDATE, DELETE, SHOW TABLES or DESCRIBE in one line and shows its rows. Put names \
-with blanks or signs in backticks. `answer:` gives the answer as a list and ends the task; where the table was to be \
-changed, change it first, and the answer can be anything."""
+`sql:` runs one SELECT, INSERT, UPDATE, DELETE, SHOW TABLES or DESCRIBE in one line and shows its rows. Put \
+names with blanks or signs in backticks. `answer:` gives the answer as a list and ends the task; where the \
+table was to be changed, change it first, and the answer can be anything."""
 TERMINAL = 'answer: ["Final answer"]'
 HELP = 'Not understood. Write `sql: <one statement>` or `answer: ["..."]`.'
 

@@ -76,7 +76,7 @@ class Spread:
 
 
 class GroupConcat:
-    """GROUP_CONCAT: `step(separator, distinct, directions, value, *keys)`; a direction is 1 or -1 for each key."""
+    """GROUP_CONCAT: `step(separator, distinct, directions, value, *keys)`; a direction, + or -, a key."""
 
     def __init__(self) -> None:
         self._separator = ","

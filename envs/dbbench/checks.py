@@ -15,7 +15,7 @@ ROWIDS = frozenset(("rowid", "oid", "_rowid_"))
 """Columns that SQLite adds to a table."""
 
 
-def check(statement: exp.Expression, schema: Schema) -> None:
+def check(statement: exp.Expr, schema: Schema) -> None:
     """Raise what MySQL would.
 
     Raises:
@@ -29,13 +29,13 @@ def check(statement: exp.Expression, schema: Schema) -> None:
         _groups(select, columns)
 
 
-def is_aggregate(node: exp.Expression) -> bool:
+def is_aggregate(node: exp.Expr) -> bool:
     """Whether a call takes many rows (and is no window)."""
     named = isinstance(node, exp.Anonymous) and node.name.upper() in AGGREGATES
     return (named or isinstance(node, exp.GroupConcat)) and not isinstance(node.parent, exp.Window)
 
 
-def own(node: exp.Expression) -> Iterator[exp.Expression]:
+def own(node: exp.Expr) -> Iterator[exp.Expr]:
     """A node and what is in it, without the queries in it."""
     yield from node.walk(prune=lambda inner: inner is not node and isinstance(inner, exp.Query))
 
@@ -46,13 +46,13 @@ def aggregates(select: exp.Select) -> bool:
     return any(is_aggregate(node) for place in places if place for node in own(place))
 
 
-def _names(statement: exp.Expression) -> None:
+def _names(statement: exp.Expr) -> None:
     for name in statement.find_all(exp.Identifier):
         if not name.quoted and name.name.upper() in RESERVED:
             raise SqlError(SYNTAX, f"You have an error in your SQL syntax near '{name.name}'")
 
 
-def _tables(statement: exp.Expression, schema: Schema) -> None:
+def _tables(statement: exp.Expr, schema: Schema) -> None:
     inner = {cte.alias for cte in statement.find_all(exp.CTE)}
     for table in statement.find_all(exp.Table):
         if not isinstance(table.this, exp.Identifier):
@@ -115,7 +115,7 @@ def _groups(select: exp.Select, columns: frozenset[str]) -> None:
             raise SqlError(1055 if group else 1140, f"'{loose}' {where}")
 
 
-def _loose(item: exp.Expression, keys: list[str]) -> Iterator[str]:
+def _loose(item: exp.Expr, keys: list[str]) -> Iterator[str]:
     """Columns of an expression that are neither in an aggregate nor in what is grouped by."""
     stack = [item]
     while stack:
@@ -128,7 +128,7 @@ def _loose(item: exp.Expression, keys: list[str]) -> Iterator[str]:
         stack.extend(child for child in node.iter_expressions())
 
 
-def _key(node: exp.Expression) -> str:
+def _key(node: exp.Expr) -> str:
     """An expression as groups compare it: without its table's name, in small letters."""
     if isinstance(node, exp.Column):
         return f"`{node.name.lower()}`"

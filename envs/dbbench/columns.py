@@ -6,6 +6,7 @@ from typing import Any
 
 LETTERS = "ABCDEFGHJKLMNPRSTVWXZ"
 MONTHS = "January February March April May June July August September October November December".split()  # noqa: SIM905
+HOUSES = ("Tower", "House", "Center", "Building", "Plaza")
 MISSING = ("", "-", "N/A")
 NUMBERS = ("int", "decimal", "thousands", "year", "serial")
 
@@ -42,7 +43,7 @@ class Pools:
             case "title":
                 return f'"{self.word("word")} {self.word("thing")}"'
             case "building":
-                return f"{self.word('last')} {self._draw.choice(('Tower', 'House', 'Center', 'Building', 'Plaza'))}"
+                return f"{self.word('last')} {self._draw.choice(HOUSES)}"
             case "school":
                 return (
                     f"{self.word('city')} {self._draw.choice(('Primary School', 'High School', 'Academy'))}"
@@ -140,7 +141,7 @@ class Column:
             case "date":
                 return f"{draw.choice(MONTHS)} {draw.randint(1, 28)}, {draw.randint(1961, 2019)}"
             case "score":
-                return f"{draw.randint(0, 5)}–{draw.randint(0, 4)}"
+                return f"{draw.randint(0, 5)}\u2013{draw.randint(0, 4)}"
             case "record":
                 return f"{draw.randint(0, 12)}-{draw.randint(0, 12)}-{draw.randint(0, 3)}"
             case "money":

@@ -1,7 +1,7 @@
 """The two ends of the translation: how MySQL's SQL is read, and how SQLite's is written.
 
-`Reader` leaves functions as they are called, so that MySQL's own can be looked up by name; `Writer` puts names in
-backticks, since SQLite takes an unknown name in double quotes for a text.
+`Reader` leaves functions as they are called, so that MySQL's own can be looked up by name; `Writer` puts
+names in backticks, since SQLite takes an unknown name in double quotes for a text.
 """
 
 from typing import Any
@@ -10,7 +10,7 @@ from sqlglot import exp
 from sqlglot.dialects.mysql import MySQL
 from sqlglot.dialects.sqlite import SQLite
 from sqlglot.parsers.mysql import MySQLParser
-from sqlglot.tokens import TokenType
+from sqlglot.tokenizer_core import TokenType
 
 SPECIAL = ("CAST", "CHAR", "CONVERT", "EXTRACT", "GROUP_CONCAT", "POSITION", "SUBSTR", "SUBSTRING", "TRIM")
 """Functions with words among their arguments."""
@@ -43,12 +43,12 @@ class Writer(SQLite):
         IDENTIFIERS = ["`"]  # noqa: RUF012
 
 
-def call(name: str, *arguments: exp.Expression | None) -> exp.Anonymous:
+def call(name: str, *arguments: exp.Expr | None) -> exp.Anonymous:
     """A call of one of our functions."""
     return exp.Anonymous(this=f"MY_{name}", expressions=[argument for argument in arguments if argument])
 
 
-def collated(expression: exp.Expression) -> exp.Expression:
+def collated(expression: exp.Expr) -> exp.Expr:
     """An expression that is ordered, grouped or compared by MySQL's collation."""
     if isinstance(expression, exp.Collate) or (
         isinstance(expression, exp.Literal) and not expression.is_string

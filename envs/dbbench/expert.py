@@ -1,8 +1,9 @@
 """A scripted analyst that knows only what an agent sees; its sessions are demonstrations.
 
-It reads a generated task's sentence, looks at how numbers are written before it reckons with them, asks once more
-with LIKE where nothing matched, and answers with what was shown. The server never imports it.
+It reads a generated task's sentence, looks at how numbers are written before it reckons with them, asks once
+more with LIKE where nothing matched, and answers with what was shown. The server never imports it.
 """
+# ruff: noqa: S608 - writing SQL is what it does
 
 import ast
 import json
@@ -100,7 +101,8 @@ class Expert:
         if kind == "ranking":
             return f"Order by {reading.number} as a number and take the first {reading.column}."
         what = told.get(kind) or f"Take the {kind.partition('-')[2]} of {reading.column}"
-        return f"{what} where {' and '.join(f'{asked.column} {asked.relation} {asked.value}' for asked in reading.conditions)}."
+        conditions = [f"{asked.column} {asked.relation} {asked.value}" for asked in reading.conditions]
+        return f"{what} where {' and '.join(conditions)}."
 
     def _sql(self, reading: Reading, *, exactly: bool) -> str:
         table, column = _name(reading.table), _name(reading.column)

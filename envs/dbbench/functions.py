@@ -1,7 +1,7 @@
 """MySQL's functions of texts and numbers, for SQLite.
 
-Each takes what SQLite hands over and is NULL where an argument is, unless it says otherwise. No result is longer
-than `LONGEST`: what would be is NULL, as MySQL has it above `max_allowed_packet`.
+Each takes what SQLite hands over and is NULL where an argument is, unless it says otherwise. No result is
+longer than `LONGEST`: what would be is NULL, as MySQL has it above `max_allowed_packet`.
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def texts(function: Function) -> Function:
 
 
 def like(pattern: Value, value: Value, escape: Value = "\\") -> Value:
-    """`value LIKE pattern`, as SQLite orders the arguments; letters are compared as the collation has them."""
+    """`value LIKE pattern`, as SQLite orders the arguments; letters compare as the collation has them."""
     if pattern is None or value is None:
         return None
     signs = _signs(text(pattern) or "", text(escape) or "")

@@ -1,8 +1,9 @@
 """Generated tasks: tables like AgentBench's and a question of each of its kinds, made from a seed.
 
-The same seed, split and number make the same task. The names of people, towns and titles are parted between the
-splits, so that no table of one is in the other.
+The same seed, split and number make the same task. The names of people, towns and titles are parted between
+the splits, so that no table of one is in the other.
 """
+# ruff: noqa: S608 - writing SQL is what it does
 
 import json
 import random
@@ -19,9 +20,18 @@ from envs.dbbench.questions import Question, described
 
 TOPICS = Path(__file__).with_name("topics.json")
 KINDS = (
-    "counting", "aggregation-SUM", "comparison", "INSERT", "aggregation-AVG", "ranking", "UPDATE", "aggregation-MIN",
-    "other", "DELETE", "aggregation-MAX",
-)  # fmt: skip
+    "counting",
+    "aggregation-SUM",
+    "comparison",
+    "INSERT",
+    "aggregation-AVG",
+    "ranking",
+    "UPDATE",
+    "aggregation-MIN",
+    "other",
+    "DELETE",
+    "aggregation-MAX",
+)
 TRIES = 200
 ANSWERS = 6
 """The most rows that a comparison asks for."""
@@ -185,7 +195,7 @@ def _counting(draw: random.Random, sheet: Sheet, kind: str) -> Question | None:
         return None
     style, form = draw.choice(phrases.COUNT)
     text = form.format(things=sheet.things, conds=_asked(draw, sheet, conditions, style))
-    sql = f"SELECT COUNT(*) FROM {_name(sheet.table.name)} WHERE {_where(sheet, conditions)}"  # noqa: S608
+    sql = f"SELECT COUNT(*) FROM {_name(sheet.table.name)} WHERE {_where(sheet, conditions)}"
     return _question(kind, sheet, text, sql, [str(len(rows))])
 
 
@@ -208,7 +218,7 @@ def _aggregate(draw: random.Random, sheet: Sheet, kind: str) -> Question | None:
     text = form.format(column=_said(draw, sheet, place), things=sheet.things, conds=asked)
     guard = (f"{_name(column.name)} REGEXP '^[0-9]'",) if column.blank else ()
     where = _where(sheet, conditions, *guard)
-    sql = f"SELECT {function}({_number(column)}) FROM {_name(sheet.table.name)} WHERE {where}"  # noqa: S608
+    sql = f"SELECT {function}({_number(column)}) FROM {_name(sheet.table.name)} WHERE {where}"
     return _question(kind, sheet, text, sql, [f"{round(value, 4):.12g}"])
 
 
@@ -225,7 +235,7 @@ def _comparison(draw: random.Random, sheet: Sheet, kind: str) -> Question | None
     style, form = draw.choice(phrases.COMPARE)
     text = form.format(column=_said(draw, sheet, place), conds=_asked(draw, sheet, conditions, style))
     name = _name(sheet.table.columns[place])
-    sql = f"SELECT DISTINCT {name} FROM {_name(sheet.table.name)} WHERE {_where(sheet, conditions)}"  # noqa: S608
+    sql = f"SELECT DISTINCT {name} FROM {_name(sheet.table.name)} WHERE {_where(sheet, conditions)}"
     return _question(kind, sheet, text, sql, found or ["none"])
 
 
@@ -263,7 +273,7 @@ def _ranking(draw: random.Random, sheet: Sheet, kind: str) -> Question | None:
     key = _name(sheet.table.columns[sheet.key])
     guard = f" WHERE {_name(column.name)} REGEXP '^[0-9]'" if column.blank else ""
     source = f"{_name(sheet.table.name)}{guard}"
-    sql = f"SELECT {key} FROM {source} ORDER BY {_number(column)} {direction} LIMIT 1"  # noqa: S608
+    sql = f"SELECT {key} FROM {source} ORDER BY {_number(column)} {direction} LIMIT 1"
     return _question(kind, sheet, form.format(**asked), sql, [known[0][1][sheet.key] or ""])
 
 
@@ -283,7 +293,7 @@ def _look_up(draw: random.Random, sheet: Sheet, kind: str) -> Question | None:
     said = spoken.lower() if draw.random() < 0.2 else spoken
     text = form.format(column=_said(draw, sheet, place), key=said)
     table, names = _name(sheet.table.name), sheet.table.columns
-    sql = f"SELECT {_name(names[place])} FROM {table} WHERE {_name(names[sheet.key])} = {_text(key)}"  # noqa: S608
+    sql = f"SELECT {_name(names[place])} FROM {table} WHERE {_name(names[sheet.key])} = {_text(key)}"
     return _question(kind, sheet, text, sql, [value])
 
 
@@ -296,7 +306,7 @@ def _insert(draw: random.Random, sheet: Sheet, kind: str, pools: Pools) -> Quest
     columns, texts = ", ".join(map(_name, names)), ", ".join(map(_text, values))
     return _question(
         kind, sheet, text, f"INSERT INTO {_name(sheet.table.name)} ({columns}) VALUES ({texts})", None
-    )  # noqa: S608
+    )
 
 
 def _update(draw: random.Random, sheet: Sheet, kind: str, pools: Pools) -> Question | None:
@@ -317,7 +327,7 @@ def _update(draw: random.Random, sheet: Sheet, kind: str, pools: Pools) -> Quest
         f"{_name(names[place])} = {_text(value)}" for place, value in zip(places, values, strict=True)
     )
     where = f"{_name(names[sheet.key])} = {_text(key)}"
-    return _question(kind, sheet, text, f"UPDATE {_name(sheet.table.name)} SET {sets} WHERE {where}", None)  # noqa: S608
+    return _question(kind, sheet, text, f"UPDATE {_name(sheet.table.name)} SET {sets} WHERE {where}", None)
 
 
 def _delete(draw: random.Random, sheet: Sheet, kind: str) -> Question | None:
@@ -330,7 +340,7 @@ def _delete(draw: random.Random, sheet: Sheet, kind: str) -> Question | None:
     text = form.format(table=sheet.table.name, things=sheet.things, conds=asked)
     return _question(
         kind, sheet, text, f"DELETE FROM {_name(sheet.table.name)} WHERE {_where(sheet, conditions)}", None
-    )  # noqa: S608
+    )
 
 
 def _joined(parts: list[str]) -> str:

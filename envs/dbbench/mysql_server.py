@@ -1,4 +1,7 @@
-"""A MySQL or MariaDB server: its address, and connections to it. Every call blocks; `mysql_engine` runs them in threads."""
+"""A MySQL or MariaDB server: its address, and connections to it.
+
+Every call blocks; `mysql_engine` runs them in threads.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager

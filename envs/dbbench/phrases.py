@@ -1,4 +1,4 @@
-"""The sentences that generated questions are made of. The expert reads them, so the two agree on the language.
+"""The sentences that generated questions are made of; the expert reads them, so the two agree.
 
 `{conds}` are conditions, `{column}` a column, `{key}` the name of a row, `{pairs}` columns with their values.
 """

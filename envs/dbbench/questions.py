@@ -1,4 +1,4 @@
-"""One task: a question about tables, and what makes an answer right. Read from AgentBench's records and from clients."""
+"""One task: a question about tables, and what makes an answer right."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ class Question:
     """A task."""
 
     kind: str
-    """AgentBench's type: counting, comparison, ranking, aggregation-SUM ..., other, INSERT, UPDATE, DELETE."""
+    """AgentBench's type: counting, comparison, ranking, aggregation-SUM, other, INSERT, UPDATE ..."""
     text: str
     tables: tuple[Table, ...]
     note: str
@@ -55,7 +55,8 @@ class Question:
 def described(tables: Sequence[Table]) -> str:
     """What is told of tables, in AgentBench's words."""
     return " ".join(
-        f"The name of this table is {table.name}, and the headers of this table are {','.join(table.columns)}."
+        f"The name of this table is {table.name}, "
+        f"and the headers of this table are {','.join(table.columns)}."
         for table in tables
     )
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from envs.dbbench import phrases
 
 TOLD = re.compile(
-    r"The name of this table is (?P<table>.+?), and the headers of this table are (?P<headers>.+)\.\nQuestion: (?P<text>.+)",
+    r"The name of this table is (?P<table>.+?), and the headers of this table are (?P<headers>.+)\.\n"
+    r"Question: (?P<text>.+)",
     re.DOTALL,
 )
 PLACES = re.compile(r"\{(\w+)\}")

@@ -1,4 +1,4 @@
-"""MySQL's meaning in SQLite's words: every node whose meaning differs becomes a call of one of our functions."""
+"""MySQL's meaning in SQLite's words: what differs becomes a call of a function of ours."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,14 +16,15 @@ from envs.dbbench.statements import SYNTAX, SqlError
 
 COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 RANKS = frozenset(
-    "ROW_NUMBER RANK DENSE_RANK NTILE LAG LEAD FIRST_VALUE LAST_VALUE NTH_VALUE PERCENT_RANK CUME_DIST".split()  # noqa: SIM905
+    """ROW_NUMBER RANK DENSE_RANK NTILE LAG LEAD FIRST_VALUE LAST_VALUE NTH_VALUE PERCENT_RANK
+    CUME_DIST""".split()  # noqa: SIM905
 )
 """Windows that SQLite has under the same names."""
 NATIVE = RANKS | {"COALESCE", "COUNT"}
 SAME_MOMENT = frozenset(
     ("LOCALTIME", "LOCALTIMESTAMP", "SYSDATE", "UTC_TIMESTAMP", "CURRENT_TIMESTAMP", "NOW")
 )
-Rule = Callable[[Any], exp.Expression]
+Rule = Callable[[Any], exp.Expr]
 
 
 class Rewriter:
@@ -71,7 +72,7 @@ class Rewriter:
             (exp.SetOperation, self._operands),
         ]
 
-    def rewrite(self, statement: exp.Expression) -> exp.Expression:
+    def rewrite(self, statement: exp.Expr) -> exp.Expr:
         """The statement for SQLite."""
         root = statement
         for node in reversed(list(statement.bfs())):
@@ -87,7 +88,7 @@ class Rewriter:
                     break
         return root
 
-    def _comparison(self, node: Any) -> exp.Expression:
+    def _comparison(self, node: Any) -> exp.Expr:
         if isinstance(node.parent, exp.Update | exp.OnConflict) and node.arg_key == "expressions":
             return node
         name = type(node).__name__
@@ -98,7 +99,7 @@ class Rewriter:
             return node
         return call(name, node.this, node.expression)
 
-    def _quantified(self, any_row: bool, name: str, value: exp.Expression, query: Any) -> exp.Expression:
+    def _quantified(self, any_row: bool, name: str, value: exp.Expr, query: Any) -> exp.Expr:
         inner = query.unnest() if isinstance(query, exp.Subquery) else query
         columns = exp.TableAlias(this=exp.to_identifier("_q_"), columns=[exp.to_identifier("_v_")])
         member = call("ANY" if any_row else "ALL", exp.Literal.string(name), value.copy(), exp.column("_v_"))
@@ -106,7 +107,7 @@ class Rewriter:
         select.set("with_", exp.With(expressions=[exp.CTE(this=inner.copy(), alias=columns)]))
         return exp.Subquery(this=select)
 
-    def _in(self, node: Any) -> exp.Expression:
+    def _in(self, node: Any) -> exp.Expr:
         query = node.args.get("query")
         if isinstance(node.this, exp.Tuple):
             return node
@@ -114,16 +115,16 @@ class Rewriter:
             return self._quantified(True, "EQ", node.this, query)
         return call("IN", node.this, *node.expressions)
 
-    def _escape(self, node: Any) -> exp.Expression:
+    def _escape(self, node: Any) -> exp.Expr:
         node.this.append("expressions", node.expression)
         return node.this
 
-    def _divide(self, node: Any) -> exp.Expression:
+    def _divide(self, node: Any) -> exp.Expr:
         scale = self._scales.of(node)
         digits = None if scale is None else exp.Literal.number(scale)
         return call("DIVIDE", node.left, node.right, digits)
 
-    def _arithmetic(self, node: Any) -> exp.Expression:
+    def _arithmetic(self, node: Any) -> exp.Expr:
         if isinstance(node.right, exp.Interval) or isinstance(node.left, exp.Interval):
             interval, date = (
                 (node.right, node.left) if isinstance(node.right, exp.Interval) else (node.left, node.right)
@@ -134,18 +135,18 @@ class Rewriter:
         scale = self._scales.of(node)
         return call("EXACT_ROUND", node.copy(), exp.Literal.number(scale)) if scale else node
 
-    def _numeric(self, operand: exp.Expression) -> exp.Expression:
+    def _numeric(self, operand: exp.Expr) -> exp.Expr:
         """An operand that is read as a number, strictly where that is asked for."""
         return operand if self._scales.of(operand) is not None else call("NUMBER", operand)
 
-    def _truth(self, node: Any) -> exp.Expression:
+    def _truth(self, node: Any) -> exp.Expr:
         for side in ("this", "expression"):
             operand = node.args.get(side)
             if isinstance(operand, exp.Column) or (isinstance(operand, exp.Literal) and operand.is_string):
                 node.set(side, call("NUMBER", operand))
         return node
 
-    def _cast(self, node: Any) -> exp.Expression:
+    def _cast(self, node: Any) -> exp.Expr:
         kind = node.to.this.name
         if kind == "DECIMAL":
             scale = self._scales.of(node) or 0
@@ -155,11 +156,11 @@ class Rewriter:
             raise SqlError(SYNTAX, f"You have an error in your SQL syntax near '{kind}'")
         return call(name, node.this)
 
-    def _collate(self, node: Any) -> exp.Expression:
+    def _collate(self, node: Any) -> exp.Expr:
         name = node.expression.name.lower()
         return call("BINARY", node.this) if name.endswith("_bin") or name == "binary" else node.this
 
-    def _case(self, node: Any) -> exp.Expression:
+    def _case(self, node: Any) -> exp.Expr:
         value = node.this
         if value is None:
             return node
@@ -168,18 +169,18 @@ class Rewriter:
         node.set("this", None)
         return node
 
-    def _hex(self, node: Any) -> exp.Expression:
+    def _hex(self, node: Any) -> exp.Expr:
         digits = node.this if len(node.this) % 2 == 0 else f"0{node.this}"
         return exp.Literal.string(bytes.fromhex(digits).decode("utf-8", "replace"))
 
-    def _variable(self, node: Any) -> exp.Expression:
+    def _variable(self, node: Any) -> exp.Expr:
         raise SqlError(1193, f"Unknown system variable '{node.name}'")
 
-    def _trim(self, node: Any) -> exp.Expression:
+    def _trim(self, node: Any) -> exp.Expr:
         mode = exp.Literal.string((node.args.get("position") or "BOTH").upper())
         return call("TRIM_OFF", mode, node.this, node.expression)
 
-    def _group_concat(self, node: Any) -> exp.Expression:
+    def _group_concat(self, node: Any) -> exp.Expr:
         value, keys = node.this, []
         if isinstance(value, exp.Order):
             value, keys = value.this, value.expressions
@@ -191,7 +192,7 @@ class Rewriter:
         flags = [separator, exp.Literal.number(int(distinct)), exp.Literal.string(directions)]
         return call("GROUP_CONCAT", *flags, joined, *(key.this for key in keys))
 
-    def _function(self, node: Any) -> exp.Expression:
+    def _function(self, node: Any) -> exp.Expr:
         name, arguments = node.name.upper(), node.expressions
         if name.startswith("MY_"):
             raise SqlError(1305, f"FUNCTION {DATABASE}.{node.name} does not exist")
@@ -218,14 +219,14 @@ class Rewriter:
             return call(name, *arguments)
         raise SqlError(1305, f"FUNCTION {DATABASE}.{node.name} does not exist")
 
-    def _window(self, node: Any, name: str, arguments: list[exp.Expression]) -> exp.Expression:
+    def _window(self, node: Any, name: str, arguments: list[exp.Expr]) -> exp.Expr:
         if name in ("SUM", "AVG"):
             return exp.Anonymous(this=name, expressions=[call("NUMBER", *arguments)])
         if name in NATIVE or name in ("MIN", "MAX"):
             return node
         raise SqlError(1305, f"FUNCTION {DATABASE}.{node.name} does not exist as a window")
 
-    def _aggregate(self, node: Any, name: str, arguments: list[exp.Expression]) -> exp.Expression:
+    def _aggregate(self, node: Any, name: str, arguments: list[exp.Expr]) -> exp.Expr:
         if len(arguments) != 1:
             raise SqlError(SYNTAX, f"You have an error in your SQL syntax near '{node.name}('")
         given = arguments[0]
@@ -234,7 +235,7 @@ class Rewriter:
         value = parts[0] if len(parts) == 1 else call("CONCAT_KEY", *parts)
         if name in ("COUNT", "MIN", "MAX"):
             star = isinstance(value, exp.Star)
-            inner: exp.Expression = value if star or not (distinct or name != "COUNT") else collated(value)
+            inner: exp.Expr = value if star or not (distinct or name != "COUNT") else collated(value)
             held = exp.Distinct(expressions=[inner]) if distinct else inner
             return exp.Anonymous(this=name, expressions=[held])
         if name in SPREADS:
@@ -243,7 +244,7 @@ class Rewriter:
         held = exp.Distinct(expressions=[value]) if distinct else value
         return call(name, held, None if scale is None else exp.Literal.number(scale))
 
-    def _shift(self, date: exp.Expression, interval: exp.Expression, *, back: bool) -> exp.Expression:
+    def _shift(self, date: exp.Expr, interval: exp.Expr, *, back: bool) -> exp.Expr:
         if not isinstance(interval, exp.Interval):
             count, unit = interval, "DAY"
         else:
@@ -256,15 +257,15 @@ class Rewriter:
         amount = exp.Neg(this=exp.Paren(this=count)) if back else count
         return call("DATE_ADD", date, amount, exp.Literal.string(unit))
 
-    def _ordered(self, node: Any) -> exp.Expression:
+    def _ordered(self, node: Any) -> exp.Expr:
         node.set("this", collated(node.this))
         return node
 
-    def _group(self, node: Any) -> exp.Expression:
+    def _group(self, node: Any) -> exp.Expr:
         node.set("expressions", [collated(item) for item in node.expressions])
         return node
 
-    def _select(self, node: Any) -> exp.Expression:
+    def _select(self, node: Any) -> exp.Expr:
         if node.args.get("distinct"):
             for item in node.expressions:
                 plain = item.this if isinstance(item, exp.Alias) else item
@@ -278,7 +279,7 @@ class Rewriter:
         node.set("operation_modifiers", None)
         return node
 
-    def _operands(self, node: Any) -> exp.Expression:
+    def _operands(self, node: Any) -> exp.Expr:
         """SQLite takes no parentheses around the parts of a UNION."""
         for side in ("this", "expression"):
             part = node.args[side]
@@ -291,10 +292,10 @@ class Rewriter:
 class _Place:
     """Where a node stands; kept, because its rule may hang the node itself elsewhere."""
 
-    def __init__(self, node: exp.Expression) -> None:
+    def __init__(self, node: exp.Expr) -> None:
         self._parent, self._key, self._index = node.parent, node.arg_key, node.index
 
-    def put(self, node: exp.Expression) -> None:
+    def put(self, node: exp.Expr) -> None:
         """Hang another node there."""
         if self._parent is not None and self._key is not None:
             self._parent.set(self._key, node, self._index)
@@ -309,9 +310,11 @@ def aggregated(select: exp.Select) -> bool:
 
 
 CASTS = {
-    "BIGINT": "SIGNED", "INT": "SIGNED", "UBIGINT": "UNSIGNED", "UINT": "UNSIGNED", "CHAR": "TEXT", "NCHAR": "TEXT",
+    "BIGINT": "SIGNED", "INT": "SIGNED", "UBIGINT": "UNSIGNED", "UINT": "UNSIGNED", "CHAR": "TEXT",
+    "NCHAR": "TEXT",
     "VARCHAR": "TEXT", "TEXT": "TEXT", "CHARACTER_SET": "TEXT", "DOUBLE": "DOUBLE", "FLOAT": "DOUBLE",
-    "DATE": "DATE", "DATETIME": "DATETIME", "TIMESTAMP": "DATETIME", "TIMESTAMPTZ": "DATETIME", "BINARY": "BINARY",
+    "DATE": "DATE", "DATETIME": "DATETIME", "TIMESTAMP": "DATETIME", "TIMESTAMPTZ": "DATETIME",
+    "BINARY": "BINARY",
     "VARBINARY": "BINARY", "YEAR": "SIGNED",
 }  # fmt: skip
 """What a CAST calls."""

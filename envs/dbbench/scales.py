@@ -1,4 +1,4 @@
-"""Which expressions are exact, and to how many decimals: MySQL divides and averages exact numbers to four more.
+"""Which expressions are exact, and to how many decimals: MySQL divides and averages these to four more.
 
 A text is a double in MySQL's arithmetic. SQLite has no DECIMAL, so it is told where to round.
 """
@@ -10,8 +10,8 @@ from sqlglot import exp
 MORE = 4
 """What a division adds (MySQL's `div_precision_increment`)."""
 WHOLE = frozenset(
-    """ASCII CHAR_LENGTH CHARACTER_LENGTH COUNT DATEDIFF DAY DAYOFMONTH DAYOFWEEK DAYOFYEAR FIELD FIND_IN_SET HOUR
-    INSTR LENGTH LOCATE MINUTE MONTH ORD QUARTER SECOND SIGN STRCMP TIMESTAMPDIFF WEEKDAY YEAR ROW_NUMBER RANK
+    """ASCII CHAR_LENGTH CHARACTER_LENGTH COUNT DATEDIFF DAY DAYOFMONTH DAYOFWEEK DAYOFYEAR FIELD FIND_IN_SET
+    HOUR INSTR LENGTH LOCATE MINUTE MONTH ORD QUARTER SECOND SIGN STRCMP TIMESTAMPDIFF WEEKDAY YEAR ROW_NUMBER RANK
     DENSE_RANK""".split()  # noqa: SIM905
 )
 SAME = frozenset("SUM MIN MAX ABS ANY_VALUE LAG LEAD FIRST_VALUE LAST_VALUE".split())  # noqa: SIM905
@@ -28,7 +28,7 @@ class Scales:
         columns: The columns of tables, lower-cased; they are texts.
     """
 
-    def __init__(self, statement: exp.Expression, columns: frozenset[str]) -> None:
+    def __init__(self, statement: exp.Expr, columns: frozenset[str]) -> None:
         self._known: dict[int, int | None] = {}
         self._aliases: dict[str, int | None] = {}
         for node in reversed(list(statement.bfs())):
@@ -36,15 +36,15 @@ class Scales:
             if isinstance(node, exp.Alias) and node.alias.lower() not in columns:
                 self._aliases[node.alias.lower()] = scale
 
-    def of(self, node: exp.Expression) -> int | None:
+    def of(self, node: exp.Expr) -> int | None:
         """One expression's scale."""
         return self._known.get(id(node))
 
-    def carry(self, node: exp.Expression, changed: exp.Expression) -> None:
+    def carry(self, node: exp.Expr, changed: exp.Expr) -> None:
         """Let what a node has become have its scale."""
         self._known[id(changed)] = self._known.get(id(node))
 
-    def _scale(self, node: exp.Expression) -> int | None:  # noqa: C901
+    def _scale(self, node: exp.Expr) -> int | None:
         match node:
             case exp.Literal():
                 return None if node.is_string else _decimals(node.this)
@@ -77,7 +77,7 @@ class Scales:
             case _:
                 return None
 
-    def _function(self, name: str, arguments: list[exp.Expression]) -> int | None:
+    def _function(self, name: str, arguments: list[exp.Expr]) -> int | None:
         if name in WHOLE:
             return 0
         if not arguments:
@@ -99,7 +99,7 @@ class Scales:
             return min(int(digits.this), 30) if known and digits else 0 if digits is None else None
         return None
 
-    def _largest(self, nodes: Iterable[exp.Expression]) -> int | None:
+    def _largest(self, nodes: Iterable[exp.Expr]) -> int | None:
         scales = [self.of(node) for node in nodes]
         return None if None in scales else max((scale or 0 for scale in scales), default=None)
 

@@ -23,7 +23,7 @@ Plain = str | float | None
 
 
 def answers(text: str) -> list[str | None]:
-    """An answer's values: a list in JSON or Python, rows as they are shown, or one value. Nothing is evaluated."""
+    """An answer's values: a list in JSON or Python, rows as shown, or one value; nothing is evaluated."""
     given = text.strip()
     if given[:1] in ("[", "(") and given[-1:] in ("]", ")"):
         found = _literal(given)

@@ -24,7 +24,7 @@ class DbSettings(EnvironmentSettings):
     model_config = SettingsConfigDict(populate_by_name=True)
 
     agentbench_data: Path | None = None
-    """AgentBench's `data` folder, or one that holds `dev.jsonl` itself. Without it only generated tasks are played."""
+    """AgentBench's `data`, or a folder that holds `dev.jsonl`; without it only generated tasks are played."""
     dbbench_generated: int = Field(default=5000, ge=0, le=1_000_000)
     """How many tasks each generated split has; 0 for none."""
     dbbench_seed: int = Field(default=0, ge=0)
@@ -32,7 +32,7 @@ class DbSettings(EnvironmentSettings):
     dbbench_engine: EngineKind = EngineKind.SQLITE
     """`sqlite` needs nothing else; `mysql` is a MySQL or MariaDB server at `ESPALIER_DBBENCH_URL`."""
     dbbench_url: SecretStr = SecretStr("")
-    """`mysql://user:password@host:port` of an account that makes databases and users; `?socket=` for a socket."""
+    """`mysql://user:password@host:port` of an account that makes databases and users (`?socket=`)."""
     dbbench_client_host: str = "%"
     """The host from which this server's sessions reach the MySQL server, as its accounts name it."""
     dbbench_statement_seconds: float = Field(default=5.0, gt=0, le=20)

@@ -1,6 +1,6 @@
-"""SQLite, the default engine: a database is a value that the server holds, and a worker runs one statement on it.
+"""SQLite, the default engine: the server holds a database as a value, and a worker runs a statement on it.
 
-Two sessions can share nothing, since a worker has one database at a time; a fork is another name for the value.
+Two sessions can share nothing, since a worker has one database at a time; a fork is another name for a value.
 """
 
 import itertools

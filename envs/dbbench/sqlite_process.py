@@ -1,4 +1,7 @@
-"""A worker process as the server sees it, and the pool of them. A worker that is late is killed; nothing is lost."""
+"""A worker process as the server sees it, and the pool of them.
+
+A worker that is late is killed; nothing is lost with it.
+"""
 
 import asyncio
 import json
@@ -58,7 +61,7 @@ class Worker:
         if line != b"ready\n":
             await _kill(process)
             raise EngineUnavailableError(
-                "A worker of the SQLite engine did not start: install it with `pip install espalier[dbbench]`, "
+                "A worker of the SQLite engine did not start: `pip install espalier[dbbench]` installs it, "
                 "and see this server's standard error."
             )
         return cls(process)

@@ -225,8 +225,8 @@ def _compares(name: str) -> Callable[[Value, Value], Value]:
 
 
 PLAIN = frozenset(
-    """count min max sum avg coalesce row_number rank dense_rank ntile lag lead first_value last_value nth_value
-    percent_rank cume_dist""".split()  # noqa: SIM905
+    """count min max sum avg coalesce row_number rank dense_rank ntile lag lead first_value last_value
+    nth_value percent_rank cume_dist""".split()  # noqa: SIM905
 )
 """SQLite's own functions that the translation uses."""
 CALLS: dict[str, Callable[..., Any]] = {
@@ -247,7 +247,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "DOUBLE": functions.strict(lambda value: float(number(value))),
     "DOUBLE_ROUND": functions.strict(functions.double_round),
     "EXACT_ROUND": functions.strict(functions.exact_round),
-    "EXTRACT": lambda unit, value: dates.part(unit, value),
+    "EXTRACT": dates.part,
     "IN": _in,
     "INT_DIVIDE": functions.strict(functions.int_divide),
     "LIKE": functions.like,

@@ -1,7 +1,7 @@
 """One process that runs SQL in SQLite: a header in JSON on a line and a database's bytes, in and out.
 
-It keeps nothing from one statement to the next, so that killing it loses nothing. Once it is ready it can open
-no file and take no more memory than it was given. It ends when its standard input does.
+It keeps nothing from one statement to the next, so that killing it loses nothing. Once it is ready it can
+open no file and take no more memory than it was given. It ends when its standard input does.
 """
 
 import json

@@ -58,7 +58,7 @@ def translate(sql: str, schema: Schema) -> Translated:
     return Translated(text, changes=changes, strict=isinstance(written, exp.Insert | exp.Update))
 
 
-def _parsed(sql: str) -> exp.Expression:
+def _parsed(sql: str) -> exp.Expr:
     word = sql[:7].upper()
     given = f"INSERT {sql[7:]}" if word == "REPLACE" else sql
     try:
@@ -119,7 +119,7 @@ def _insert(statement: Any, target: exp.Table, schema: Schema, scales: Scales) -
         values.set("expressions", kept)
 
 
-def _stored(value: exp.Expression, scale: int | None) -> exp.Expression:
+def _stored(value: exp.Expr, scale: int | None) -> exp.Expr:
     """A value as it stands in a TEXT column."""
     if isinstance(value, exp.Literal):
         return exp.Literal.string(value.this)
@@ -149,7 +149,7 @@ def _limit(statement: Any, target: exp.Table) -> None:
 
 def _chain(statement: exp.Update) -> None:
     """MySQL's assignments see those before them."""
-    earlier: dict[str, exp.Expression] = {}
+    earlier: dict[str, exp.Expr] = {}
     for assignment in statement.expressions:
         if not isinstance(assignment, exp.EQ) or not isinstance(assignment.this, exp.Column):
             raise SqlError(SYNTAX, "You have an error in your SQL syntax near 'SET'")
