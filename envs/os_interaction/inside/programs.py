@@ -81,7 +81,7 @@ class Programs:
             return pid
         try:
             self._become(streams, folder)
-            os.execve(path or argv[0], argv, environ)  # noqa: S606
+            os.execve(path or argv[0], list(argv), environ)  # noqa: S606
         finally:
             os._exit(127)
 
