@@ -18,7 +18,7 @@ BASH, PYTHON = "/usr/bin/bash", "/usr/bin/python3"
 COMPILERS = {"c": "/usr/bin/gcc", "c++": "/usr/bin/g++"}
 SUFFIXES = {"c": "c", "c++": "cpp"}
 SEARCH = "import re, sys; sys.exit(0 if re.search(sys.argv[1], sys.argv[2]) else 1)"
-SETTLE, SETTLE_TRIES = 0.1, 10
+SETTLE, SETTLE_TRIES = 0.1, 5
 """A program that was told to end may take a moment, seconds and times."""
 SHOWN = 200
 """So much of what was expected is told to people, characters."""

@@ -241,13 +241,14 @@ def test_programs_live_between_rounds_and_die_with_the_session(machine: Os) -> N
     machine.run(session, f"sleep {word} & (while :; do echo x >> /tmp/beat; sleep 0.1; done) &")
     first = int(machine.run(session, "wc -l < /tmp/beat"))
     assert int(machine.run(session, "sleep 0.5; wc -l < /tmp/beat")) > first
-    assert _on_host(f"sleep\0{word}")
+    assert on_host(f"sleep\0{word}")
     machine.close(session)
-    eventually(lambda: not _on_host(f"sleep\0{word}"), 10)
+    eventually(lambda: not on_host(f"sleep\0{word}"), 10)
     assert machine.sandboxes() == before
 
 
-def _on_host(command: str) -> bool:
+def on_host(command: str) -> bool:
+    """Whether a program runs, in whatever namespace, whose command line has a word."""
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:

@@ -5,15 +5,14 @@ import os
 import resource
 import signal
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
 SMALL_STACK = 8 * 2**20
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What the programs of a sandbox may take."""
 
     memory: int
@@ -27,8 +26,7 @@ class Limits:
     """Of all programs together from one command to the next, seconds."""
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """A running program, as the kernel tells of it."""
 
     pid: int

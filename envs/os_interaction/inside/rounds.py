@@ -5,7 +5,6 @@ import os
 import select
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from envs.os_interaction.inside.programs import Programs
 
@@ -17,16 +16,20 @@ FLOOD = 8 * 2**20
 """Who prints more is ended, bytes."""
 
 
-@dataclass
 class Told:
-    """What a stream of a program has brought."""
+    """What a stream of a program has brought.
 
-    stream: int
-    limit: int = KEPT
-    """So much is kept, bytes."""
-    kept: bytearray = field(default_factory=bytearray)
-    count: int = 0
-    """All bytes, those not kept too."""
+    Args:
+        stream: Where it is read.
+        limit: So much is kept, bytes.
+    """
+
+    def __init__(self, stream: int, limit: int = KEPT) -> None:
+        self.stream = stream
+        self.kept = bytearray()
+        self.count = 0
+        """All bytes, those not kept too."""
+        self._limit = limit
 
     def take(self) -> bool:
         """Read what is there; False at its end."""
@@ -40,7 +43,7 @@ class Told:
             if not piece:
                 return False
             self.count += len(piece)
-            self.kept += piece[: self.limit - len(self.kept)]
+            self.kept += piece[: self._limit - len(self.kept)]
             if self.count > FLOOD:
                 return True
 

@@ -21,7 +21,7 @@ OWN = re.compile(r"declare -\w*r\w* (?:BASHOPTS|BASH_VERSINFO|EUID|PPID|SHELLOPT
 """What a shell does not let itself be told; the error would end the script."""
 LONGEST_STATE = 2**20
 """A shell that knows more than this many bytes is not copied."""
-GRACE = 1.0
+GRACE = 0.5
 """So long a shell may take to go on after what it waited for was ended, seconds."""
 STATE = (
     "builtin declare -p; builtin declare -f; builtin alias -p; builtin shopt -p; builtin set +o; "
