@@ -18,8 +18,8 @@ MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}
 SECONDS = {"SECOND": 1, "MINUTE": 60, "HOUR": 3600, "DAY": 86400, "WEEK": 604800}
 SIGNS = {
     "%a": "%a", "%b": "%b", "%d": "%d", "%f": "%f", "%H": "%H", "%h": "%I", "%I": "%I", "%i": "%M",
-    "%j": "%j", "%M": "%B", "%m": "%m", "%p": "%p", "%r": "%I:%M:%S %p", "%S": "%S", "%s": "%S", "%T": "%H:%M:%S",
-    "%W": "%A", "%w": "%w", "%Y": "%Y", "%y": "%y", "%%": "%%",
+    "%j": "%j", "%M": "%B", "%m": "%m", "%p": "%p", "%r": "%I:%M:%S %p", "%S": "%S", "%s": "%S",
+    "%T": "%H:%M:%S", "%W": "%A", "%w": "%w", "%Y": "%Y", "%y": "%y", "%%": "%%",
 }  # fmt: skip
 """MySQL's signs in a date's form, and Python's."""
 UNPADDED = {"%e": "%d", "%c": "%m", "%k": "%H", "%l": "%I"}

@@ -12,8 +12,8 @@ from typing import Any
 
 from envs.dbbench.port import Outcome, Row, Table
 from envs.dbbench.settings import DbSettings
-from envs.dbbench.sqlite_process import LateError, WorkerPool
-from envs.dbbench.statements import too_slow
+from envs.dbbench.sqlite_process import DiedError, LateError, WorkerPool
+from envs.dbbench.statements import SqlError, too_slow
 from envs.serving.environment import BadTaskError, EngineUnavailableError, InstanceLostError
 
 READ_SECONDS = 30.0
@@ -82,6 +82,8 @@ class SqliteEngine:
             )
         except LateError:
             return Outcome(str(too_slow(seconds)), ok=False)
+        except DiedError:
+            return Outcome(str(SqlError(1041, "Out of memory")), ok=False)
         if told["changed"]:
             self._databases[handle] = _Database(content, database.schema)
         return Outcome(told["text"], told["ok"])
@@ -105,7 +107,7 @@ class SqliteEngine:
     ) -> tuple[dict[str, Any], bytes]:
         try:
             return await self._pool.call({"op": op, "bounds": self._bounds()} | arguments, payload, seconds)
-        except LateError as error:
+        except (LateError, DiedError) as error:
             raise InstanceLostError(f"a worker did not answer: {error}") from error
 
     def _bounds(self) -> dict[str, Any]:

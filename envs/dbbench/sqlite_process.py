@@ -21,7 +21,11 @@ LINE_LIMIT = 64 * 2**20
 
 
 class LateError(Exception):
-    """A worker did not answer in time, or died of what it was asked."""
+    """A worker did not answer in time."""
+
+
+class DiedError(Exception):
+    """A worker died over what it was asked, or was killed from outside."""
 
 
 class Worker:
@@ -66,13 +70,20 @@ class Worker:
             )
         return cls(process)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it can be asked."""
+        stdin = self._process.stdin
+        return self._process.returncode is None and stdin is not None and not stdin.is_closing()
+
     async def call(
         self, header: dict[str, Any], payload: bytes, seconds: float
     ) -> tuple[dict[str, Any], bytes]:
         """Ask the worker.
 
         Raises:
-            LateError: It did not answer in time, or died; it is of no more use.
+            LateError: It did not answer in time; it is of no more use.
+            DiedError: It died.
         """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -84,11 +95,14 @@ class Worker:
                 await self._process.stdin.drain()
                 line = await self._process.stdout.readline()
                 if not line:
-                    raise LateError("it died")
+                    raise DiedError("no answer")
                 told = json.loads(line)
                 return told, await self._process.stdout.readexactly(told["bytes"])
-        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError) as error:
-            raise LateError(type(error).__name__) from error
+        except TimeoutError as error:
+            raise LateError(f"no answer in {seconds + GRACE:g} s") from error
+        # uvloop tells of a pipe that has closed with a RuntimeError.
+        except (ConnectionError, asyncio.IncompleteReadError, RuntimeError) as error:
+            raise DiedError(type(error).__name__) from error
 
     async def stop(self) -> None:
         """End it at once; it has nothing to lose."""
@@ -131,11 +145,23 @@ class WorkerPool:
 
         Raises:
             LateError: The answer did not come in time; the worker was killed.
+            DiedError: Two workers died over it.
             EngineUnavailableError: A new worker does not start.
         """
+        try:
+            return await self._attempt(header, payload, seconds)
+        except DiedError:
+            return await self._attempt(header, payload, seconds)
+
+    async def _attempt(
+        self, header: dict[str, Any], payload: bytes, seconds: float
+    ) -> tuple[dict[str, Any], bytes]:
         worker = await self._idle.get()
         try:
-            worker = worker or await self._started()
+            if worker is None or not worker.alive:
+                self._retire(worker)
+                worker = None
+                worker = await self._started()
             answer = await worker.call(header, payload, seconds)
         except BaseException:
             # Also where the caller was cancelled: the worker may still be at it.

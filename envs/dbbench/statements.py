@@ -59,7 +59,7 @@ def checked(sql: str) -> str:
     if HIDDEN.search(text) or INTO_FILE.search(text) or word not in ALLOWED or not _shape(word, text):
         raise SqlError(
             DENIED,
-            f"{word or 'this'} command denied; allowed are SELECT, INSERT, UPDATE, DELETE, SHOW TABLES, DESCRIBE",
+            f"{word or 'this'} command denied; use SELECT, INSERT, UPDATE, DELETE, SHOW TABLES, DESCRIBE",
         )
     return text
 

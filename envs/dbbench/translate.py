@@ -1,12 +1,13 @@
 """One statement of MySQL's for SQLite."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
-from sqlglot import exp, parse
+from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from envs.dbbench.checks import Schema, check, unknown_column
+from envs.dbbench.checks import Schema, check, check_order, unknown_column
 from envs.dbbench.dialect import Reader, Writer, call
 from envs.dbbench.functions import like
 from envs.dbbench.port import DATABASE
@@ -15,6 +16,8 @@ from envs.dbbench.scales import Scales
 from envs.dbbench.statements import DENIED, SYNTAX, SqlError
 
 Rows = list[tuple[Any, ...]]
+LIMITED_VALUES = re.compile(r"\)\s*LIMIT\s+[1-9]\d*\Z", re.IGNORECASE)
+"""MariaDB takes a LIMIT after VALUES, as after a SELECT."""
 KEPT = (exp.Select, exp.SetOperation, exp.Subquery, exp.Insert, exp.Update, exp.Delete)
 
 
@@ -61,12 +64,18 @@ def translate(sql: str, schema: Schema) -> Translated:
 def _parsed(sql: str) -> exp.Expr:
     word = sql[:7].upper()
     given = f"INSERT {sql[7:]}" if word == "REPLACE" else sql
+    if given[:6].upper() == "INSERT":
+        given = LIMITED_VALUES.sub(")", given)
     try:
-        statements = [statement for statement in parse(given, read=Reader) if statement is not None]
+        reader = Reader()
+        tokens = reader.tokenize(given)
+        check_order(tokens)
+        parsed = reader.parser().parse(tokens, given)
     except SqlglotError as error:
         raise SqlError(SYNTAX, f"You have an error in your SQL syntax: {_reason(error)}") from error
     except RecursionError as error:
         raise SqlError(1436, "The statement is nested too deeply") from error
+    statements = [statement for statement in parsed if statement is not None]
     if len(statements) != 1:
         raise SqlError(SYNTAX, "You have an error in your SQL syntax: one statement at a time")
     return statements[0]  # type: ignore[return-value]
@@ -107,6 +116,8 @@ def _insert(statement: Any, target: exp.Table, schema: Schema, scales: Scales) -
     for column in named:
         if column.name.lower() not in known:
             raise unknown_column(column.name)
+    if len({column.name.lower() for column in named}) < len(named):
+        raise SqlError(1110, "A column is specified twice")
     values = statement.expression
     if isinstance(values, exp.Values):
         for row in values.expressions:
