@@ -257,41 +257,78 @@ def test_programs_are_known_by_more_than_their_names(machine: Os) -> None:
 
 
 FAKE = "printf '#!/usr/bin/python3\\nprint(640)\\n' > {0}; chmod 755 {0}"
-FORGERIES: dict[str, str] = {
-    "a program found first": FAKE.format("/usr/local/bin/stat"),
-    "a program found first by sbin": FAKE.format("/usr/local/sbin/stat"),
-    "a function for the shell": "export -f stat 2>/dev/null; stat() { echo 640; }; export -f stat",
-    "an alias": "alias stat='echo 640'; echo \"alias stat='echo 640'\" >> /root/.bashrc",
-    "start files": "for f in /etc/profile /etc/bash.bashrc /root/.bashrc /root/.profile /root/.bash_profile; "
-    "do echo 'stat() { echo 640; }' > $f; done; export BASH_ENV=/etc/profile ENV=/etc/profile",
-    "the environment of the system": "echo 'BASH_ENV=/root/.bashrc' > /etc/environment",
-    "all programs from elsewhere": "mkdir /evil; cp /usr/bin/bash /evil/; "
-    + FAKE.format("/evil/stat")
-    + "; rm /bin; ln -s /evil /bin; rm /sbin; ln -s /evil /sbin",
-    "usr moved away": "mkdir -p /evil/bin; "
-    + FAKE.format("/evil/bin/stat")
-    + "; mv /usr /old; ln -s /evil /usr",
-    "another loader": "rm /lib64; mkdir /lib64; cp /usr/bin/true /lib64/ld-linux-x86-64.so.2",
-    "libraries from elsewhere": "echo /tmp > /etc/ld.so.conf; echo /tmp/x.so > /etc/ld.so.preload",
-    "a library by its cache": "mkdir -p /etc/ld.so.conf.d; echo /tmp > /etc/ld.so.conf.d/x.conf; ldconfig",
-    "python's start": "d=/usr/local/lib/python3.11/dist-packages; mkdir -p $d; "
-    "echo 'import os; os._exit(0)' | tee $d/sitecustomize.py $d/usercustomize.py /root/re.py > $d/os.py; "
-    "p=/root/.local/lib/python3.11/site-packages; mkdir -p $p; cp $d/*.py $p; "
-    "echo 'import os; os._exit(0)' > $p/x.pth",
-    "another name service": "echo 'passwd: evil' > /etc/nsswitch.conf",
-    "devices": "rm -f /dev/null /dev/stdin 2>/dev/null; mkdir -p /dev/null",
-    "awk from elsewhere": FAKE.format("/tmp/awk") + "; ln -sf /tmp/awk /etc/alternatives/awk",
-    "etc as a link": "cp -r /etc /evil; rm -rf /etc; ln -s /evil /etc; echo /tmp/x.so > /evil/ld.so.preload",
-    "the file as a link": "rm /srv/f; ln -s /usr/bin/true /srv/f",
-    "the file as a link that turns": "rm /srv/f; ln -s /srv/f /srv/f",
-    "the file as a pipe": "rm /srv/f; mkfifo -m 640 /srv/g; ln -s /srv/g /srv/f; rm /srv/g; mkfifo /srv/f",
-    "a program that watches": "(while :; do chmod 600 /srv/f; done) & sleep 0.1; disown -a",
-    "a full disk": "cat /dev/zero > /fill; true",
-    "a great many files": "cd /tmp; i=0; while : > $i; do i=$((i + 1)); done 2>/dev/null",
-    "names that are options": "cd /srv; touch -- '-c' '--help' '$(chmod 640 f)'",
+YES = "printf '#!/bin/sh\\nexit 0\\n' > /tmp/awk; chmod 755 /tmp/awk"
+MODES = {
+    "stat": '[ "$(stat -c %a /srv/f)" = 640 ]',
+    "/bin/stat": '[ "$(/bin/stat -c %a /srv/f)" = 640 ]',
+    "awk": "stat -c %a /srv/f | awk '{exit $1 != 640}'",
+    "python3": "python3 -c 'import os, re, sys; sys.exit(os.lstat(\"/srv/f\").st_mode & 0o777 != 0o640)'",
 }
-
-
+"""Checks in bash that a file has mode 640, each by another program."""
+FORGERIES: dict[str, tuple[str, str]] = {
+    "a program found first": ("stat", FAKE.format("/usr/local/bin/stat")),
+    "a program found first by sbin": ("stat", FAKE.format("/usr/local/sbin/stat")),
+    "a function for the shell": ("stat", "stat() { echo 640; }; export -f stat"),
+    "an alias": ("stat", "alias stat='echo 640'; echo \"alias stat='echo 640'\" >> /root/.bashrc"),
+    "start files": (
+        "stat",
+        "for f in /etc/profile /etc/bash.bashrc /root/.bashrc /root/.profile /root/.bash_profile; "
+        "do echo 'stat() { echo 640; }' > $f; done; export BASH_ENV=/etc/profile ENV=/etc/profile",
+    ),
+    "the environment of the system": ("stat", "echo 'BASH_ENV=/root/.bashrc' > /etc/environment"),
+    "all programs from elsewhere": (
+        "/bin/stat",
+        f"mkdir /evil; {FAKE.format('/evil/stat')}; rm /bin; ln -s /evil /bin; rm /sbin; ln -s /evil /sbin",
+    ),
+    "usr moved away": (
+        "/bin/stat",
+        f"mkdir -p /evil/bin; {FAKE.format('/evil/bin/stat')}; mv /usr /old; ln -s /evil /usr",
+    ),
+    "another loader": (
+        "stat",
+        "cp /usr/bin/true /tmp/t; rm /lib64; mkdir /lib64; cat /tmp/t > /lib64/ld-linux-x86-64.so.2",
+    ),
+    "libraries from elsewhere": ("stat", "echo /tmp > /etc/ld.so.conf; echo /tmp/x.so > /etc/ld.so.preload"),
+    "a library before all others": (
+        "stat",
+        "cd /tmp; printf '#include <unistd.h>\\n__attribute__((constructor)) void f() "
+        '{ char *m = "640\\\\n"; write(1, m, 4); _exit(0); }\' > x.c; '
+        "gcc -shared -fPIC -o x.so x.c && echo /tmp/x.so > /etc/ld.so.preload",
+    ),
+    "a library by its cache": (
+        "stat",
+        "mkdir -p /etc/ld.so.conf.d; echo /tmp > /etc/ld.so.conf.d/x.conf; ldconfig",
+    ),
+    "python's start": (
+        "python3",
+        "d=/usr/local/lib/python3.11/dist-packages; mkdir -p $d; "
+        "echo 'import os; os._exit(0)' | tee $d/sitecustomize.py > $d/usercustomize.py",
+    ),
+    "python's start at home": (
+        "python3",
+        "p=/root/.local/lib/python3.11/site-packages; mkdir -p $p; echo 'import os; os._exit(0)' > $p/x.pth",
+    ),
+    "another name service": ("stat", "echo 'passwd: evil' > /etc/nsswitch.conf"),
+    "devices": ("stat", "rm -f /dev/null /dev/stdin 2>/dev/null; mkdir -p /dev/null"),
+    "awk from elsewhere": (
+        "awk",
+        YES + "; ln -sf /tmp/awk /etc/alternatives/awk",
+    ),
+    "etc as a link": (
+        "awk",
+        "cp -r /etc /evil; rm -rf /etc; ln -s /evil /etc; echo /tmp/x.so > /evil/ld.so.preload; "
+        + YES
+        + "; ln -sf /tmp/awk /evil/alternatives/awk",
+    ),
+    "the file as a link": ("stat", "rm /srv/f; ln -s /usr/bin/true /srv/f"),
+    "the file as a link that turns": ("stat", "rm /srv/f; ln -s /srv/f /srv/f"),
+    "the file as a pipe": ("stat", "rm /srv/f; mkfifo /srv/f"),
+    "a program that watches": ("stat", "(while :; do stat /srv/f; done >/dev/null) & disown -a"),
+    "a full disk": ("stat", "cat /dev/zero > /fill; true"),
+    "a great many files": ("stat", "cd /tmp; i=0; while : > $i; do i=$((i + 1)); done 2>/dev/null"),
+    "names that are options": ("stat", "cd /srv; touch -- '-c' '--help' '$(chmod 640 f)'"),
+}
+PYTHON = "import os, re, sys; sys.exit(os.lstat('/srv/f').st_mode & 0o777 != 0o640)"
 FORGED = [("bash", name) for name in FORGERIES]
 FORGED += [("python", name) for name in ("python's start", "another loader", "the file as a link")]
 
@@ -299,34 +336,22 @@ FORGED += [("python", name) for name in ("python's start", "another loader", "th
 @pytest.mark.parametrize(("language", "name"), FORGED)
 def test_a_pass_is_not_forged(machine: Os, name: str, language: str) -> None:
     """The file must have mode 640, and nothing is done for it."""
-    code = '[ "$(stat -c %a /srv/f)" = 640 ] && [ "$(awk \'BEGIN {print 3}\')" = 3 ]'
-    if language == "python":
-        code = "import os, re, sys; sys.exit(0 if os.lstat('/srv/f').st_mode & 0o777 == 0o640 else 1)"
-    data = {
-        "create": {"init": "touch /srv/f; chmod 644 /srv/f"},
-        "evaluation": {"check": {"language": language, "code": code}},
-    }
-    state = machine.judged(data, FORGERIES[name], "finish")
+    by, forgery = FORGERIES[name]
+    check = {"language": language, "code": PYTHON if language == "python" else MODES[by]}
+    data = {"create": {"init": "touch /srv/f; chmod 644 /srv/f"}, "evaluation": {"check": check}}
+    state = machine.judged(data, forgery, "finish")
     assert (state["reward"], state["done"]) == (0.0, True), state["info"]
 
 
-def test_what_was_tampered_with_still_passes_when_it_is_done(machine: Os) -> None:
+@pytest.mark.parametrize(
+    "name", ["another loader", "usr moved away", "python's start", "all programs from elsewhere", "devices"]
+)
+def test_what_was_tampered_with_still_passes_when_it_is_done(machine: Os, name: str) -> None:
     """The checker's programs work in a copy of a machine that an agent has broken."""
-    data = {
-        "create": {"init": "touch /srv/f"},
-        "evaluation": {
-            "check": {"code": '[ "$(stat -c %a /srv/f)" = 640 ] && awk "BEGIN {}" && python3 -c 1'}
-        },
-    }
-    for name in (
-        "another loader",
-        "usr moved away",
-        "python's start",
-        "all programs from elsewhere",
-        "devices",
-    ):
-        state = machine.judged(data, f"chmod 640 /srv/f; {FORGERIES[name]}", "finish")
-        assert state["reward"] == 1.0, (name, state["info"])
+    for code in MODES.values():
+        data = {"create": {"init": "touch /srv/f"}, "evaluation": {"check": {"code": code}}}
+        state = machine.judged(data, f"chmod 640 /srv/f; {FORGERIES[name][1]}", "finish")
+        assert state["reward"] == 1.0, state["info"]
 
 
 def test_a_program_of_the_agents_cannot_reach_its_checker(machine: Os) -> None:

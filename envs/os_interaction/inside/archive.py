@@ -25,6 +25,7 @@ def pack(root: str = "/") -> Iterator[bytes]:
     device = os.lstat(root).st_dev
     links: dict[int, str] = {}
     left = 0
+    yield from _record(root, os.lstat(root), root, links)
     waiting = [root]
     while waiting:
         folder = waiting.pop()
@@ -38,12 +39,12 @@ def pack(root: str = "/") -> Iterator[bytes]:
             if told.st_dev != device:
                 continue
             if stat.S_ISDIR(told.st_mode):
-                if path.count("/") < DEEPEST and len(path) < LONGEST:
+                if path.count("/") - root.count("/") < DEEPEST and len(path) < LONGEST:
                     waiting.append(path)
                 else:
                     left += 1
                     continue
-            yield from _record(path, told, links)
+            yield from _record(path, told, root, links)
     yield _head({"kind": "end", "left": left})
 
 
@@ -77,9 +78,9 @@ def unpack(read: Callable[[int], bytes], root: str = "/") -> int:
             folders.append((path, (head["times"][0], head["times"][1])))
 
 
-def _record(path: str, told: os.stat_result, links: dict[int, str]) -> Iterator[bytes]:
+def _record(path: str, told: os.stat_result, root: str, links: dict[int, str]) -> Iterator[bytes]:
     head: dict[str, Any] = {
-        "path": path.lstrip("/"),
+        "path": path.removeprefix(root).lstrip("/"),
         "mode": stat.S_IMODE(told.st_mode),
         "times": (told.st_atime_ns, told.st_mtime_ns),
     }
