@@ -55,14 +55,15 @@ def parse(text: str) -> Action | None:
 
 
 def _statement(given: str) -> str | None:
+    if STATEMENT.match(given):
+        return given
     operation = OPERATION.match(given)
-    fenced = FENCE.search(given)
-    if fenced and not STATEMENT.match(given):
+    rest = given[operation.end() :].strip() if operation else ""
+    fenced = None if STATEMENT.match(rest) else FENCE.search(given)
+    if fenced:
         return fenced["inner"].strip()
-    if operation and (rest := given[operation.end() :].strip()):
-        sign = operation[0].strip()[-1]
-        return _inner(rest, sign) if sign in CLOSING else rest
-    return given if STATEMENT.match(given) else None
+    sign = operation[0].strip()[-1] if operation else ""
+    return (_inner(rest, sign) if sign in CLOSING else rest) or None
 
 
 def _inner(text: str, sign: str) -> str:

@@ -24,6 +24,8 @@ NATIVE = RANKS | {"COALESCE", "COUNT"}
 SAME_MOMENT = frozenset(
     ("LOCALTIME", "LOCALTIMESTAMP", "SYSDATE", "UTC_TIMESTAMP", "CURRENT_TIMESTAMP", "NOW")
 )
+MOST_MEMBERS = 100
+"""SQLite's functions take 127 arguments."""
 Rule = Callable[[Any], exp.Expr]
 
 
@@ -113,7 +115,9 @@ class Rewriter:
             return node
         if query is not None:
             return self._quantified(True, "EQ", node.this, query)
-        return call("IN", node.this, *node.expressions)
+        members = node.expressions
+        parts = [members[start : start + MOST_MEMBERS] for start in range(0, len(members), MOST_MEMBERS)]
+        return exp.Paren(this=exp.or_(*(call("IN", node.this.copy(), *part) for part in parts)))
 
     def _escape(self, node: Any) -> exp.Expr:
         node.this.append("expressions", node.expression)

@@ -60,17 +60,18 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
-def confine(memory: int) -> None:
+def confine(memory: int, files: int) -> None:
     """Give up files and memory, for good.
 
     Args:
         memory: What the process may take, MiB.
+        files: No descriptor of this number or above can be opened.
     """
     for kind, limit in (
         (resource.RLIMIT_AS, memory * 2**20),
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 8),
+        (resource.RLIMIT_NOFILE, files),
     ):
         resource.setrlimit(kind, (limit, limit))
 
@@ -89,7 +90,7 @@ def main() -> None:
     os.dup2(2, 1)
     sys.setrecursionlimit(DEPTH)
     warm()
-    confine(int(sys.argv[1]))
+    confine(int(sys.argv[1]), answers.fileno() + 1)
     answers.write(b"ready\n")
     answers.flush()
     serve(sys.stdin.buffer, answers)

@@ -1,4 +1,4 @@
-"""The database environment over real HTTP, on SQLite: official, generated and inline tasks, forks, rebuilds."""
+"""The database environment over real HTTP, on SQLite: its tasks, forks, rebuilds."""
 
 import json
 from collections import Counter
@@ -77,8 +77,9 @@ def test_an_untouched_table_is_not_the_changed_one(official: Db) -> None:
 def test_the_first_observation_is_agentbenchs(official: Db) -> None:
     state = official.create("dev/3")
     assert state["observation"] == (
-        "Additional table information about the question: The name of this table is skyscrapers_in_Columbus, and "
-        "the headers of this table are Rank,Name,Height\\nft / m,Floors,Year,Notes.\n"
+        "Additional table information about the question: The name of this table is "
+        "skyscrapers_in_Columbus, and the headers of this table are "
+        "Rank,Name,Height\\nft / m,Floors,Year,Notes.\n"
         "Question: how many floors does the capitol square have?"
     )
     unnamed = official.create("dev/5")["observation"]
@@ -187,8 +188,8 @@ def test_two_tables_make_one_database(db: Db) -> None:
     task = {"instruction": "Who lives in Peru?", "data": {"table": [TABLE, towns], "label": ["Cy"]}}
     session = db.create(task)["session_id"]
     assert db.step(session, "sql: SHOW TABLES")["observation"] == "[('Club Members',), ('Towns',)]"
-    joined = "SELECT m.Name FROM `Club Members` m JOIN Towns t ON m.`Town or city` = t.Town WHERE t.Country = 'Peru'"
-    assert db.step(session, joined)["observation"] == "[('Cy',)]"
+    joined = "SELECT m.Name FROM `Club Members` m JOIN Towns t ON m.`Town or city` = t.Town"
+    assert db.step(session, f"{joined} WHERE t.Country = 'Peru'")["observation"] == "[('Cy',)]"
 
 
 def test_forks_are_independent(db: Db) -> None:

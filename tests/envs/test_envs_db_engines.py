@@ -29,7 +29,7 @@ from tests.envs.test_envs_db_support import (
 )
 
 T = TypeVar("T")
-MUTATIONS = 3
+MUTATIONS = 5
 """How many mutated statements each record has here."""
 ODD = Table.of(
     "t x",

@@ -2,6 +2,7 @@
 
 import ast
 import time
+from collections.abc import Sequence
 
 import pytest
 
@@ -20,7 +21,7 @@ def their_value(value: object) -> str:
     return "0" if text.lower() in nothing else text
 
 
-def their_verdict(answer: str, label: list[str]) -> bool:
+def their_verdict(answer: str, label: Sequence[str | None]) -> bool:
     """AgentBench's rule for SELECT kinds, written down again (without its `eval`)."""
     given: list[object] = [answer]
     if answer.startswith("["):

@@ -30,8 +30,10 @@ MENDED = {
     2: "SELECT `weeks at No. 1` FROM `Music Chart History` WHERE Title LIKE '%Don''t Cry for Me Argentina%'",
     5: "SELECT COUNT(*) FROM historic_sites WHERE `City or town` = 'Dover'",
     6: "SELECT `Wrestler:` FROM `Wrestler Title Reigns` WHERE `Date:` LIKE '%1992%' GROUP BY `Wrestler:`",
-    7: "SELECT Score FROM `Football Matches` WHERE Result = '2–1' AND Competition = 'Friendly' AND Goal < 17",  # noqa: RUF001
-    8: "SELECT Average FROM `Football Team Performance` WHERE `W-L-T` = '5-1' AND Season < 2001 AND Games < 6",
+    7: "SELECT Score FROM `Football Matches` WHERE Result = '2\u20131' AND Competition = 'Friendly' "
+    "AND Goal < 17",
+    8: "SELECT Average FROM `Football Team Performance` WHERE `W-L-T` = '5-1' AND Season < 2001 "
+    "AND Games < 6",
     11: "SELECT Name FROM `table` ORDER BY REPLACE(`Area (km²)`, ',', '') + 0 DESC LIMIT 1",
     12: "SELECT MIN(Touchdowns) FROM football_stats WHERE Points = 11",
     13: "SELECT MAX(Crowd) FROM `Australian Rules Football Matches` WHERE `Home team score` = '13.17 (95)'",
@@ -226,7 +228,8 @@ def _shape(sql: str, question: Question, draw: random.Random) -> str:
         (
             f"SELECT {draw.choice(('MAX', 'MIN', 'SUM', 'AVG', 'COUNT'))}({column}) FROM {table}",
             f"SELECT {column} FROM {table} ORDER BY {column} LIMIT {draw.randint(1, 3)}",
-            f"SELECT {column}, COUNT(*) FROM {table} GROUP BY {column} ORDER BY COUNT(*) DESC, {column} LIMIT 2",
+            f"SELECT {column}, COUNT(*) FROM {table} GROUP BY {column} "
+            f"ORDER BY COUNT(*) DESC, {column} LIMIT 2",
             f"SELECT DISTINCT {column} FROM {table} WHERE {_column(question, draw)} > 5",
             f"SELECT {column} FROM {table} WHERE {column} + 0 = (SELECT MAX({column} + 0) FROM {table})",
             f"SELECT {column}, MAX({_column(question, draw)}) FROM {table}",
