@@ -23,7 +23,7 @@ ENVIRON = {
     "TERM": "dumb",
     "HOSTNAME": HOST,
 }
-WRITABLE_USR = frozenset(("local", "games", "src"))
+WRITABLE_USR = frozenset(("etc", "games", "local", "src"))
 _FOLDERS = """boot etc/alternatives etc/apt etc/cron.d etc/default etc/init.d etc/ld.so.conf.d etc/pam.d
 etc/profile.d etc/security etc/skel etc/ssl home media mnt opt run run/lock srv usr/games usr/local
 usr/local/bin usr/local/etc usr/local/include usr/local/lib usr/local/sbin usr/local/share

@@ -59,6 +59,7 @@ async def test_the_kernel_says_what_the_sandbox_is(how: Start) -> None:
 async def test_on_the_host_it_is_nobody_and_has_no_network(how: Start) -> None:
     sandbox = await Sandbox.start(how, uids=Uids())
     await sandbox.run("sleep 4242 &", 5)
+    await asyncio.to_thread(eventually, lambda: _running("sleep 4242 "), 10)
     (pid,) = _running("sleep 4242 ")
     if os.geteuid() == 0:
         assert os.stat(f"/proc/{pid}").st_uid > 1_000_000_000

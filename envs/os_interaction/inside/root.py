@@ -35,11 +35,11 @@ def build(kernel: k.Kernel, config: dict[str, Any]) -> None:
         _touch(f"dev/{name}")
         kernel.bind(f"/dev/{name}", f"dev/{name}", k.ATTR_NOSUID | k.ATTR_NOEXEC)
     os.makedirs("proc", exist_ok=True)
-    kernel.mount("proc", "proc", "proc", k.MS_NOSUID | k.MS_NODEV | k.MS_NOEXEC)
+    # Read-only from the start: in a container the kernel grants no more than the container's own proc has.
+    kernel.mount("proc", "proc", "proc", k.MS_RDONLY | k.MS_NOSUID | k.MS_NODEV | k.MS_NOEXEC)
     for name in HIDDEN:
         if os.path.exists(f"proc/{name}"):
             kernel.bind("/dev/null", f"proc/{name}", k.ATTR_RDONLY | k.ATTR_NOSUID | k.ATTR_NOEXEC)
-    kernel.restrict("proc", k.ATTR_RDONLY)
     kernel.pivot_root()
     kernel.unmount(".")
     os.chdir("/")
