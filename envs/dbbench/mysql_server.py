@@ -5,7 +5,7 @@ Every call blocks; `mysql_engine` runs them in threads.
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -27,7 +27,7 @@ class Account:
     """Who connects, and to which database."""
 
     user: str
-    password: str
+    password: str = field(repr=False)
     database: str | None = None
 
 

@@ -28,8 +28,8 @@ class Table:
         """
         width = len(columns)
         filled = [(*row, *[None] * width)[:width] for row in rows]
-        texts = tuple(tuple(None if value is None else str(value) for value in row) for row in filled)
-        return cls(name.strip()[:MAX_NAME] or "table_1", _distinct(columns), texts)
+        texts = tuple(tuple(None if value is None else _text(value) for value in row) for row in filled)
+        return cls(_text(name).strip()[:MAX_NAME] or "table_1", _distinct(list(map(_text, columns))), texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,11 @@ class Engine(Protocol):
     async def end(self, handle: str) -> None:
         """Drop a database; a handle that is not known is no error."""
         ...
+
+
+def _text(value: object) -> str:
+    """A value as text that can be stored: half of a surrogate pair is none."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _distinct(columns: Sequence[str]) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ from envs.dbbench.statements import SqlError
 DEPTH = 3000
 """How deep Python may recurse: sqlglot takes some fifteen frames a level."""
 WARM = (
-    "SELECT UPPER(`a b`), COUNT(*), DATE_FORMAT('2001-02-03', '%M'), STR_TO_DATE('1 May 2001', '%e %M %Y') "
-    "FROM `t` WHERE `a b` LIKE 'x%' AND `a b` REGEXP '[0-9]' GROUP BY UPPER(`a b`) ORDER BY 1 LIMIT 1",
+    "SELECT DATE_FORMAT('2001-02-03', '%M'), STR_TO_DATE('1 May 2001', '%e %M %Y'), FORMAT(1.5, 1), STD(1)",
+    "SELECT UPPER(`a b`), COUNT(*) FROM `t` WHERE `a b` LIKE 'x%' AND `a b` REGEXP '[0-9]' "
+    "GROUP BY UPPER(`a b`) ORDER BY 1 LIMIT 1",
     "SELECT MD5(`a b`), ROUND(1.5, 1), GROUP_CONCAT(DISTINCT `a b`) FROM `t` GROUP BY MD5(`a b`)",
     "UPDATE `t` SET `a b` = `a b` + 1 WHERE `a b` IN (SELECT `a b` FROM `t`) LIMIT 1",
     "INSERT INTO `t` (`a b`) VALUES (1.5), ('é')",

@@ -46,7 +46,7 @@ def checked(sql: str) -> str:
     Raises:
         SqlError: It is empty or of a kind that is not allowed.
     """
-    text = sql.strip()
+    text = sql.encode("utf-8", "replace").decode().strip()
     while found := COMMENT.match(text):
         if HIDDEN.match(found[0].strip()):
             break

@@ -1,6 +1,7 @@
 """Hostile statements: nothing is got, nothing is hit but the attacker's own session, and the next one works."""
 # ruff: noqa: E501 - attacks stand one a line
 
+import json
 import subprocess
 import sys
 import threading
@@ -12,7 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
+from envs.dbbench.port import Table
 from envs.dbbench.settings import EngineKind
+from envs.dbbench.statements import checked
 from tests.envs.test_envs_db_support import Db, database, mariadb
 
 SECONDS = 0.5
@@ -256,7 +259,7 @@ def test_many_attackers_at_once_leave_room_for_others(db: Db) -> None:
 
 def test_the_database_cannot_grow_without_end(db: Db) -> None:
     session = db.create(TASK)["session_id"]
-    for _ in range(24):
+    for _ in range(14):
         state = db.step(session, "INSERT INTO t SELECT a, b FROM t")
     assert not state["valid"]
     assert "Error 1" in state["observation"]
@@ -287,6 +290,23 @@ def test_names_that_no_engine_takes_are_422_or_plain(db: Db, name: str) -> None:
     assert db.create(TASK)
 
 
+def test_halves_of_characters_are_replaced(db: Db) -> None:
+    """A client's JSON can hold what no database can store."""
+    body = {
+        "task": {
+            "instruction": "?",
+            "data": {"table": {"name": "t", "columns": ["a"], "rows": [["x\ud800"]]}},
+        }
+    }
+    body["task"]["data"]["label"] = ["x?"]  # type: ignore[index]
+    made = db.http.post(
+        "/v1/sessions", content=json.dumps(body), headers={"Content-Type": "application/json"}
+    )
+    assert made.status_code in (201, 422), made.text
+    assert Table.of("t", ["a"], [["x\ud800"]]).rows == (("x?",),)
+    assert checked("SELECT 'x\ud800'") == "SELECT 'x?'"
+
+
 def test_a_worker_can_open_nothing() -> None:
     code = (
         "import os, sqlite3, socket\n"
@@ -306,5 +326,6 @@ def test_a_worker_can_open_nothing() -> None:
     assert not Path(TARGET).exists()
 
 
-def test_there_are_attacks_enough() -> None:
-    assert len(set(FILES + RIGHTS + BOMBS)) > 100
+def test_no_attack_is_there_twice() -> None:
+    attacks = FILES + RIGHTS + BOMBS
+    assert len(set(attacks)) == len(attacks) > 100

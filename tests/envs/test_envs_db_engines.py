@@ -29,7 +29,7 @@ from tests.envs.test_envs_db_support import (
 )
 
 T = TypeVar("T")
-MUTATIONS = 5
+MUTATIONS = 4
 """How many mutated statements each record has here."""
 ODD = Table.of(
     "t x",
