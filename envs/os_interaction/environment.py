@@ -14,7 +14,8 @@ from envs.os_interaction.base import Base
 from envs.os_interaction.generator import Generator
 from envs.os_interaction.grading import BASH, PYTHON, Before, Grader
 from envs.os_interaction.limits import MIB, Limits
-from envs.os_interaction.sandbox import Layer, Result, Sandbox, Start, Uids
+from envs.os_interaction.nursery import Nursery
+from envs.os_interaction.sandbox import Layer, Result, Sandbox, Start
 from envs.os_interaction.settings import OsSettings
 from envs.os_interaction.tasks import GENERATED_TRAIN, GENERATED_VALID, Example, OsTask, OsTasks, Script
 from envs.serving.environment import BadTaskError, EngineUnavailableError, Frame, InstanceLostError, Opening
@@ -56,8 +57,8 @@ class OsEnvironment:
         self._left_out = ""
         self._limits = Limits.of(settings)
         self._how = Start(Base.read(), self._limits)
-        self._uids = Uids()
-        self._grader = Grader(self._how, settings.os_check_timeout, self._uids)
+        self._nursery = Nursery(settings.os_spares)
+        self._grader = Grader(self._how, settings.os_check_timeout, self._nursery)
         self._instances: dict[str, _Instance] = {}
         self._handles = itertools.count(1)
 
@@ -88,7 +89,7 @@ class OsEnvironment:
         """End every sandbox."""
         ending = [instance.sandbox.close() for instance in self._instances.values()]
         self._instances.clear()
-        await asyncio.gather(*ending, return_exceptions=True)
+        await asyncio.gather(*ending, self._nursery.close(), return_exceptions=True)
 
     async def ready(self) -> str | None:
         """None where sandboxes can be made; else what to do."""
@@ -111,7 +112,7 @@ class OsEnvironment:
     async def start(self, task: Task | InlineTask, seed: int) -> Opening:
         """Make a machine and prepare it. There is no chance in it: the seed changes nothing."""
         whole = _inline(task) if isinstance(task, InlineTask) else self._tasks.whole(task.id)
-        sandbox = await Sandbox.start(self._how, uids=self._uids)
+        sandbox = await Sandbox.start(self._how, nursery=self._nursery)
         try:
             before, notes = await self._prepare(whole, sandbox)
         except BaseException:
@@ -137,7 +138,7 @@ class OsEnvironment:
         parent = self._get(handle)
         layer = await parent.sandbox.pack()
         alive = {(one.pid, one.born) for one in await parent.sandbox.programs()}
-        sandbox = await Sandbox.start(self._how, layer, uids=self._uids)
+        sandbox = await Sandbox.start(self._how, layer, nursery=self._nursery)
         try:
             before = Before(parent.before.layer, await self._launched(parent.task, sandbox))
             ended = [one.command for one in parent.before.programs if (one.pid, one.born) not in alive]
@@ -217,7 +218,7 @@ class OsEnvironment:
 
     async def _probe(self) -> None:
         try:
-            sandbox = await Sandbox.start(self._how, uids=self._uids)
+            sandbox = await Sandbox.start(self._how, nursery=self._nursery)
         except EngineUnavailableError as error:
             self._trouble = str(error)
             return

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from envs.os_interaction import scoring
-from envs.os_interaction.sandbox import Kind, Layer, Result, Running, Sandbox, Start, Uids, trusted_environ
+from envs.os_interaction.nursery import Nursery
+from envs.os_interaction.sandbox import Kind, Layer, Result, Running, Sandbox, Start, trusted_environ
 from envs.os_interaction.tasks import Example, Named, OsTask, Script
 from envs.serving.environment import EngineUnavailableError
 
@@ -55,12 +56,12 @@ class Grader:
     Args:
         how: What a sandbox holds, and its limits.
         seconds: The deadline of one script.
-        uids: Where sandboxes' user ids come from.
+        nursery: Where sandboxes' processes come from.
     """
 
     how: Start
     seconds: float
-    uids: Uids = field(default_factory=Uids)
+    nursery: Nursery = field(default_factory=Nursery)
 
     async def judge(self, task: OsTask, answer: str | None, sandbox: Sandbox, first: Before) -> Verdict:
         """Whether a task is done now.
@@ -166,7 +167,7 @@ class _Checker:
         layer = await self._of.pack() if self._of is not None else self._layer
         # What is put back is newer than it was, and checks count files by date: not where no agent has been.
         kind = Kind.CHECKER if self._layer is None else Kind.EXAMPLE
-        sandbox = await Sandbox.start(self._grader.how, layer, kind, self._grader.uids)
+        sandbox = await Sandbox.start(self._grader.how, layer, kind, self._grader.nursery)
         if self._start is not None:
             await sandbox.launch([BASH, "-c", self._start.code])
         return sandbox

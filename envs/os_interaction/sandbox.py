@@ -6,32 +6,24 @@ reads answers of bounded length.
 
 import asyncio
 import contextlib
-import itertools
 import json
-import os
 import struct
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from envs.os_interaction.base import ENVIRON, TRUSTED_PATH, Base
 from envs.os_interaction.limits import CHECK_ROOM, Limits
+from envs.os_interaction.nursery import Nursery
 from envs.serving.environment import EngineUnavailableError, InstanceLostError
 
-ROOT = Path(__file__).parents[2]
-CODE = "import sys; sys.path.insert(0, sys.argv[1]); from envs.os_interaction.inside.main import main; main()"
 HEAD = struct.Struct("!I")
 LONGEST = 8 * 2**20
 """The longest answer, bytes."""
 START_SECONDS = 20.0
 MARGIN = 10.0
 """What an answer may take beyond the deadline that process 1 keeps itself, seconds."""
-FIRST_UID = 1_900_000_000
-UIDS = 100_000
-"""Of a server that is root: the host's user ids that its sandboxes run under, one each."""
 
 
 class Kind(Enum):
@@ -123,7 +115,7 @@ class Sandbox:
         how: Start,
         layer: Layer | None = None,
         kind: Kind = Kind.AGENT,
-        uids: "Uids | None" = None,
+        nursery: Nursery | None = None,
     ) -> "Sandbox":
         """Build a sandbox, fresh or as a copy.
 
@@ -131,21 +123,13 @@ class Sandbox:
             how: What is in it and its limits.
             layer: What it is a copy of; an agent's shell is told what the other's knew.
             kind: What it is for.
-            uids: Where its user id on the host comes from.
+            nursery: Where its process and its user id on the host come from.
 
         Raises:
             EngineUnavailableError: This host cannot make one; says what is missing.
         """
-        uid = (uids or Uids()).next()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-I", "-S", "-c", CODE, str(ROOT)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            env={"LANG": "C.UTF-8"},
-            cwd="/",
-            start_new_session=True,
-        )
+        nursery = nursery or Nursery()
+        uid, process = nursery.uid(), await nursery.take()
         sandbox = cls(process)
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -285,17 +269,6 @@ class Sandbox:
         if length > LONGEST:
             raise ValueError(f"an answer of {length} bytes")
         return await self._process.stdout.readexactly(length)
-
-
-class Uids:
-    """User ids on the host, for a server that is root: no sandbox runs as root there, nor as another one."""
-
-    def __init__(self) -> None:
-        self._numbers = itertools.count()
-
-    def next(self) -> int | None:
-        """One that was not given lately; None where the server is not root and has its own only."""
-        return FIRST_UID + next(self._numbers) % UIDS if os.geteuid() == 0 else None
 
 
 def trusted_environ(folder: str = "/root") -> dict[str, str]:

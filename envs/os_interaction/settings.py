@@ -35,3 +35,5 @@ class OsSettings(EnvironmentSettings):
     """One command's deadline, seconds; then what it started is killed, and the agent is told."""
     os_check_timeout: float = Field(default=10.0, gt=0)
     """The deadline of one script that prepares or checks a task, seconds."""
+    os_spares: int = Field(default=3, ge=0, le=64)
+    """Processes kept ready to become sandboxes, about 10 MiB each; a start then takes a third of the time."""

@@ -15,7 +15,8 @@ import pytest
 from envs.os_interaction.base import Base
 from envs.os_interaction.inside import archive, calls
 from envs.os_interaction.limits import MIB, Limits
-from envs.os_interaction.sandbox import Kind, Sandbox, Start, Uids
+from envs.os_interaction.nursery import Nursery
+from envs.os_interaction.sandbox import Kind, Sandbox, Start
 from envs.serving.environment import EngineUnavailableError, InstanceLostError
 from tests.support import eventually
 
@@ -42,7 +43,7 @@ def how() -> Start:
 
 
 async def test_the_kernel_says_what_the_sandbox_is(how: Start) -> None:
-    sandbox = await Sandbox.start(how, uids=Uids())
+    sandbox = await Sandbox.start(how)
     told = (await sandbox.run("cat /proc/self/status; id -u; ls /; ls /sys /work /host 2>&1; env", 5)).output
     lines = dict(line.split(":", 1) for line in told.splitlines() if line.count(":\t") == 1)
     assert lines["Seccomp"].strip() == "2"
@@ -57,7 +58,7 @@ async def test_the_kernel_says_what_the_sandbox_is(how: Start) -> None:
 
 
 async def test_on_the_host_it_is_nobody_and_has_no_network(how: Start) -> None:
-    sandbox = await Sandbox.start(how, uids=Uids())
+    sandbox = await Sandbox.start(how)
     await sandbox.run("sleep 4242 &", 5)
     await asyncio.to_thread(eventually, lambda: _running("sleep 4242 "), 10)
     (pid,) = _running("sleep 4242 ")
@@ -91,7 +92,7 @@ async def test_it_works_for_a_user_without_any_privilege(
     wrapper.write_text(UNPRIVILEGED)
     wrapper.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(wrapper))
-    monkeypatch.setattr(Uids, "next", lambda _: None)
+    monkeypatch.setattr(Nursery, "uid", lambda _: None)
     sandbox = await Sandbox.start(how)
     script = "useradd -m bob && id -un && ls /home && echo x > /srv/f && ls -l /usr/bin/bash | wc -l"
     assert (await sandbox.run(script, 5)).output == "root\nbob\n1\n"
@@ -102,7 +103,7 @@ async def test_it_works_for_a_user_without_any_privilege(
 
 
 async def test_limits_hold_for_all_programs_together(how: Start) -> None:
-    sandbox = await Sandbox.start(how, uids=Uids())
+    sandbox = await Sandbox.start(how)
     hog = "python3 -c 'import time; x = bytearray(50_000_000); time.sleep(30)' &\n"
     told = await sandbox.run(hog + "sleep 1; echo two", 5)
     assert told.ended == "exit"
@@ -123,7 +124,7 @@ async def test_limits_hold_for_all_programs_together(how: Start) -> None:
 
 
 async def test_a_killed_sandbox_is_lost(how: Start) -> None:
-    sandbox = await Sandbox.start(how, uids=Uids())
+    sandbox = await Sandbox.start(how)
     sandbox.kill()
     with pytest.raises(InstanceLostError):
         await sandbox.run("true", 5)
@@ -132,7 +133,7 @@ async def test_a_killed_sandbox_is_lost(how: Start) -> None:
 
 async def test_a_call_that_is_given_up_ends_the_sandbox(how: Start) -> None:
     """Half an answer may be in the pipe: nothing is read after it."""
-    sandbox = await Sandbox.start(how, uids=Uids())
+    sandbox = await Sandbox.start(how)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await sandbox.run("sleep 3; echo late", 5)
@@ -150,11 +151,11 @@ NAMES = r"find / -xdev ! -path '/run*' ! -path /proc -printf '%P %m %s %y %l %T@
 
 
 async def test_copies_of_odd_files(how: Start) -> None:
-    sandbox = await Sandbox.start(how, uids=Uids())
+    sandbox = await Sandbox.start(how)
     assert (await sandbox.run(ODD, 5)).status == 0
     layer = await sandbox.pack()
     assert sum(map(len, layer.pieces)) < 200_000
-    copy = await Sandbox.start(how, layer, uids=Uids())
+    copy = await Sandbox.start(how, layer)
     for look in (
         "find / -xdev | wc -l",
         "stat -c '%b %h' hole; md5sum hole; cat $'n\nl'; ls -d d/d/d",
@@ -163,16 +164,16 @@ async def test_copies_of_odd_files(how: Start) -> None:
         told = [(await one.run(f"cd /srv; rm -f /run/socket; {look}", 5)).output for one in (sandbox, copy)]
         assert told[0] == told[1] != ""
     # A folder's times are looked at before anything is written into it.
-    fresh = await Sandbox.start(how, layer, uids=Uids())
+    fresh = await Sandbox.start(how, layer)
     first = (await fresh.run(NAMES, 5)).output
-    again = await Sandbox.start(how, await fresh.pack(), uids=Uids())
+    again = await Sandbox.start(how, await fresh.pack())
     assert (await again.run(NAMES, 5)).output == first
     for one in (sandbox, copy, fresh, again):
         await one.close()
 
 
 async def test_a_checker_has_the_hosts_programs_and_an_example_all_as_it_was(how: Start) -> None:
-    sandbox = await Sandbox.start(how, uids=Uids())
+    sandbox = await Sandbox.start(how)
     await sandbox.run(
         "echo x > /etc/ld.so.preload; mkdir -p /usr/local/lib/python3.11; rm /bin; touch /bin", 5
     )
@@ -183,7 +184,7 @@ async def test_a_checker_has_the_hosts_programs_and_an_example_all_as_it_was(how
         "ls -d /etc/ld.so.preload /usr/local/lib/python3.11 2>&- | wc -l; readlink /bin",
     ]
     for kind, told in ((Kind.CHECKER, "0\nusr/bin\n"), (Kind.EXAMPLE, "2\n")):
-        copy = await Sandbox.start(how, layer, kind, Uids())
+        copy = await Sandbox.start(how, layer, kind)
         assert (await copy.once(look, 5)).output == told
         await copy.close()
     await sandbox.close()
@@ -228,3 +229,22 @@ def test_the_filter_is_made_for_known_machines_only() -> None:
                 assert at + 1 + max(true, false) < len(steps)
     with pytest.raises(KeyError):
         calls.program("riscv64")
+
+
+async def test_processes_are_kept_ready_and_end_with_the_nursery(how: Start) -> None:
+    nursery = Nursery(2)
+    first = await Sandbox.start(how, nursery=nursery)
+    assert nursery._filling is not None
+    await nursery._filling
+    ready = list(nursery._spares)
+    assert len(ready) == 2
+    ready[0].kill()
+    await ready[0].wait()
+    second = await Sandbox.start(how, nursery=nursery)
+    assert (await second.run("echo works", 5)).output == "works\n"
+    assert second._process is ready[1]
+    await nursery.close()
+    for sandbox in (first, second):
+        assert (await sandbox.run("echo still", 5)).output == "still\n"
+        await sandbox.close()
+    assert not nursery._spares

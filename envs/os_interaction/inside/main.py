@@ -138,10 +138,13 @@ class Init:
 def main() -> None:
     """Read what to build, build it, serve."""
     frames = Frames(0, 1)
-    config = frames.read()
     system = kernel.Kernel()
     with contextlib.suppress(OSError):
         system.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        config = frames.read()
+    except EOFError:
+        sys.exit(0)  # it was kept ready, and never taken
     try:
         _leave(system, config)
     except OSError as error:
