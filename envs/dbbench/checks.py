@@ -1,9 +1,8 @@
 """What MySQL refuses and SQLite or sqlglot would let pass: names, groups, places of aliases."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from sqlglot import exp
-from sqlglot.tokenizer_core import Token
 
 from envs.dbbench.aggregates import AGGREGATES
 from envs.dbbench.port import DATABASE
@@ -14,33 +13,6 @@ Schema = Mapping[str, tuple[str, ...]]
 """The tables and their columns."""
 ROWIDS = frozenset(("rowid", "oid", "_rowid_"))
 """Columns that SQLite adds to a table."""
-
-
-CLAUSES = ("FROM", "WHERE", "GROUP_BY", "HAVING", "ORDER_BY", "LIMIT")
-"""A query's clauses in the order that MySQL asks for; sqlglot takes them in any."""
-STARTS = frozenset(("SELECT", "UNION", "EXCEPT", "INTERSECT", "UPDATE", "DELETE"))
-
-
-def check_order(tokens: Sequence[Token]) -> None:
-    """Refuse clauses that are out of their order, or there twice.
-
-    Raises:
-        SqlError: Some are.
-    """
-    reached = [-1]
-    for token in tokens:
-        kind = token.token_type.name
-        if kind == "L_PAREN":
-            reached.append(-1)
-        elif kind == "R_PAREN" and len(reached) > 1:
-            reached.pop()
-        elif kind in STARTS:
-            reached[-1] = -1
-        elif kind in CLAUSES:
-            place = CLAUSES.index(kind)
-            if place <= reached[-1]:
-                raise SqlError(SYNTAX, f"You have an error in your SQL syntax near '{token.text}'")
-            reached[-1] = place
 
 
 def check(statement: exp.Expr, schema: Schema) -> None:

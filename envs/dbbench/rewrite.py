@@ -116,6 +116,8 @@ class Rewriter:
         if query is not None:
             return self._quantified(True, "EQ", node.this, query)
         members = node.expressions
+        if not members:
+            raise SqlError(SYNTAX, "You have an error in your SQL syntax near ')'")
         parts = [members[start : start + MOST_MEMBERS] for start in range(0, len(members), MOST_MEMBERS)]
         return exp.Paren(this=exp.or_(*(call("IN", node.this.copy(), *part) for part in parts)))
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from sqlglot.errors import SqlglotError
+
 from envs.dbbench import aggregates, dates, functions
 from envs.dbbench.checks import Schema
 from envs.dbbench.port import Row, Table
@@ -88,7 +90,7 @@ def build(tables: list[Table], bounds: Bounds) -> bytes:
 def run(database: bytes, schema: Schema, sql: str, bounds: Bounds) -> Ran:
     """Run one statement of MySQL's."""
     try:
-        plan = translate(checked(sql), schema)
+        plan = _planned(checked(sql), schema)
         if plan.rows is not None:
             return Ran(shown(plan.rows, bounds.shown), ok=True)
         return _execute(database, plan, bounds)
@@ -98,6 +100,13 @@ def run(database: bytes, schema: Schema, sql: str, bounds: Bounds) -> Ran:
         return Ran("Error 1436: The statement is nested too deeply", ok=False)
     except MemoryError:
         return Ran("Error 1041: Out of memory", ok=False)
+
+
+def _planned(sql: str, schema: Schema) -> Translated:
+    try:
+        return translate(sql, schema)
+    except (ValueError, TypeError, LookupError, AttributeError, SqlglotError) as error:
+        raise SqlError(SYNTAX, f"You have an error in your SQL syntax ({type(error).__name__})") from error
 
 
 def contents(database: bytes, table: Table, bounds: Bounds) -> list[Row]:

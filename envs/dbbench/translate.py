@@ -7,9 +7,10 @@ from typing import Any
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from envs.dbbench.checks import Schema, check, check_order, unknown_column
+from envs.dbbench.checks import Schema, check, unknown_column
 from envs.dbbench.dialect import Reader, Writer, call
 from envs.dbbench.functions import like
+from envs.dbbench.order import check_order
 from envs.dbbench.port import DATABASE
 from envs.dbbench.rewrite import Rewriter
 from envs.dbbench.scales import Scales

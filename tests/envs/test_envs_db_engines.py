@@ -104,6 +104,16 @@ SELECT Name FROM `t x` WHERE SUM(n) > 5
 SELECT Name FROM 't x'
 SELECT Name FROM table
 SELECT Name FROM `t x` LIMIT 1 WHERE n = 5
+SELECT Name FROM `t x` WHERE n = 5 LIMIT 1 LIMIT 1
+SELECT Name, FROM `t x`
+SELECT COUNT (*) FROM `t x`
+SELECT Name FROM `t x` WHERE n < < 5
+SELECT Name FROM `t x` WHERE n IN ()
+SELECT Name FROM `t x` WHERE n = NOT 0
+UPDATE `t x` SET n = 1, WHERE Name = 'a'
+UPDATE `t x` SET , n = 1 WHERE Name = 'a'
+UPDATE `t x` WHERE Name = 'a' SET n = 1
+INSERT INTO `t x` (Name) VALUES (, 'a')
 SELECT 1; SELECT 2
 INSERT INTO `t x` VALUES ('a', 1.50, 10, TRUE, NULL, -5, 1 + 1)
 INSERT INTO `t x` (Name, n) VALUES ('b', 7), ('c', 8.25)
@@ -196,7 +206,7 @@ def test_statements_show_and_change_the_same(pair: Pair) -> None:
     different = [sql for sql, one, other in zip(STATEMENTS, sqlite, mysql, strict=True) if one != other]
     assert different == []
     refused = [shown for shown, _ in mysql if shown.startswith("Error")]
-    assert 15 < len(refused) < 25, "most statements run"
+    assert 25 < len(refused) < 36, "most statements run"
 
 
 @pytest.mark.parametrize("part", range(4))
