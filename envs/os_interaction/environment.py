@@ -15,7 +15,7 @@ from envs.os_interaction.generator import Generator
 from envs.os_interaction.grading import BASH, PYTHON, Before, Grader
 from envs.os_interaction.limits import MIB, Limits
 from envs.os_interaction.nursery import Nursery
-from envs.os_interaction.sandbox import Layer, Result, Sandbox, Start
+from envs.os_interaction.sandbox import Layer, Result, Running, Sandbox, Start
 from envs.os_interaction.settings import OsSettings
 from envs.os_interaction.tasks import GENERATED_TRAIN, GENERATED_VALID, Example, OsTask, OsTasks, Script
 from envs.serving.environment import BadTaskError, EngineUnavailableError, Frame, InstanceLostError, Opening
@@ -27,8 +27,8 @@ MAX_STEPS = 8
 FIRST = "You are in {folder} on a Linux machine."
 NOT_UNDERSTOOD = "No action was understood. Actions are: bash: SCRIPT; answer(TEXT); finish"
 SUBMITTED = "The task has ended."
-SETTLE = 0.1
-"""What programs in the background have to begin, seconds."""
+SETTLE, SETTLE_TRIES = 0.05, 20
+"""What programs in the background have to begin, seconds and times."""
 INLINE_KEYS = frozenset(("create", "start", "evaluation", "labels"))
 log = structlog.get_logger()
 
@@ -189,14 +189,21 @@ class OsEnvironment:
         layer = await sandbox.pack() if needed else None
         return Before(layer, await self._launched(task, sandbox)), notes
 
-    async def _launched(self, task: OsTask, sandbox: Sandbox) -> Sequence[Any]:
+    async def _launched(self, task: OsTask, sandbox: Sandbox) -> Sequence[Running]:
         """The programs that the task's `start` starts."""
         if task.start is None:
             return ()
         known = {(one.pid, one.born) for one in await sandbox.programs()}
-        await sandbox.launch(_command(task.start))
-        await asyncio.sleep(SETTLE)
-        return [one for one in await sandbox.programs() if (one.pid, one.born) not in known]
+        argv = _command(task.start)
+        await sandbox.launch(argv)
+        # A program that is still its parent's copy has the parent's name: a busy machine takes its time.
+        name, found = " ".join(argv).strip(), list[Running]()
+        for _ in range(SETTLE_TRIES):
+            await asyncio.sleep(SETTLE)
+            found = [one for one in await sandbox.programs() if (one.pid, one.born) not in known]
+            if all(one.command not in ("", name) for one in found):
+                break
+        return found
 
     def _notes(self, result: Result) -> list[str]:
         """What the agent is told beside what was printed."""

@@ -271,6 +271,19 @@ def test_a_command_has_a_deadline(machine: Os) -> None:
     machine.close(session)
 
 
+def test_memory_of_all_programs_has_a_cap() -> None:
+    for machine in served_os(os_command_timeout=20.0, os_memory=64, os_generated=0):
+        session = machine.start()
+        hog = "python3 -c 'import time; x = bytearray(40000000); time.sleep(30)'"
+        script = f"for i in 1 2 3; do {hog} & done; wait"
+        told = machine.run(session, script)
+        assert told == (
+            "[All programs were stopped: they used over 64 MB of memory.]\n[A new shell was started.]"
+        )
+        assert machine.run(session, "echo works; pgrep -c python3") == "works\n0"
+        machine.close(session)
+
+
 def test_a_shell_that_ends_is_replaced(machine: Os) -> None:
     session = machine.start()
     machine.run(session, "echo kept > /tmp/f")

@@ -247,9 +247,9 @@ def test_programs_are_known_by_more_than_their_names(machine: Os) -> None:
     }
     assert machine.judged(data, "pkill -f 5432", "finish")["reward"] == 1.0
     for forged in (
-        "pkill sleep; sleep 9876 &",
+        "pkill sleep; sleep 9876 & sleep 0.5",
         "pkill -f 5432; pkill -STOP -f 9876",
-        "pkill -f 5432; sleep 5432 &",
+        "pkill -f 5432; sleep 5432 & sleep 0.5",
         "pkill -STOP -f 5432",
         "true",
     ):
