@@ -4,7 +4,7 @@ BIN := .venv/bin
 TESTS ?= tests
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup setup-dev demo up down test lint verify bench freeze clean
+.PHONY: help setup setup-dev setup-train demo up down test lint verify bench freeze clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,9 @@ setup: ## install what is needed to run
 
 setup-dev: ## install what is needed to test, too
 	@$(PYTHON) deploy/setup.py --dev
+
+setup-train: ## install what tuning needs, too
+	@$(PYTHON) deploy/setup.py --train
 
 demo: setup ## play one ALFWorld task on the real stack
 	@$(BIN)/espalier demo
@@ -29,7 +32,7 @@ lint: setup-dev ## format, lint, types, imports
 	@ruff check --quiet .
 	@pyright --warnings >.espalier-pyright.log || (cat .espalier-pyright.log; rm -f .espalier-pyright.log; exit 1)
 	@rm -f .espalier-pyright.log
-	@lint-imports --no-timing >/dev/null || lint-imports
+	@lint-imports --no-logo >/dev/null || lint-imports
 
 test: lint ## lint, then every test but the long proofs
 	@pytest -m "not verify" $(TESTS)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Set Espalier up on this machine: check what is there, make `.venv`, install the pinned packages.
 
-    python3 deploy/setup.py [--dev] [--bench]
+    python3 deploy/setup.py [--dev] [--bench] [--train]
 
 Needs Python 3.11 or newer and nothing else that is not in the standard library. Done once; run again,
 it does nothing until a list of packages changes.
@@ -76,10 +76,11 @@ def _free_gib(path: Path) -> float:
     return shutil.disk_usage(path).free / 2**30
 
 
-def lists_of(*, engine: bool, dev: bool, bench: bool) -> list[Path]:
+def lists_of(*, engine: bool, dev: bool, bench: bool, train: bool) -> list[Path]:
     """The lists of packages to install."""
-    names = ["base", "alfworld", "webshop"]
+    names = ["base", "alfworld", "webshop", "dbbench"]
     names += ["engine"] if engine else []
+    names += ["train"] if train or dev else []
     names += ["dev"] if dev else []
     names += ["bench"] if bench else []
     return [ROOT / "requirements" / f"{name}.txt" for name in names]
@@ -156,9 +157,10 @@ def main() -> None:
     )
     parser.add_argument("--dev", action="store_true", help="what tests and linters need, too")
     parser.add_argument("--bench", action="store_true", help="the peers that benchmarks measure against, too")
+    parser.add_argument("--train", action="store_true", help="what `espalier train` needs, too")
     options = parser.parse_args()
     engine = not os.environ.get("ESPALIER_MODEL_URL")
-    lists = lists_of(engine=engine, dev=options.dev, bench=options.bench)
+    lists = lists_of(engine=engine, dev=options.dev, bench=options.bench, train=options.train)
     if installed(lists):
         return
     problems = missing_tools()

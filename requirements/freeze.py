@@ -65,6 +65,8 @@ def main() -> None:
         "base": project["dependencies"],
         "alfworld": optional["alfworld"],
         "webshop": optional["webshop"],
+        "dbbench": optional["dbbench"],
+        "train": optional["train"],
         "engine": optional["embedded"],
         "dev": optional["dev"],
         "bench": optional["bench"],

@@ -111,11 +111,15 @@ class Expert:
     def __init__(self, observation: str, instruction: str, prior: Prior) -> None:
         self.goal = Goal.parse(instruction)
         self._prior = prior
+        self._aim = ""
+        """What it is after, in words."""
         self._receptacles = names(observation.partition("Your task is to")[0])
         self._at = ""
         self._contents: dict[str, list[str]] = {}
         """What was last seen in a receptacle; one that was never seen is not there."""
         self._target = ""
+        self.thought = ""
+        """Why the last action was taken."""
 
     def play(self) -> Policy:
         """The actions of the game, one by one."""
@@ -133,6 +137,7 @@ class Expert:
 
     def _light(self) -> Policy:
         thing = yield from self._find([])
+        self._aim = f"I have it. I need a {self.goal.light}."
         where = self._where(self.goal.light)
         for receptacle in self._unseen(self.goal.light):
             if thing is None or where:
@@ -142,10 +147,12 @@ class Expert:
         if thing is not None and where:
             yield from self._visit(where)
             lamp = next(name for name in self._contents[where] if kind(name) == self.goal.light)
+            self.thought = f"Here is a {self.goal.light}."
             yield f"use {lamp}"
 
     def _find(self, placed: list[str]) -> Generator[str, str, str | None]:
         """Search for one more thing and take it; None where it is nowhere."""
+        self._aim = f"I need {'another' if placed else 'a'} {self.goal.thing}."
         for receptacle in [*self._seen_with(self.goal.thing), *self._unseen(self.goal.thing)]:
             yield from self._visit(receptacle)
             if self.goal.count == 2 and kind(receptacle) == self.goal.target and not self._target:
@@ -157,6 +164,7 @@ class Expert:
                 continue
             for name in self._contents[receptacle]:
                 if kind(name) == self.goal.thing and name not in placed:
+                    self.thought = f"Here is a {self.goal.thing}."
                     shown = yield f"take {name} from {receptacle}"
                     if shown.strip() != NOTHING:
                         self._contents[receptacle].remove(name)
@@ -166,17 +174,21 @@ class Expert:
     def _treat(self, thing: str) -> Policy:
         if not self.goal.verb:
             return
+        self._aim = f"I have it. Now {self.goal.verb} it."
         for station in self._of(STATIONS[self.goal.verb]):
             if station != self._at:
                 yield from self._go(station)
+            self.thought = f"Now {self.goal.verb} it."
             shown = yield f"{self.goal.verb} {thing} with {station}"
             if shown.strip() != NOTHING:
                 return
 
     def _place(self, thing: str) -> Policy:
+        self._aim = f"I have it. Now put it in {self.goal.target}."
         targets = [self._target] if self._target else self._of(self.goal.target)
         for target in targets:
             yield from self._visit(target)
+            self.thought = f"Now put it in {self.goal.target}."
             shown = yield f"move {thing} to {target}"
             if shown.strip() != NOTHING:
                 self._target = target
@@ -189,6 +201,7 @@ class Expert:
             return
         shown = yield from self._go(receptacle)
         if "is closed" in shown:
+            self.thought = "It is closed."
             shown = yield f"open {receptacle}"
         if "you see" in shown.lower():
             self._contents[receptacle] = names(shown)
@@ -196,6 +209,7 @@ class Expert:
             self._contents.setdefault(receptacle, [])
 
     def _go(self, receptacle: str) -> Generator[str, str, str]:
+        self.thought = self._aim
         shown = NOTHING if receptacle == self._at else (yield f"go to {receptacle}")
         if shown.strip() == NOTHING:
             # It is within reach of the place where we stand; looking at it shows what arriving would.

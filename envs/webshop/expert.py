@@ -98,33 +98,43 @@ class Expert:
         observation: The first observation.
         instruction: The task.
         steps: How many actions it may take.
+        reads: Whether it reads a product's details; else title, price and options decide.
     """
 
-    def __init__(self, observation: str, instruction: str, steps: int = 20) -> None:
+    def __init__(self, observation: str, instruction: str, steps: int = 20, *, reads: bool = True) -> None:
+        self._reads = reads
         self.wish = Wish.parse(instruction)
         self._wanted = words(self.wish.words)
         self._steps = steps
         self._seen: dict[str, Look] = {}
         self._page = 1
+        self.thought = ""
+        """Why the last action was taken."""
 
     def play(self) -> Policy:
         """The actions of the visit, one by one."""
+        self.thought = "I search for what is asked."
         shown = yield from self._do(f"search[{' '.join((self.wish.words, *self.wish.options))}]")
         self._note(shown)
         opened: list[Look] = []
+        settled = False
         while (look := self._next(opened)) and self._affords(look):
             yield from self._inspect(look)
             opened.append(look)
-            if self.score(look) >= 1:
+            settled = self.score(look) >= 1 or (not self._reads and self._offers_all(look))
+            if settled:
                 break
+            self.thought = f"It fits {round(100 * self.score(look))} percent. I look at another."
             yield from self._do(BACK)
         best = max(opened, key=self.score, default=None)
         if best is None:
             return
-        if best is not opened[-1] or self.score(best) < 1:
-            yield from self._open(best)
+        if not settled:
+            yield from self._open(best, f"The best was {best.asin}.")
         for option in best.options:
+            self.thought = f"{option} is asked for."
             yield from self._do(f"click[{option}]")
+        self.thought = "All that is asked for is chosen."
         yield BUY
 
     def score(self, look: Look) -> float:
@@ -133,6 +143,9 @@ class Expert:
         words_share = len(self._wanted & read) / max(1, len(self._wanted))
         options = len(look.options) / len(self.wish.options) if self.wish.options else 1.0
         return (3 * words_share + 2 * options + (look.price <= self.wish.limit)) / 6
+
+    def _offers_all(self, look: Look) -> bool:
+        return len(look.options) == len(self.wish.options) and look.price <= self.wish.limit
 
     def _next(self, opened: list[Look]) -> Look | None:
         """The product to open next: by its title's words and its price, in the order of the results."""
@@ -148,18 +161,21 @@ class Expert:
         return self._steps >= 8 + len(self.wish.options) + 2 * abs(look.page - self._page)
 
     def _inspect(self, look: Look) -> Generator[str, str, None]:
-        shown = yield from self._open(look)
+        shown = yield from self._open(look, "Its title and price fit best.")
         look.options = offered(shown, self.wish)
-        if len(look.options) < len(self.wish.options):
+        if len(look.options) < len(self.wish.options) or not self._reads:
             return
         for detail in ("Attributes", "Features"):
             if f"click[{detail}]".lower() in (f"click[{button}]" for button in clickables(shown)):
+                self.thought = f"I read its {detail.lower()}."
                 page = yield from self._do(f"click[{detail}]")
                 look.text = " ".join(parts(page)[4:])
+                self.thought = "I have read it."
                 yield from self._do(BACK)
                 return
 
-    def _open(self, look: Look) -> Generator[str, str, str]:
+    def _open(self, look: Look, why: str) -> Generator[str, str, str]:
+        self.thought = why
         while self._page != look.page:
             forward = self._page < look.page
             self._page += 1 if forward else -1

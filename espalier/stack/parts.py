@@ -3,8 +3,8 @@
 import json
 import sys
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+from espalier.stack.adapters import ServedModel
 from espalier.stack.embedded import engine_command, engine_environment, state_command
 from espalier.stack.settings import StackSettings
 
@@ -27,12 +27,12 @@ class Part:
     """Whether the stack is up without it: it answers why it is not ready, and is told of."""
 
 
-def plan_parts(settings: StackSettings, model: Path | None) -> list[Part]:
+def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]:
     """What is to be started, in order.
 
     Args:
         settings: What is there already is not started.
-        model: The embedded model's folder; None where an engine is named.
+        model: The embedded model; None where an engine is named.
     """
     parts: list[Part] = []
     patience = settings.part_ready
@@ -53,7 +53,8 @@ def plan_parts(settings: StackSettings, model: Path | None) -> list[Part]:
     if model is not None:
         roles_patience += settings.engine_ready
         shared["ESPALIER_MODEL_URL"] = settings.url("engine")
-        command, environment = engine_command(settings, model), engine_environment(settings)
+        shared |= model.environment()
+        command, environment = engine_command(settings, model.folder), engine_environment(settings)
         port = settings.port("engine")
         parts.append(Part("engine", command, port, "/health", settings.engine_ready, environment))
     for role in ("planner", "judge", "actor"):

@@ -33,6 +33,8 @@ class StackSettings(Settings):
     """Added to every port, so that several stacks fit on one machine."""
     state_port: int = Field(default=6379, ge=1, le=65535)
     """Of the embedded Valkey, before the offset."""
+    adapter: str = "agent"
+    """What is merged into the embedded model: a shipped adapter's name, a folder, or `none`."""
     engine_kv_gib: float = Field(default=2.0, gt=0)
     """Memory of the embedded engine's prefix and KV cache, GiB."""
     engine_context: int = Field(default=8192, ge=512)

@@ -12,7 +12,8 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from espalier.stack.embedded import SetupError, prepare_model
+from espalier.stack.adapters import prepare_served
+from espalier.stack.embedded import SetupError
 from espalier.stack.parts import plan_parts
 from espalier.stack.settings import StackSettings
 from espalier.stack.supervisor import POLL, READY, PartError, Supervisor, alive, read_state, readiness
@@ -32,7 +33,7 @@ async def running_stack(settings: StackSettings, console: Console) -> AsyncItera
     """
     model = None
     if not settings.has_engine:
-        model = prepare_model(settings, lambda stage: console.print(f"  [dim]model[/]  {stage}"))
+        model = prepare_served(settings, lambda stage: console.print(f"  [dim]model[/]  {stage}"))
 
     def tell(part: str, news: str) -> None:
         console.print(f"  [bold]{part:<13}[/] {news}", highlight=False)

@@ -12,6 +12,7 @@ PURPOSES = (
     "tried",
     "plan",
     "turn",
+    "observation",
     "planner",
     "actor_io",
     "actor_cot",

@@ -68,9 +68,10 @@ class Renderer:
         messages.append({"role": "user", "content": self._head(context)})
         for turn in context.turns[first_turn:]:
             messages.append({"role": "assistant", "content": self.turn(turn)})
-            messages.append({"role": "user", "content": turn.observation})
+            messages.append({"role": "user", "content": self._seen(context, turn.observation)})
         last = messages[-1]
-        last["content"] = f"{last['content']}\n\n{question}"
+        if question:
+            last["content"] = f"{last['content']}\n\n{question}"
         return messages
 
     def _head(self, context: Context) -> str:
@@ -79,7 +80,7 @@ class Renderer:
                 "head",
                 environment=context.environment,
                 task=context.task,
-                observation=context.observation,
+                observation=self._seen(context, context.observation),
             )
         ]
         if context.tried:
@@ -87,6 +88,10 @@ class Renderer:
         if context.plan:
             parts.append(self._render("plan", plan=context.plan))
         return "\n\n".join(parts)
+
+    def _seen(self, context: Context, observation: str) -> str:
+        """An observation as the profile shows it."""
+        return self._render("observation", environment=context.environment, observation=observation)
 
     def _render(self, purpose: str, **values: Any) -> str:
         return self._templates[purpose].render(**values).strip()

@@ -16,6 +16,7 @@ import psutil
 import pytest
 from fastapi import FastAPI
 
+from espalier.stack.adapters import ServedModel
 from espalier.stack.embedded import SetupError
 from espalier.stack.parts import Part, plan_parts
 from espalier.stack.ports import port_holder
@@ -230,7 +231,9 @@ async def test_a_second_stack_is_refused_and_the_first_can_still_be_stopped(tmp_
 def test_a_stack_starts_only_what_is_not_there(tmp_path: Path) -> None:
     def names(**options: object) -> list[str]:
         settings = StackSettings(home=tmp_path, **options)  # pyright: ignore[reportArgumentType]
-        return [made.name for made in plan_parts(settings, None if settings.has_engine else tmp_path)]
+        return [
+            made.name for made in plan_parts(settings, None if settings.has_engine else ServedModel(tmp_path))
+        ]
 
     roles, rest = ["planner", "judge", "actor"], ["orchestrator", "worker"]
     ours = [*roles, "alfworld", "webshop", "mind2web", "os_interaction", "dbbench", *rest]
@@ -243,7 +246,7 @@ def test_a_stack_starts_only_what_is_not_there(tmp_path: Path) -> None:
 
 def test_openenv_servers_are_parts_of_their_own(tmp_path: Path) -> None:
     settings = StackSettings(home=tmp_path, openenv={"echo": "http://a:1", "chess": "http://b:2"})
-    parts = {made.name: made for made in plan_parts(settings, tmp_path)}
+    parts = {made.name: made for made in plan_parts(settings, ServedModel(tmp_path))}
     assert [parts[name].port for name in ("echo", "chess")] == [8210, 8211]
     assert parts["chess"].environment["ESPALIER_OPENENV_URL"] == "http://b:2"
     assert parts["chess"].environment["ESPALIER_OPENENV_NAME"] == "chess"
@@ -269,7 +272,7 @@ async def test_a_stack_is_up_without_a_part_that_it_can_do_without(
 def test_several_stacks_fit_on_one_machine(tmp_path: Path) -> None:
     def ports(offset: int) -> set[int]:
         settings = StackSettings(home=tmp_path, port_offset=offset, workers=4)
-        return {made.port for made in plan_parts(settings, tmp_path)}
+        return {made.port for made in plan_parts(settings, ServedModel(tmp_path))}
 
     assert len(ports(0)) == 15
     assert not ports(0) & ports(1000)

@@ -1,0 +1,189 @@
+"""`espalier construct`, `espalier train`, `espalier adapters`: agent data, tuning, what is served."""
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from espalier.client import EspalierError
+from espalier.stack.adapters import SHIPPED, find_adapter, prepare_served, shipped
+from espalier.stack.embedded import prepare_model
+from espalier.stack.settings import StackSettings
+
+construct = typer.Typer(help="Make agent data.", no_args_is_help=True)
+adapters = typer.Typer(help="Adapters: what is shipped, what is served.", no_args_is_help=True)
+Out = Annotated[Path, typer.Option(help="The file of records; what it holds is not made again.")]
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Errors that a person can mend, told in one line."""
+    from training.construct.experts import UnknownEnvironmentError
+    from training.construct.record import RecordError
+    from training.construct.servers import ServerError
+    from training.sft.card import AdapterError
+    from training.sft.examples import GeneralDataError
+    from training.sft.mix import MixError
+
+    try:
+        yield
+    except (
+        AdapterError,
+        GeneralDataError,
+        MixError,
+        OSError,
+        RecordError,
+        ServerError,
+        UnknownEnvironmentError,
+        EspalierError,
+    ) as error:
+        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
+        sys.exit(1)
+
+
+@construct.command()
+def experts(
+    env: Annotated[str, typer.Option("--env", help="The environment.")],
+    split: Annotated[str, typer.Option(help="The tasks to draw from.")],
+    out: Out,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many tasks.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Which tasks.")] = 0,
+    least: Annotated[float, typer.Option(min=0, max=1, help="The least reward that is kept.")] = 0.99,
+    derived: Annotated[
+        int, typer.Option(min=0, help="Planner's records of these runs; judge's are twice as many.")
+    ] = 0,
+    url: Annotated[str, typer.Option(help="The environment's server; by default one is started.")] = "",
+) -> None:
+    """Play tasks with the environment's scripted expert; keep what succeeds."""
+    from training.construct.collect import collect
+    from training.construct.servers import serving
+
+    console = Console(stderr=True)
+    with told(), contextlib.ExitStack() as stack:
+        where = url or stack.enter_context(serving(env, StackSettings().logs))
+        found = asyncio.run(
+            collect(
+                env,
+                where,
+                split,
+                out,
+                lambda line: console.print(line, markup=False, highlight=False),
+                limit=limit,
+                seed=seed,
+                least=least,
+                derived=derived,
+            )
+        )
+    print(
+        f"{out}: {found.kept} of {found.played} kept, {found.derived} derived, "
+        f"{found.unknown} the expert does not know, {found.failed} failed"
+    )
+
+
+@construct.command()
+def show(
+    path: Annotated[Path, typer.Argument(help="A file of records.")],
+    number: Annotated[int | None, typer.Option(help="Show this record; by default they are counted.")] = None,
+) -> None:
+    """Look at records: counts, or one of them whole."""
+    from training.construct.viewer import card, conversation
+
+    with told():
+        Console().print(card(path) if number is None else conversation(path, number))
+
+
+def train(
+    data: Annotated[list[Path], typer.Option(help="Agent records; may be given again.")],
+    out: Annotated[Path, typer.Option(help="The adapter's folder; holds the checkpoints too.")],
+    general: Annotated[
+        list[Path] | None, typer.Option(help="General instruction data; may be given again.")
+    ] = None,
+    share: Annotated[float, typer.Option("--lambda", help="λ: the probability of agent data.")] = 0.3,
+    role: Annotated[
+        list[str] | None, typer.Option(help="actor, judge, planner; by default all three.")
+    ] = None,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens to learn from, prompts included.")] = 1_000_000,
+    base: Annotated[Path | None, typer.Option(help="The base model; by default the embedded one.")] = None,
+    profile: Annotated[str, typer.Option(help="The prompt profile.")] = "compact",
+    rank: Annotated[int, typer.Option(min=1, max=256)] = 16,
+    learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
+    batch: Annotated[int, typer.Option(min=1, help="Sequences in a forward pass.")] = 2,
+    accumulate: Annotated[int, typer.Option(min=1, help="Forward passes to a step.")] = 4,
+    longest: Annotated[int, typer.Option(min=16, help="Longer sequences are left out, tokens.")] = 2048,
+    qlora: Annotated[bool, typer.Option(help="The base in 4 bits; needs a GPU and bitsandbytes.")] = False,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Learn an adapter; a run that was interrupted goes on where it was."""
+    known = ("actor", "judge", "planner")
+    roles = [name for name in known if name in role] if role else list(known)
+    if set(role or ()) - set(known):
+        raise typer.BadParameter(f"a role is one of {', '.join(known)}")
+    console = Console(stderr=True)
+
+    def tell(line: str) -> None:
+        console.print(line, markup=False, highlight=False)
+
+    try:
+        from training.sft.lora import Hyper
+        from training.sft.train import Plan
+        from training.sft.train import train as learn
+    except ImportError as error:
+        console.print(f"error: {error}: run `make setup-train`", style="red", markup=False)
+        sys.exit(1)
+    with told():
+        model = base or prepare_model(StackSettings(), tell)
+        hyper = Hyper(
+            rank=rank,
+            alpha=2 * rank,
+            learning_rate=learning_rate,
+            batch=batch,
+            accumulate=accumulate,
+            seed=seed,
+            quantise=qlora,
+        )
+        card = learn(
+            Plan(
+                base=model,
+                data=data,
+                general=general or [],
+                out=out,
+                roles=roles,  # pyright: ignore[reportArgumentType]
+                share=share,
+                tokens=tokens,
+                profile=profile,
+                longest=longest,
+                hyper=hyper,
+            ),
+            tell,
+        )
+    print(f"{out}: {card.name}, {card.tokens:,} tokens in {card.seconds / 60:.0f} min")
+
+
+@adapters.command("list")
+def list_adapters() -> None:
+    """The adapters that come with the package."""
+    table = Table("adapter", "name", "base", "profile", "λ", "tokens", box=None)
+    for name in shipped():
+        found = find_adapter(name)
+        if found:
+            card = found[1]
+            table.add_row(name, card.name, card.base, card.profile, f"{card.share:g}", f"{card.tokens:,}")
+    Console().print(table if table.row_count else f"none in {SHIPPED}")
+
+
+@adapters.command()
+def merge(
+    adapter: Annotated[str, typer.Argument(help="A shipped adapter's name, or a folder.")],
+) -> None:
+    """Merge an adapter into a copy of the embedded model; the folder that an engine can serve."""
+    settings = StackSettings().model_copy(update={"adapter": adapter})
+    console = Console(stderr=True)
+    with told():
+        made = prepare_served(settings, lambda stage: console.print(f"  model  {stage}", markup=False))
+    print(made.folder)

@@ -1,0 +1,1 @@
+"""Tuning: agent data, the mix with general data, LoRA adapters."""

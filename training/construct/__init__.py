@@ -1,0 +1,1 @@
+"""Data construction: experts, role play, examples in context; filters; records."""

@@ -1,0 +1,114 @@
+"""Collects records: plays a split's tasks with the environment's expert, several at once, resumably."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from espalier.client import AsyncSessions, EspalierError
+from training.construct import derive
+from training.construct.experts import Player, player
+from training.construct.play import play
+from training.construct.record import Record, append_records, read_records
+
+Tell = Callable[[str], None]
+PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What came of a collection."""
+
+    played: int
+    kept: int
+    failed: int
+    """Tasks that the environment could not play."""
+    unknown: int
+    """Tasks that the expert does not know."""
+    derived: int
+    """Planner's, judge's and subtask records."""
+
+
+async def collect(
+    environment: str,
+    url: str,
+    split: str,
+    out: Path,
+    tell: Tell,
+    *,
+    limit: int,
+    seed: int = 0,
+    least: float = 0.99,
+    derived: int = 0,
+    concurrency: int = 4,
+) -> Collected:
+    """Play tasks that are not in the file yet, drawn from the split by the seed, and add what succeeded.
+
+    Args:
+        environment: Which expert plays.
+        url: The environment's server.
+        split: The tasks to draw from.
+        out: The file of records; what it holds is not played again.
+        tell: Called with a line of progress now and then.
+        limit: How many tasks.
+        seed: Which tasks, and what is derived.
+        least: The least reward that is kept.
+        derived: How many planner's, and twice as many judge's and subtask records are made of the runs.
+        concurrency: Tasks at once.
+
+    Raises:
+        UnknownEnvironmentError: There is no expert for it.
+        RecordError: The file holds something else.
+        EspalierError: The server does not answer.
+    """
+    made = player(environment)
+    known = _known(out)
+    async with AsyncSessions(url, timeout=120) as sessions:
+        metadata = await sessions.metadata()
+        names = await _names(sessions, split)
+        chosen = random.Random(f"collect/{seed}").sample(names, min(limit, len(names)))  # noqa: S311
+        left = [name for name in chosen if name not in known]
+        places = asyncio.Semaphore(concurrency)
+        kept: list[Record] = []
+        count = {"failed": 0, "unknown": 0}
+
+        async def one(task_id: str, made: Player) -> None:
+            async with places:
+                try:
+                    record = await play(sessions, metadata, task_id, made, seed=seed)
+                except EspalierError as error:
+                    count["failed"] += 1
+                    tell(f"{task_id}: {error}")
+                    return
+            if record is None:
+                count["unknown"] += 1
+            elif record.reward >= least:
+                kept.append(record)
+                append_records(out, [record])
+
+        for start in range(0, len(left), 100):
+            await asyncio.gather(*(one(task_id, made) for task_id in left[start : start + 100]))
+            tell(f"{environment}: {min(start + 100, len(left))} of {len(left)} played, {len(kept)} kept")
+    extra = [
+        *derive.plans(kept, derived, seed),
+        *derive.subtask_verdicts(kept, 2 * derived, seed),
+        *derive.subtask_steps(kept, derived, seed),
+    ]
+    append_records(out, extra)
+    return Collected(len(left), len(kept), count["failed"], count["unknown"], len(extra))
+
+
+def _known(out: Path) -> set[str]:
+    return {record.task_id for record in read_records(out)} if out.is_file() else set[str]()
+
+
+async def _names(sessions: AsyncSessions, split: str) -> list[str]:
+    names: list[str] = []
+    cursor: str | None = None
+    while True:
+        page = await sessions.tasks(split=split, cursor=cursor, limit=PAGE)
+        names += [task.id for task in page.tasks]
+        cursor = page.next
+        if cursor is None:
+            return names

@@ -1,0 +1,95 @@
+"""One training conversation, with where it came from.
+
+A record keeps what was seen and done, not a prompt: the same renderer that serves makes the messages out of
+it, so that what is trained is what will be asked.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError
+
+from services.contracts.base import Message
+from services.contracts.context import Context
+
+Role = Literal["actor", "judge", "planner"]
+Kind = Literal["trajectory", "step", "subtask", "selection", "path", "plan"]
+
+
+class RecordError(ValueError):
+    """A line is no record; the message says which and why."""
+
+
+class Provenance(Message):
+    """Where a record came from."""
+
+    source: str
+    """`expert`, `grounded`, `imagined` or `in_context`."""
+    models: dict[str, str] = Field(default_factory=dict[str, str])
+    """Models by their role, where models made it."""
+    split: str = ""
+    seed: int = 0
+    filters: list[str] = Field(default_factory=list[str])
+    """The filters that it passed."""
+
+
+class Record(Message):
+    """One conversation."""
+
+    environment: str
+    task_id: str
+    kind: Kind = "trajectory"
+    context: Context
+    """The path; a trajectory's last turn is its last action."""
+    question: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """What the judge or planner is asked: `subtask`, `options`, `num_subtasks`."""
+    answer: str = ""
+    """What the judge or planner answers; empty for a trajectory."""
+    reward: float = 0.0
+    done: bool = False
+    valid: list[bool] = Field(default_factory=list[bool])
+    """Whether the environment took each action."""
+    provenance: Provenance
+
+    @property
+    def id(self) -> str:
+        """The first twelve hexadecimal digits of a SHA-256 over what the record says."""
+        said = self.model_dump_json(exclude={"provenance"})
+        return hashlib.sha256(said.encode()).hexdigest()[:12]
+
+    @property
+    def role(self) -> Role:
+        """Which role learns from it."""
+        if self.kind in ("trajectory", "step"):
+            return "actor"
+        return "planner" if self.kind == "plan" else "judge"
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The records of a file of JSON lines.
+
+    Raises:
+        RecordError: A line is no record.
+    """
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                try:
+                    yield Record.model_validate_json(line)
+                except ValidationError as error:
+                    first = error.errors()[0]
+                    where = ".".join(map(str, first["loc"])) or "the line"
+                    raise RecordError(f"{path}, line {number}: {where}: {first['msg']}") from error
+
+
+def append_records(path: Path, records: Iterable[Record]) -> int:
+    """Add records to a file of JSON lines; how many."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count = 0
+    with path.open("a", encoding="utf-8") as lines:
+        for record in records:
+            lines.write(record.model_dump_json(exclude_defaults=True) + "\n")
+            count += 1
+    return count

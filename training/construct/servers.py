@@ -1,0 +1,65 @@
+"""An environment's server for as long as data is made with it."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+PATIENCE = 120.0
+
+
+class ServerError(RuntimeError):
+    """The environment did not become ready; the message says where its log is."""
+
+
+@contextlib.contextmanager
+def serving(environment: str, logs: Path) -> Iterator[str]:
+    """An environment's server on a free port, as a process; its address."""
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    logs.mkdir(parents=True, exist_ok=True)
+    log = logs / f"construct-{environment}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "espalier", "serve", environment, "--port", str(port)],
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, "ESPALIER_MAX_SESSIONS": "4096"},
+        )
+        try:
+            _wait(process, url, log)
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    said = "it does not answer"
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            answer = httpx.get(f"{url}/readyz", timeout=5)
+            if answer.is_success:
+                return
+            said = answer.text
+        except httpx.HTTPError as error:
+            said = repr(error)
+        time.sleep(0.2)
+    raise ServerError(f"the environment is not ready ({said}); its log is {log}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

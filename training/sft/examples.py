@@ -1,0 +1,152 @@
+"""Token sequences to learn from, with loss on what the assistant says and nothing else.
+
+Records are rendered by the renderer that serves, in the model's own chat template.
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.contracts.action import ActionRequest, Form
+from services.contracts.plan import PlanRequest
+from services.contracts.verdict import SelectionQuestion, SubtaskQuestion
+from services.prompting import Renderer
+from services.prompting.renderer import Chat
+from training.construct.record import Record
+
+IGNORED = -100
+"""The label of a token without loss (torch's cross entropy)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One sequence."""
+
+    input_ids: list[int]
+    labels: list[int]
+    """The same ids where there is loss, else `IGNORED`."""
+    group: str
+    """What it is of: an environment and kind, or `general`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """A chat, and which of its messages are learned."""
+
+    messages: Chat
+    learned: list[int]
+    group: str
+
+
+class Tokens:
+    """Turns chats into sequences.
+
+    Args:
+        tokenizer: A Hugging Face tokenizer with a chat template and offsets.
+        longest: Longer sequences are left out, tokens.
+    """
+
+    def __init__(self, tokenizer: Any, longest: int) -> None:
+        self._tokenizer = tokenizer
+        self.longest = longest
+
+    def example(self, spoken: Spoken) -> Example | None:
+        """One chat as a sequence; None where it is too long or nothing in it is learned."""
+        text = self._text(spoken.messages)
+        spans = [self._span(spoken.messages, index) for index in spoken.learned]
+        encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        ids: list[int] = encoded["input_ids"]
+        if len(ids) > self.longest or not spans:
+            return None
+        labels = [
+            token if any(start <= begin and end <= stop for start, stop in spans) else IGNORED
+            for token, (begin, end) in zip(ids, encoded["offset_mapping"], strict=True)
+        ]
+        return Example(ids, labels, spoken.group)
+
+    def _span(self, messages: Chat, index: int) -> tuple[int, int]:
+        """Where a message's words and its end mark stand in the text."""
+        start = len(self._text(messages[:index], prompt=True))
+        said = self._text(messages[: index + 1])
+        return start, len(said.rstrip("\n"))
+
+    def _text(self, messages: Chat, *, prompt: bool = False) -> str:
+        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
+
+
+def spoken(record: Record, renderer: Renderer) -> Spoken:
+    """A record as a chat.
+
+    A trajectory's every valid action is learned; of the other kinds the answer alone.
+    """
+    context = record.context
+    group = f"{record.environment}/{record.kind}"
+    if record.kind == "trajectory":
+        messages = renderer.messages(context, renderer.actor(ActionRequest(context=context, form=Form.REACT)))
+        said = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+        valid = record.valid or [True] * len(said)
+        learned = [index for index, good in zip(said, valid, strict=True) if good]
+        return Spoken(messages[: said[-1] + 1], learned, group)
+    if record.kind == "step":
+        context = record.context.model_copy(update={"turns": record.context.turns[:-1]})
+        request = ActionRequest(context=context, form=Form.REACT, subtask=record.question.get("subtask", ""))
+        messages = renderer.messages(context, renderer.actor(request))
+        answer = renderer.turn(record.context.turns[-1])
+    else:
+        messages = renderer.messages(context, _question(record, renderer))
+        answer = record.answer
+    messages.append({"role": "assistant", "content": answer})
+    return Spoken(messages, [len(messages) - 1], group)
+
+
+def _question(record: Record, renderer: Renderer) -> str:
+    asked = {"context": record.context, **record.question}
+    if record.kind == "plan":
+        return renderer.planner(PlanRequest.model_validate(asked))
+    if record.kind == "subtask":
+        return renderer.subtask(SubtaskQuestion.model_validate(asked))
+    if record.kind == "selection":
+        return renderer.selection(SelectionQuestion.model_validate(asked))
+    return renderer.path(record.context)
+
+
+class GeneralDataError(ValueError):
+    """A file is no general instruction data; the message says which and why."""
+
+
+def general(paths: Sequence[Path], hold_out: int) -> Iterator[Spoken]:
+    """General instructions as chats.
+
+    Args:
+        paths: JSON or JSON lines: Alpaca's `{instruction, input, output}`, or self-instruct's
+            `{instruction, instances: [{input, output}]}`.
+        hold_out: So many of the last records of each file are left out: they are for evaluation.
+
+    Raises:
+        GeneralDataError: A file holds something else.
+    """
+    for path in paths:
+        for item in _items(path)[: -hold_out or None]:
+            try:
+                shown = item["instances"][0] if "instances" in item else item
+                asked = "\n\n".join(part for part in (item["instruction"], shown.get("input", "")) if part)
+                messages = [
+                    {"role": "user", "content": asked},
+                    {"role": "assistant", "content": shown["output"]},
+                ]
+            except (KeyError, IndexError, TypeError) as error:
+                raise GeneralDataError(f"{path}: a record lacks {error}") from error
+            if shown["output"].strip():
+                yield Spoken(messages, [1], "general")
+
+
+def _items(path: Path) -> list[dict[str, Any]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        if path.suffix == ".json":
+            return json.loads(text)
+        return [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (OSError, ValueError) as error:
+        raise GeneralDataError(f"{path}: {error}") from error

@@ -1,0 +1,179 @@
+"""Learns an adapter: reads records, mixes, trains, writes adapter, card and curve. Resumes where it was."""
+
+import hashlib
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from services.prompting import Renderer, load_profile
+from training.construct.record import Role, read_records
+from training.sft.card import CONFIG, WEIGHTS, Card, digest, write_card
+from training.sft.examples import Example, Tokens, general, spoken
+from training.sft.lora import Hyper, trainer
+from training.sft.mix import MixError, mix
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be trained."""
+
+    base: Path
+    """The base model's folder."""
+    data: Sequence[Path]
+    """Files of agent records."""
+    general: Sequence[Path]
+    """Files of general instruction data."""
+    out: Path
+    roles: Sequence[Role] = ("actor", "judge", "planner")
+    share: float = 0.3
+    """λ."""
+    tokens: int = 1_000_000
+    profile: str = "compact"
+    longest: int = 2048
+    """Longer sequences are left out, tokens."""
+    hold_out: int = 99
+    """So many of the last records of each general file are left out."""
+    hyper: Hyper = field(default_factory=Hyper)
+
+
+def train(plan: Plan, tell: Tell) -> Card:
+    """Train, and write the adapter into `plan.out`.
+
+    A run that was interrupted is taken up at its last checkpoint; one with other data or settings is refused.
+
+    Raises:
+        RecordError, GeneralDataError: A file cannot be read.
+        MixError: λ is out of range, or a kind of data is missing.
+    """
+    from transformers import AutoTokenizer
+
+    began = time.monotonic()
+    tokenizer: Any = AutoTokenizer.from_pretrained(str(plan.base))
+    profile = load_profile(plan.profile)
+    examples = _examples(plan, Tokens(tokenizer, plan.longest), Renderer(profile), tell)
+    fingerprint = _digest(examples)
+    resumes = _claim(plan, fingerprint)
+    progress = _progress(tell)
+    learner = trainer(plan.base, tokenizer, examples, plan.out / "checkpoints", plan.hyper, [progress])
+    learner.train(resume_from_checkpoint=resumes)
+    _save(learner.model, plan.out)
+    card = Card(
+        name=f"{'-'.join(plan.roles) if len(plan.roles) < 3 else 'agent'}@{digest(plan.out)}",
+        base=plan.base.name,
+        profile=profile.id,
+        roles=list(plan.roles),
+        rank=plan.hyper.rank,
+        share=plan.share,
+        tokens=sum(len(example.input_ids) for example in examples),
+        seed=plan.hyper.seed,
+        data=fingerprint,
+        groups=dict(Counter(example.group for example in examples)),
+        hyper=asdict(plan.hyper),
+        losses=[
+            (int(entry["step"]), round(entry["loss"], 4))
+            for entry in learner.state.log_history
+            if "loss" in entry
+        ],
+        seconds=round(time.monotonic() - began, 1),
+    )
+    write_card(plan.out, card)
+    plot(card, plan.out / "loss.png")
+    return card
+
+
+def _examples(plan: Plan, tokens: Tokens, renderer: Renderer, tell: Tell) -> list[Example]:
+    if not 0 <= plan.share <= 1:
+        raise MixError(f"λ is {plan.share}; it is a probability, from 0 to 1")
+    records = [record for path in plan.data for record in read_records(path) if record.role in plan.roles]
+    agent = [tokens.example(spoken(record, renderer)) for record in records]
+    other = [tokens.example(chat) for chat in general(plan.general, plan.hold_out)]
+    kept, plain = ([example for example in made if example is not None] for made in (agent, other))
+    dropped = len(agent) + len(other) - len(kept) - len(plain)
+    tell(
+        f"{len(kept)} agent and {len(plain)} general sequences; {dropped} longer than {tokens.longest} tokens"
+    )
+    return mix(kept, plain, plan.share, plan.tokens, plan.hyper.seed)
+
+
+def _digest(examples: Sequence[Example]) -> str:
+    found = hashlib.sha256()
+    for example in examples:
+        found.update(json.dumps([example.input_ids, example.labels]).encode())
+    return found.hexdigest()[:12]
+
+
+def _claim(plan: Plan, fingerprint: str) -> bool:
+    """Whether the folder holds a checkpoint of this very run.
+
+    Raises:
+        MixError: It holds another run's.
+    """
+    plan.out.mkdir(parents=True, exist_ok=True)
+    run = {"data": fingerprint, "base": plan.base.name, "hyper": asdict(plan.hyper)}
+    path = plan.out / "run.json"
+    if path.is_file():
+        if json.loads(path.read_text()) != run:
+            raise MixError(f"{plan.out} holds another run; take another folder, or remove it")
+        return any((plan.out / "checkpoints").glob("checkpoint-*"))
+    path.write_text(json.dumps(run, indent=1) + "\n")
+    return False
+
+
+def _progress(tell: Tell) -> Any:
+    from transformers.trainer_callback import TrainerCallback
+
+    class Progress(TrainerCallback):
+        """Tells of step, loss and time left."""
+
+        def __init__(self) -> None:
+            self._began, self._from = 0.0, 0
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **more: Any) -> None:
+            self._began, self._from = time.monotonic(), state.global_step
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
+            done = state.global_step - self._from
+            if not logs or "loss" not in logs or done < 1:
+                return
+            left = (time.monotonic() - self._began) / done * (state.max_steps - state.global_step)
+            tell(
+                f"step {state.global_step} of {state.max_steps}, loss {logs['loss']:.3f}, "
+                f"{left / 60:.0f} min left"
+            )
+
+    return Progress()
+
+
+def _save(model: Any, out: Path) -> None:
+    """The adapter in bf16: half the size, and what it is served in."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    model.save_pretrained(str(out))
+    (out / "README.md").unlink(missing_ok=True)  # PEFT's, about a path of this machine
+    weights = {
+        name: tensor.to(torch.bfloat16).contiguous() for name, tensor in load_file(out / WEIGHTS).items()
+    }
+    save_file(weights, out / WEIGHTS, metadata={"format": "pt"})
+    config = json.loads((out / CONFIG).read_text())
+    config["base_model_name_or_path"] = Path(config["base_model_name_or_path"] or "").name
+    config["target_modules"] = sorted(config["target_modules"])
+    (out / CONFIG).write_text(json.dumps(config, indent=1, sort_keys=True) + "\n")
+
+
+def plot(card: Card, path: Path) -> None:
+    """The loss by step, as a picture."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([step for step, _ in card.losses], [loss for _, loss in card.losses])
+    axes.set(xlabel="step", ylabel="loss", title=f"{card.name}, λ = {card.share}, {card.tokens:,} tokens")
+    axes.set_ylim(bottom=0)
+    figure.savefig(path, dpi=110)
