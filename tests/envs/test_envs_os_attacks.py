@@ -108,7 +108,7 @@ ATTACKS: dict[str, str] = {
     "the kernel's keys": python(f"{CALL}r = c.syscall(250, 0, -3, 1)\nif r >= 0: {PRINT}"),
     # Links and names.
     "a link to the host's users": "ln -s ../../../../../../etc/shadow /tmp/s; cat /tmp/s",
-    "up and up": won("ls -d ../../../../../../../../work"),
+    "up and up": won("cat ../../../../../../../..$CANARY"),
     "a link as the home": "rm -rf /root; ln -s /proc/1/root /root; ls -la /root/",
     "a link as /tmp": "rm -rf /tmp; ln -s / /tmp; ls /tmp/",
     "names with line ends": "cd /srv; touch $'a\\nb' $'\\x1b[31mred' -- '-rf' '$(reboot)' $'\\xff'; ls -la",
@@ -273,6 +273,7 @@ def range_(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Range]:
             port = machine.http.base_url.port
             assert port is not None
             places = {"PORT": str(port), "LISTENER": str(tcp.getsockname()[1]), "ABSTRACT": abstract}
+            places["CANARY"] = str(canary)
             yield Range(machine, secret, canary, victim, connected, places)
     del os.environ["ESPALIER_SECRET"]
 

@@ -15,7 +15,7 @@ import pytest
 from envs.os_interaction.base import Base
 from envs.os_interaction.inside import archive, calls
 from envs.os_interaction.limits import MIB, Limits
-from envs.os_interaction.nursery import Nursery
+from envs.os_interaction.nursery import ROOT, Nursery
 from envs.os_interaction.sandbox import Kind, Sandbox, Start
 from envs.serving.environment import EngineUnavailableError, InstanceLostError
 from tests.support import eventually
@@ -44,7 +44,7 @@ def how() -> Start:
 
 async def test_the_kernel_says_what_the_sandbox_is(how: Start) -> None:
     sandbox = await Sandbox.start(how)
-    told = (await sandbox.run("cat /proc/self/status; id -u; ls /; ls /sys /work /host 2>&1; env", 5)).output
+    told = (await sandbox.run(f"cat /proc/self/status; id -u; ls /sys {ROOT} /host 2>&1; env", 5)).output
     lines = dict(line.split(":", 1) for line in told.splitlines() if line.count(":\t") == 1)
     assert lines["Seccomp"].strip() == "2"
     assert lines["NoNewPrivs"].strip() == "1"
