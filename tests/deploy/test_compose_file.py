@@ -16,13 +16,18 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from envs.alfworld.settings import AlfworldSettings
+from envs.dbbench.settings import DbSettings
+from envs.mind2web.settings import Mind2webSettings
+from envs.os_interaction.settings import OsSettings
+from envs.webshop.settings import WebshopSettings
 from espalier.serve import PORTS
 from services.kit.settings import RoleSettings
 from services.kit.twins.model_server import ScriptedSettings
 from services.orchestrator.settings import OrchestratorSettings
 from tests.deploy.composing import PROMETHEUS, ROOT, Compose
 
-CORE = {"redis", "planner", "judge", "actor", "alfworld", "orchestrator", "worker"}
+ENVIRONMENTS = {"alfworld", "webshop", "mind2web", "os_interaction", "dbbench"}
+CORE = {"redis", "planner", "judge", "actor", *ENVIRONMENTS, "orchestrator", "worker"}
 PROFILES = {
     "scripted": {"engine-scripted"},
     "cpu": {"engine-cpu"},
@@ -37,6 +42,10 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     "judge": RoleSettings,
     "actor": RoleSettings,
     "alfworld": AlfworldSettings,
+    "webshop": WebshopSettings,
+    "mind2web": Mind2webSettings,
+    "os_interaction": OsSettings,
+    "dbbench": DbSettings,
     "orchestrator": OrchestratorSettings,
     "worker": OrchestratorSettings,
     "engine-scripted": ScriptedSettings,
@@ -101,7 +110,7 @@ def test_only_loopback_is_published(everything: dict[str, Any]) -> None:
 def test_what_is_needed_is_waited_for(everything: dict[str, Any]) -> None:
     for name in ("orchestrator", "worker"):
         needs = everything[name]["depends_on"]
-        assert needs.keys() == {"redis", "planner", "judge", "actor", "alfworld"}
+        assert needs.keys() == {"redis", "planner", "judge", "actor", *ENVIRONMENTS}
         assert {need["condition"] for need in needs.values()} == {"service_healthy"}
 
 
@@ -234,14 +243,30 @@ def test_vllm_accepts_what_the_cpu_engine_is_given(
     assert {key for key in given if key.startswith("VLLM_")} <= known.keys() | {"VLLM_TARGET_DEVICE"}
 
 
-def test_official_data_is_mounted_by_its_own_file(env_file: Path, tmp_path: Path) -> None:
-    override = "deploy/docker/official-data.yml"
-    compose = Compose(env_file, environment={"ALFWORLD_DATA": str(tmp_path)})
-    text = compose.run("-f", "docker-compose.yml", "-f", override, "config")
-    service = yaml.safe_load(text)["services"]["alfworld"]
-    assert service["environment"]["ALFWORLD_DATA"] == "/data/alfworld"
-    assert str(tmp_path) in str(service["volumes"])
-    assert service["read_only"] is True
+@pytest.mark.parametrize(
+    ("override", "variable", "folders"),
+    [
+        ("official-data", "ALFWORLD_DATA", {"alfworld": "/data/alfworld"}),
+        ("official-webshop", "ESPALIER_WEBSHOP_DATA", {"webshop": "/data/webshop"}),
+        ("official-mind2web", "ESPALIER_MIND2WEB_DATA", {"mind2web": "/data/mind2web"}),
+        (
+            "official-agentbench",
+            "ESPALIER_AGENTBENCH_DATA",
+            {"os_interaction": "/data/agentbench", "dbbench": "/data/agentbench"},
+        ),
+    ],
+)
+def test_official_data_is_mounted_by_its_own_file(
+    env_file: Path, tmp_path: Path, override: str, variable: str, folders: dict[str, str]
+) -> None:
+    compose = Compose(env_file, environment={variable: str(tmp_path)})
+    text = compose.run("-f", "docker-compose.yml", "-f", f"deploy/docker/{override}.yml", "config")
+    services = yaml.safe_load(text)["services"]
+    for name, folder in folders.items():
+        assert services[name]["environment"][variable] == folder
+        assert str(tmp_path) in str(services[name]["volumes"])
+        assert services[name]["read_only"] is True
+    assert len(services["os_interaction"]["volumes"]) == 1 + ("os_interaction" in folders)
 
 
 def test_without_keys_it_says_what_to_run(tmp_path: Path, env_file: Path) -> None:

@@ -25,6 +25,10 @@ SERVICES = [
     "judge",
     "actor",
     "alfworld",
+    "webshop",
+    "mind2web",
+    "os_interaction",
+    "dbbench",
     "orchestrator",
     "worker",
     "engine-scripted",
@@ -32,7 +36,9 @@ SERVICES = [
 ]
 """All of the two profiles but Grafana, which has no stand-in: its queries are asked of Prometheus."""
 WORKERS = 2
-TASKS = "/v1/environments/alfworld/tasks"
+ENVIRONMENTS = ("alfworld", "webshop", "mind2web", "os_interaction", "dbbench")
+PARTS = len(ENVIRONMENTS) + 4
+"""What Prometheus finds by name: the environments, the roles, the orchestrator."""
 WITH_DATA = {
     "Live",
     "Workers",
@@ -175,13 +181,15 @@ def episode(stack: Stack) -> dict[str, Any]:
         _until(ready, 90, "the orchestrator is ready")
     except AssertionError as error:
         raise AssertionError(f"{error}\n{stack.said()}") from error
-    listed = stack.api.get(TASKS, params={"limit": 1})
+    return _play(stack, "alfworld", max_steps=12)
+
+
+def _play(stack: Stack, environment: str, max_steps: int) -> dict[str, Any]:
+    """One episode of an environment's first task."""
+    listed = stack.api.get(f"/v1/environments/{environment}/tasks", params={"limit": 1})
     assert listed.status_code == 200, listed.text
-    task = listed.json()["tasks"][0]["id"]
-    created = stack.api.post(
-        "/v1/episodes",
-        json={"environment": "alfworld", "task_id": task, "method": "react", "max_steps": 12, "seed": 7},
-    )
+    wanted = {"environment": environment, "task_id": listed.json()["tasks"][0]["id"], "seed": 7}
+    created = stack.api.post("/v1/episodes", json={**wanted, "method": "react", "max_steps": max_steps})
     assert created.status_code == 202, created.text
     where = created.headers["location"]
 
@@ -198,6 +206,14 @@ def test_an_episode_completes(stack: Stack, episode: dict[str, Any]) -> None:
     assert episode["figures"]["usage"]["prompt_tokens"] > 0
 
 
+@pytest.mark.parametrize("environment", ENVIRONMENTS[1:])
+def test_every_environment_is_played(stack: Stack, episode: dict[str, Any], environment: str) -> None:
+    assert episode
+    told = _play(stack, environment, max_steps=2)
+    assert told["state"] == "completed", f"{told}\n{stack.said()}"
+    assert told["figures"]["steps"] > 0
+
+
 def test_a_key_is_needed(stack: Stack) -> None:
     assert stack.api.get("/v1/episodes", headers={"Authorization": "Bearer nobody"}).status_code == 401
 
@@ -211,10 +227,10 @@ def test_prometheus_finds_every_part(stack: Stack, episode: dict[str, Any]) -> N
         if any(target["health"] != "up" for target in targets):
             return None
         jobs = sorted(target["labels"]["job"] for target in targets)
-        return jobs if len(jobs) == 5 + WORKERS + 2 else None
+        return jobs if len(jobs) == PARTS + WORKERS + 2 else None
 
     jobs = _until(up, 60, "all targets are up")
-    assert jobs.count("espalier") == 5
+    assert jobs.count("espalier") == PARTS
     assert jobs.count("worker") == WORKERS
     assert jobs.count("engine") == 1
 
