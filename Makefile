@@ -45,6 +45,7 @@ bench: ## the measurements, beside their peers
 	@$(BIN)/python -m benchmarks.overhead
 	@$(BIN)/python -m benchmarks.overhead_http
 	@$(BIN)/python -m benchmarks.engine
+	@$(BIN)/python -m benchmarks.environments
 
 freeze: setup-dev ## write the lists of pinned packages from what is installed
 	@$(BIN)/python requirements/freeze.py

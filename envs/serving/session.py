@@ -5,7 +5,8 @@ the instance again.
 """
 
 import asyncio
-from collections.abc import Hashable
+import hashlib
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 from envs.serving.environment import Frame
@@ -92,8 +93,8 @@ class Session:
         """When it goes if it is left alone, Unix seconds."""
         return min(self.touched + idle, self.born + total)
 
-    def state(self, expires_at: float) -> SessionState:
-        """What it answers now."""
+    def state(self, expires_at: float, normalise: Callable[[str], str]) -> SessionState:
+        """What it answers now; `normalise` takes out what may differ between two runs."""
         frame = self.present
         return SessionState(
             session_id=self.id,
@@ -105,5 +106,6 @@ class Session:
             expires_at=expires_at,
             instruction=self.origin.instruction,
             task_id=self.origin.task_id,
+            essence=hashlib.sha256(normalise(frame.observation).encode()).hexdigest()[:16],
             info=frame.info,
         )

@@ -318,7 +318,7 @@ class SessionTable:
         return session.expires_at(self._settings.session_idle_ttl, self._settings.session_ttl)
 
     def _state(self, session: Session) -> SessionState:
-        return session.state(self._expiry(session))
+        return session.state(self._expiry(session), self._environment.normalise)
 
     def _touch(self, session: Session) -> SessionState:
         session.touched = self._clock()

@@ -68,6 +68,9 @@ class SessionState(Message):
     instruction: str = ""
     """The task's instruction."""
     task_id: str = ""
+    essence: str = ""
+    """A digest of the observation without what may differ between two runs (process ids, times): what a
+    rebuilt session is compared by. Empty where the environment gives none."""
     info: dict[str, Any] = Field(default_factory=dict)
     """What graders and people may look at; never given to a method."""
 

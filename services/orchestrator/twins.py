@@ -112,6 +112,8 @@ class ScriptedEnvironment:
     opened: int = 0
     drift: bool = False
     """Sessions opened from now on answer otherwise."""
+    numbered: bool = False
+    """Whether observations name their session, as they would a process id, and have an essence without it."""
     sessions: dict[str, _Corridor] = field(default_factory=dict[str, _Corridor])
     keys: dict[str, str] = field(default_factory=dict[str, str])
     away: bool = False
@@ -167,9 +169,11 @@ class ScriptedEnvironment:
         corridor = self.sessions[session]
         done = corridor.cell >= corridor.length
         place = "another place" if self.drift else f"cell {corridor.cell}"
+        said = f"You are in {place}."
         return SessionState(
             session_id=session,
-            observation=f"You are in {place}.",
+            observation=f"{session}: {said}" if self.numbered else said,
+            essence=said if self.numbered else "",
             reward=float(done),
             done=done,
             step_count=corridor.steps,

@@ -95,9 +95,25 @@ class _Session:
     """A session of this branch, as far as it was recorded."""
 
     id: str
-    observation: str
-    turns: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    first: "_Shown"
+    turns: list[tuple[str, "_Shown"]] = field(default_factory=list[tuple[str, "_Shown"]])
     rebuilt: int = 0
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a session showed, and what a rebuilt one is compared by."""
+
+    observation: str
+    essence: str
+
+    def check(self, now: SessionState, where: str) -> None:
+        """Raises `DivergedError` where a rebuilt session shows something else."""
+        same = self.essence == now.essence if self.essence else self.observation == now.observation
+        if not same:
+            raise DivergedError(
+                f"{where} was {self.observation[:200]!r} and is now {now.observation[:200]!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -178,7 +194,7 @@ class RecordedWorld:
             return {"session": handle, **_recorded(timed)}
 
         data = await self._call(EventType.SESSION_OPENED, digest("open", handle), live)
-        self._sessions[handle] = _Session(data["session_id"], data["observation"])
+        self._sessions[handle] = _Session(data["session_id"], _shown(data))
         return Opened(session=handle, observation=data["observation"])
 
     async def step(self, session: str, action: str) -> Seen:
@@ -193,7 +209,7 @@ class RecordedWorld:
 
         data = await self._call(EventType.STEP_TAKEN, digest("step", f"{session}\0{action}"), live)
         known.id = data["session_id"]
-        known.turns.append((action, data["observation"]))
+        known.turns.append((action, _shown(data)))
         return Seen(
             observation=data["observation"],
             done=data["done"],
@@ -328,11 +344,11 @@ class RecordedWorld:
         key = f"{self._ground.episode}/{self.branch}/{session}/{self._epoch}.{known.rebuilt}"
         state = (await environment.open(self._ground.request, key, self._epoch)).state
         known.id = state.session_id
-        _compare(known.observation, state.observation, "the first observation")
-        for number, (action, observation) in enumerate(known.turns, start=1):
+        known.first.check(state, "the first observation")
+        for number, (action, before) in enumerate(known.turns, start=1):
             step_key = f"{self.branch}/{number}"
             state = (await environment.step(known.id, action, step_key, self._epoch)).state
-            _compare(observation, state.observation, f"step {number} ({action})")
+            before.check(state, f"step {number} ({action})")
 
     def _success(self, done: bool) -> bool | None:
         if self._ground.request.feedback is Feedback.JUDGE or not self._ground.done_means_success:
@@ -355,6 +371,7 @@ def _recorded(timed: Timed) -> dict[str, Any]:
     return {
         "session_id": state.session_id,
         "observation": state.observation,
+        "essence": state.essence,
         "done": state.done,
         "valid": state.valid,
         "score": state.reward,
@@ -362,6 +379,5 @@ def _recorded(timed: Timed) -> dict[str, Any]:
     }
 
 
-def _compare(before: str, now: str, where: str) -> None:
-    if before != now:
-        raise DivergedError(f"{where} was {before[:200]!r} and is now {now[:200]!r}")
+def _shown(data: dict[str, Any]) -> _Shown:
+    return _Shown(data["observation"], data.get("essence", ""))

@@ -210,6 +210,26 @@ async def test_a_diverged_path_is_opened_again_once(bench: Bench) -> None:
     assert len(await bench.events(told.id, EventType.PATH_DIVERGED)) == 1
 
 
+@pytest.mark.parametrize("drift", [False, True])
+async def test_a_rebuilt_session_is_compared_by_its_essence(bench: Bench, drift: bool) -> None:
+    bench.environment.numbered = True
+    lost = 0
+
+    def act(request: ActionRequest) -> list[Candidate]:
+        nonlocal lost
+        if len(request.context.turns) == 1 and lost < 1:
+            lost += 1
+            bench.environment.lose_sessions()
+            bench.environment.drift = drift
+        return [Candidate(action="north", well_formed=True)]
+
+    bench.roles.act_by = act
+    told = await bench.run("tmbr", num_path=1)
+    assert told.state is State.COMPLETED
+    assert bench.environment.opened > 1
+    assert len(await bench.events(told.id, EventType.PATH_DIVERGED)) == drift
+
+
 async def test_a_full_log_ends_the_episode(bench: Bench) -> None:
     tight = bench.store.settings.model_copy(update={"max_events": 10})
     bench.store.settings = tight
