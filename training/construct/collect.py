@@ -2,17 +2,18 @@
 
 import asyncio
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from espalier.client import AsyncSessions, EspalierError
 from training.construct import derive
+from training.construct.cards import write_card
 from training.construct.experts import Player, player
+from training.construct.making import Tell, known
 from training.construct.play import play
-from training.construct.record import Record, append_records, read_records
+from training.construct.record import Record, append_records
+from training.construct.rejections import Rejection, append_rejection
 
-Tell = Callable[[str], None]
 PAGE = 1000
 
 
@@ -49,7 +50,7 @@ async def collect(
         environment: Which expert plays.
         url: The environment's server.
         split: The tasks to draw from.
-        out: The file of records; what it holds is not played again.
+        out: The file of records; what it holds, or its rejections, is not played again.
         tell: Called with a line of progress now and then.
         limit: How many tasks.
         seed: Which tasks, and what is derived.
@@ -63,15 +64,21 @@ async def collect(
         EspalierError: The server does not answer.
     """
     made = player(environment)
-    known = _known(out)
+    there = known(out)
     async with AsyncSessions(url, timeout=120) as sessions:
         metadata = await sessions.metadata()
-        names = await _names(sessions, split)
+        names = await task_names(sessions, split)
         chosen = random.Random(f"collect/{seed}").sample(names, min(limit, len(names)))  # noqa: S311
-        left = [name for name in chosen if name not in known]
+        left = [name for name in chosen if name not in there]
         places = asyncio.Semaphore(concurrency)
         kept: list[Record] = []
         count = {"failed": 0, "unknown": 0}
+
+        def reject(task_id: str, reason: str, detail: str = "") -> None:
+            rejection = Rejection(
+                task_id=task_id, environment=environment, by="expert", reason=reason, detail=detail
+            )
+            append_rejection(out, rejection)
 
         async def one(task_id: str, made: Player) -> None:
             async with places:
@@ -83,7 +90,10 @@ async def collect(
                     return
             if record is None:
                 count["unknown"] += 1
-            elif record.reward >= least:
+                reject(task_id, "does not know this kind of task")
+            elif record.reward < least:
+                reject(task_id, f"reward below {least:g}", f"reward {record.reward:g}")
+            else:
                 kept.append(record)
                 append_records(out, [record])
 
@@ -96,14 +106,16 @@ async def collect(
         *derive.subtask_steps(kept, derived, seed),
     ]
     append_records(out, extra)
+    write_card(out)
     return Collected(len(left), len(kept), count["failed"], count["unknown"], len(extra))
 
 
-def _known(out: Path) -> set[str]:
-    return {record.task_id for record in read_records(out)} if out.is_file() else set[str]()
+async def task_names(sessions: AsyncSessions, split: str) -> list[str]:
+    """The names of all tasks of a split.
 
-
-async def _names(sessions: AsyncSessions, split: str) -> list[str]:
+    Raises:
+        EspalierError: There is no such split, or the server does not answer.
+    """
     names: list[str] = []
     cursor: str | None = None
     while True:

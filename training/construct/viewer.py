@@ -42,26 +42,27 @@ def conversation(path: Path, number: int) -> Group:
     """
     for place, record in enumerate(read_records(path)):
         if place == number:
-            return Group(*_parts(record))
+            return Group(*parts(record))
     raise RecordError(f"{path} has no record {number}")
 
 
-def _parts(record: Record) -> list[Panel | Text]:
+def parts(record: Record) -> list[Panel | Text]:
+    """One record as it was said, piece by piece."""
     source = record.provenance
     head = f"{record.environment} {record.task_id}, {record.kind}, {source.source}, reward {record.reward:g}"
-    parts: list[Panel | Text] = [
+    shown: list[Panel | Text] = [
         Text(head, style="bold"),
         Panel(Text(record.context.task), title="task"),
         Text(_cut(record.context.observation), style="dim"),
     ]
     for turn in record.context.turns:
-        parts.append(Text(f"THOUGHT: {turn.thought}\nACTION: {turn.action}", style="cyan"))
-        parts.append(Text(_cut(turn.observation), style="dim"))
+        shown.append(Text(f"THOUGHT: {turn.thought}\nACTION: {turn.action}", style="cyan"))
+        shown.append(Text(_cut(turn.observation), style="dim"))
     if record.question:
-        parts.append(Panel(Text(str(record.question)), title="question"))
+        shown.append(Panel(Text(str(record.question)), title="question"))
     if record.answer:
-        parts.append(Text(record.answer, style="cyan"))
-    return parts
+        shown.append(Text(record.answer, style="cyan"))
+    return shown
 
 
 def _cut(text: str) -> str:
