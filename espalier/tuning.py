@@ -219,7 +219,7 @@ def filter_records(
     unknown = set(skip or ()) - {one.name for one in filters}
     if unknown:
         raise typer.BadParameter(f"filters are {', '.join(one.name for one in filters)}")
-    urls = dict(one.partition("=")[::2] for one in url or ())
+    urls = {name: where for name, _, where in (one.partition("=") for one in url or ())}
     with told(), contextlib.ExitStack() as stack:
         for name in environments_of(source) if replay else ():
             urls[name] = urls.get(name) or stack.enter_context(serving(name, StackSettings().logs))

@@ -98,10 +98,31 @@ def test_the_tree_is_drawn_and_the_last_line_says_solved_or_not(user: User) -> N
     assert ran.stdout.strip().splitlines()[-1] in ("solved", "not solved")
 
 
+@pytest.mark.parametrize("environment", ["webshop", "mind2web", "os_interaction", "dbbench"])
+def test_every_environment_is_evaluated(user: User, environment: str, tmp_path: Path) -> None:
+    evaluate = [
+        "eval",
+        "--env",
+        environment,
+        "--split",
+        "generated_valid",
+        "--method",
+        "react",
+        "--limit",
+        "2",
+    ]
+    done = user.types(*evaluate, "--max-steps", "5", "--out", str(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert (summary["env"], summary["n"], summary["failed"]) == (environment, 2, 0)
+    assert summary["steps_mean"] > 0
+    assert summary["format_error_rate"] < 0.5, "the tuned model answers in the form that it learned"
+
+
 def test_every_part_is_ready_and_a_second_stack_is_refused(user: User) -> None:
     status = user.types("status")
     assert status.returncode == 0, status.stdout
-    assert status.stdout.count("ready") == 9
+    assert status.stdout.count("ready") == 12
     again = user.types("up")
     assert again.returncode == 1
     assert "up already" in again.stdout

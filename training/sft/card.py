@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,22 @@ class AdapterError(ValueError):
 
 
 class Measured(Message):
-    """One figure, as `espalier eval` gave it."""
+    """One run of `espalier eval`, as its `summary.json` has it."""
 
     environment: str
     split: str
     method: str
     n: int
-    failed: int = 0
+    failed: int
     success_rate: float
+    success_ci95: tuple[float, float]
     mean_reward: float
-    ci95: list[float]
-    """Of the environment's own figure: success rate, or mean reward for WebShop."""
-    trained_on: bool = False
+    reward_ci95: tuple[float, float]
+    format_error_rate: float
+    invalid_action_rate: float
+    loop_rate: float
+    steps_mean: float
+    trained_on: bool
     """Whether tasks of this split were trained on."""
 
 
@@ -53,6 +58,8 @@ class Card(Message):
     """The digest of the sequences, in the order in which they were learned."""
     groups: dict[str, int] = Field(default_factory=dict[str, int])
     """Sequences by environment and kind."""
+    splits: list[str] = Field(default_factory=list[str])
+    """The splits that were trained on, `environment/split`."""
     hyper: dict[str, Any] = Field(default_factory=dict[str, Any])
     losses: list[tuple[int, float]] = Field(default_factory=list[tuple[int, float]])
     """Step and loss."""
@@ -87,6 +94,34 @@ def read_card(folder: Path) -> Card:
         raise AdapterError(f"{folder / CARD}: {error}") from error
     if card.name.rpartition("@")[2] != digest(folder):
         raise AdapterError(f"{folder}: the weights are not those that {CARD} names ({card.name})")
+    return card
+
+
+def add_measured(folder: Path, summaries: Sequence[Path]) -> Card:
+    """Write what `espalier eval` found into an adapter's card, over what a run on the same split said.
+
+    Raises:
+        AdapterError: A summary is malformed, or of another adapter.
+    """
+    card = read_card(folder)
+    found = {(one.environment, one.split, one.method): one for one in card.measured}
+    for path in summaries:
+        try:
+            told = json.loads(path.read_text())
+            if told["adapter"] != card.name:
+                raise AdapterError(f"{path} is of {told['adapter']}, not of {card.name}")
+            one = Measured(
+                environment=told["env"],
+                success_ci95=told["ci95"]["success_rate"],
+                reward_ci95=told["ci95"]["mean_reward"],
+                trained_on=f"{told['env']}/{told['split']}" in card.splits,
+                **{name: told[name] for name in Measured.model_fields if name in told},
+            )
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            raise AdapterError(f"{path}: {error}") from error
+        found[one.environment, one.split, one.method] = one
+    card = card.model_copy(update={"measured": [found[key] for key in sorted(found)]})
+    write_card(folder, card)
     return card
 
 

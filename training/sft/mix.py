@@ -27,8 +27,7 @@ def mix(
     Raises:
         MixError: λ is out of range, or a kind that is to be drawn has no data.
     """
-    if not 0 <= share <= 1:
-        raise MixError(f"λ is {share}; it is a probability, from 0 to 1")
+    check_share(share)
     if share > 0 and not agent:
         raise MixError("there is no agent data, and λ is above 0")
     if share < 1 and not general:
@@ -42,6 +41,12 @@ def mix(
         drawn.append(example)
         total += len(example.input_ids)
     return drawn
+
+
+def check_share(share: float) -> None:
+    """Raises `MixError` where λ is no probability."""
+    if not 0 <= share <= 1:
+        raise MixError(f"λ is {share}; it is a probability, from 0 to 1")
 
 
 def _endless(examples: Sequence[Example], draw: random.Random) -> Iterator[Example]:

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from services.prompting import Renderer, load_profile
-from training.construct.record import Role, read_records
+from training.construct.record import Record, Role, read_records
 from training.sft.card import CONFIG, WEIGHTS, Card, digest, write_card
 from training.sft.examples import Example, Tokens, general, spoken
 from training.sft.lora import Hyper, trainer
-from training.sft.mix import MixError, mix
+from training.sft.mix import MixError, check_share, mix
 
 Tell = Callable[[str], None]
 
@@ -56,7 +56,9 @@ def train(plan: Plan, tell: Tell) -> Card:
     began = time.monotonic()
     tokenizer: Any = AutoTokenizer.from_pretrained(str(plan.base))
     profile = load_profile(plan.profile)
-    examples = _examples(plan, Tokens(tokenizer, plan.longest), Renderer(profile), tell)
+    check_share(plan.share)
+    records = [record for path in plan.data for record in read_records(path) if record.role in plan.roles]
+    examples = _examples(plan, records, Tokens(tokenizer, plan.longest), Renderer(profile), tell)
     fingerprint = _digest(examples)
     resumes = _claim(plan, fingerprint)
     progress = _progress(tell)
@@ -74,6 +76,7 @@ def train(plan: Plan, tell: Tell) -> Card:
         seed=plan.hyper.seed,
         data=fingerprint,
         groups=dict(Counter(example.group for example in examples)),
+        splits=sorted({f"{record.environment}/{record.provenance.split}" for record in records}),
         hyper=asdict(plan.hyper),
         losses=[
             (int(entry["step"]), round(entry["loss"], 4))
@@ -87,10 +90,9 @@ def train(plan: Plan, tell: Tell) -> Card:
     return card
 
 
-def _examples(plan: Plan, tokens: Tokens, renderer: Renderer, tell: Tell) -> list[Example]:
-    if not 0 <= plan.share <= 1:
-        raise MixError(f"λ is {plan.share}; it is a probability, from 0 to 1")
-    records = [record for path in plan.data for record in read_records(path) if record.role in plan.roles]
+def _examples(
+    plan: Plan, records: Sequence[Record], tokens: Tokens, renderer: Renderer, tell: Tell
+) -> list[Example]:
     agent = [tokens.example(spoken(record, renderer)) for record in records]
     other = [tokens.example(chat) for chat in general(plan.general, plan.hold_out)]
     kept, plain = ([example for example in made if example is not None] for made in (agent, other))
