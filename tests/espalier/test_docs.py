@@ -35,6 +35,7 @@ __all__ = ["bench", "settings"]
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
+PACKAGES = ("services", "envs", "espalier", "evaluation", "training")
 SETTINGS = (DOCS / "settings.md").read_text()
 SECTIONS = re.findall(r"^## [^\n]*\(`([\w.]+)`\)\n(.*?)(?=^## |\Z)", SETTINGS, re.MULTILINE | re.DOTALL)
 ROW = re.compile(r"^\| `(ESPALIER_\w+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
@@ -42,7 +43,7 @@ ROW = re.compile(r"^\| `(ESPALIER_\w+)` \| (.*?) \| (.*?) \|$", re.MULTILINE)
 
 def all_settings() -> set[str]:
     """Every settings class of the project, by its dotted name."""
-    modules = [ROOT / name for name in ("services", "envs", "espalier", "evaluation")]
+    modules = [ROOT / name for name in PACKAGES]
     for path in (path for folder in modules for path in folder.rglob("*.py")):
         if "Settings)" in path.read_text() or "BaseSettings" in path.read_text():
             importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts))
@@ -51,7 +52,7 @@ def all_settings() -> set[str]:
         return {kind for child in parent.__subclasses__() for kind in {child, *below(child)}}
 
     found = {f"{kind.__module__}.{kind.__name__}" for kind in below(BaseSettings)}
-    return {name for name in found if name.startswith(("services.", "envs.", "espalier.", "evaluation."))}
+    return {name for name in found if name.partition(".")[0] in PACKAGES}
 
 
 def default_of(kind: type[BaseSettings], name: str) -> str:
@@ -81,7 +82,7 @@ def test_a_section_lists_what_its_class_reads(name: str, text: str) -> None:
 
 def test_every_variable_that_is_read_anywhere_is_listed() -> None:
     files = subprocess.run(
-        ["git", "ls-files", "docker-compose.yml", "Makefile", "deploy", "services", "envs", "espalier"],
+        ["git", "ls-files", "docker-compose.yml", "Makefile", "deploy", *PACKAGES],
         cwd=ROOT,
         capture_output=True,
         text=True,
