@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from espalier import tuning
+from espalier import construct, tuning
 from espalier.client import AsyncEspalier, Espalier, EspalierError
 from espalier.serve import FACTORIES, serve
 from espalier.stack.embedded import SetupError
@@ -26,7 +26,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-app.add_typer(tuning.construct, name="construct")
+app.add_typer(construct.app, name="construct")
 app.add_typer(tuning.adapters, name="adapters")
 app.command()(tuning.train)
 Url = Annotated[

@@ -81,7 +81,7 @@ def write_card(out: Path) -> DataCard:
     card = data_card(out)
     path = card_file(out)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
+    path.write_text(json.dumps(card.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n", "utf-8")
     return card
 
 

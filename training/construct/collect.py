@@ -11,7 +11,7 @@ from training.construct.cards import write_card
 from training.construct.experts import Player, player
 from training.construct.making import Tell, known
 from training.construct.play import play
-from training.construct.record import Record, append_records
+from training.construct.record import Record, append_records, read_records
 from training.construct.rejections import Rejection, append_rejection
 
 PAGE = 1000
@@ -64,7 +64,7 @@ async def collect(
         EspalierError: The server does not answer.
     """
     made = player(environment)
-    there = known(out)
+    there = known(out, environment)
     async with AsyncSessions(url, timeout=120) as sessions:
         metadata = await sessions.metadata()
         names = await task_names(sessions, split)
@@ -100,14 +100,41 @@ async def collect(
         for start in range(0, len(left), 100):
             await asyncio.gather(*(one(task_id, made) for task_id in left[start : start + 100]))
             tell(f"{environment}: {min(start + 100, len(left))} of {len(left)} played, {len(kept)} kept")
-    extra = [
-        *derive.plans(kept, derived, seed),
-        *derive.subtask_verdicts(kept, 2 * derived, seed),
-        *derive.subtask_steps(kept, derived, seed),
-    ]
+    extra = _derived(out, environment, split, seed, least, derived) if derived else []
     append_records(out, extra)
     write_card(out)
     return Collected(len(left), len(kept), count["failed"], count["unknown"], len(extra))
+
+
+def _derived(out: Path, environment: str, split: str, seed: int, least: float, wanted: int) -> list[Record]:
+    """What is still wanted of planner's, judge's and subtask records, out of the runs of a file."""
+    runs: list[Record] = []
+    there: dict[str, set[str]] = {"plan": set(), "subtask": set(), "step": set()}
+    for record in read_records(out) if out.is_file() else ():
+        source = record.provenance
+        if (record.environment, source.source, source.split, source.seed) != (
+            environment,
+            "expert",
+            split,
+            seed,
+        ):
+            continue
+        if record.kind in there:
+            there[record.kind].add(record.task_id)
+        elif record.kind == "trajectory" and record.reward >= least:
+            runs.append(record)
+    runs.sort(key=lambda record: record.task_id)
+
+    def left(kind: str) -> tuple[list[Record], int]:
+        others = [record for record in runs if record.task_id not in there[kind]]
+        return others, max(0, wanted - len(there[kind]))
+
+    (planned, plans), (judged, verdicts), (stepped, steps) = map(left, there)
+    return [
+        *derive.plans(planned, plans, seed),
+        *derive.subtask_verdicts(judged, 2 * verdicts, seed),
+        *derive.subtask_steps(stepped, steps, seed),
+    ]
 
 
 async def task_names(sessions: AsyncSessions, split: str) -> list[str]:

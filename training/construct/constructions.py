@@ -132,7 +132,8 @@ async def make_in_context(
     async with _cast(settings, concurrency) as cast, AsyncSessions(url, timeout=TIMEOUT) as sessions:
         metadata = await sessions.metadata()
         shown = read_examples(examples, metadata.name)
-        names = await _drawn(sessions, split, limit, seed)
+        drawn = await _drawn(sessions, split, limit, seed)
+        names = [name for name in drawn if any(example.task_id != name for example in shown)]
 
         async def make(task_id: str) -> Record:
             return await imitate(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from envs.alfworld.expert import Expert as AlfworldExpert
 from envs.alfworld.expert import Prior
@@ -24,6 +24,25 @@ class Move:
 
 Player = Callable[[str, str], Play]
 """Makes a player out of the first observation and the instruction."""
+
+
+class Guiding(Protocol):
+    """An expert that can go on from where another player stands."""
+
+    thought: str
+    """Why its last action is taken."""
+
+    def follow(self, action: str, shown: str) -> None:
+        """Take note of another's step, and of what it showed."""
+        ...
+
+    def play(self) -> Generator[str, str, None]:
+        """Its actions from here on; it is sent what each showed."""
+        ...
+
+
+Guide = Callable[[str, str], Guiding]
+"""Makes an expert out of the first observation and the instruction."""
 
 
 class UnknownEnvironmentError(LookupError):
@@ -54,6 +73,18 @@ def player(environment: str) -> Player:
             f"there is no expert for {environment!r}; there are: {', '.join(known)}"
         )
     return known[environment]
+
+
+def guide(environment: str) -> Guide:
+    """The expert that corrects another player's runs.
+
+    Raises:
+        UnknownEnvironmentError: There is none.
+    """
+    if environment != "alfworld":
+        raise UnknownEnvironmentError(f"no expert of {environment!r} can correct; alfworld's can")
+    prior = Prior.load()
+    return lambda seen, task: AlfworldExpert(seen, task, prior)
 
 
 def _told(expert: Any) -> Play:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +11,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from espalier.client import AsyncSessions, EspalierError
-from espalier.serve import FACTORIES
 from training.construct import replay
 from training.construct.cards import write_card
 from training.construct.filters import Filter
 from training.construct.record import Record, RecordError, append_records
 from training.construct.rejections import Rejection, append_rejection, rejected_file
+from training.construct.servers import ENVIRONMENTS
 
 MALFORMED = "malformed"
 TIMEOUT = 120.0
@@ -109,8 +109,12 @@ async def filter_with_servers(
         return await filter_file(source, out, filters, servers, tell, concurrency=concurrency)
 
 
-def environments_of(source: Path) -> list[str]:
+def environments_of(source: Path, given: Collection[str] = ()) -> list[str]:
     """The environments with a record in a file that can be replayed.
+
+    Args:
+        source: The file.
+        given: Environments that have a server, besides those that can be served here.
 
     Raises:
         OSError: The file cannot be read.
@@ -118,7 +122,7 @@ def environments_of(source: Path) -> list[str]:
     items = (item for block in _blocks(source) for item in block)
     return sorted(
         {item.environment for item in items if isinstance(item, Record) and replay.applies(item)}
-        & set(FACTORIES)
+        & {*ENVIRONMENTS, *given}
     )
 
 
@@ -177,7 +181,7 @@ async def _replayed(
                 raise
             why = str(error)
     if why:
-        return _rejection(item, replay.NAME, "the environment answers the same again", why)
+        return _rejection(item, replay.NAME, replay.ABOUT, why)
     found.passed[replay.NAME] += 1
     return _marked(item, replay.NAME)
 

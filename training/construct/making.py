@@ -1,11 +1,13 @@
 """Makes records one task at a time: several at once, resumably, and a bad one never ends the run."""
 
 import asyncio
+import json
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import ValidationError
 
@@ -20,6 +22,8 @@ Make = Callable[[str], Awaitable[Record]]
 PATIENCE = 5
 """So many tasks in a row that a part was away for end the run: it can be resumed."""
 TOLD_EVERY = 20
+RECORD, REJECTION = '{"environment":', '{"task_id":'
+"""How the lines of records and rejections begin."""
 
 
 @dataclass
@@ -36,37 +40,60 @@ class Made:
     """Why the run ended early; empty where it did not."""
 
 
-def mend(path: Path) -> None:
-    """Cut off a last line that a run which was killed left unfinished."""
+def mend(path: Path, begins: str) -> None:
+    """Cut off a last line that a run which was killed left unfinished; a whole one gets its end.
+
+    Args:
+        path: A file of JSON lines; where it is not there, nothing is done.
+        begins: How each line begins. A last line that begins otherwise is not ours, and stays.
+    """
     if not path.is_file():
         return
     with path.open("rb+") as file:
-        size = file.seek(0, os.SEEK_END)
-        place = size
-        while place:
-            step = min(place, 65536)
-            file.seek(place - step)
-            block = file.read(step)
-            cut = block.rfind(b"\n")
-            if cut >= 0:
-                place = place - step + cut + 1
-                break
-            place -= step
-        if place < size:
-            file.truncate(place)
+        start = _last_line(file)
+        file.seek(start)
+        line = file.read()
+        head = begins.encode()
+        if not line or not head.startswith(line[: len(head)]):
+            return
+        if _is_whole(line):
+            file.write(b"\n")
+        else:
+            file.truncate(start)
 
 
-def known(out: Path) -> set[str]:
-    """The tasks that a file of records, or its rejections, hold.
+def _last_line(file: BinaryIO) -> int:
+    """Where the line begins that has no end."""
+    place = file.seek(0, os.SEEK_END)
+    while place:
+        step = min(place, 65536)
+        file.seek(place - step)
+        cut = file.read(step).rfind(b"\n")
+        if cut >= 0:
+            return place - step + cut + 1
+        place -= step
+    return 0
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except ValueError:
+        return False
+    return True
+
+
+def known(out: Path, environment: str) -> set[str]:
+    """The tasks of an environment that a file of records, or its rejections, hold.
 
     Raises:
         RecordError: A line is no record.
     """
-    mend(out)
-    mend(rejected_file(out))
-    there = {one.task_id for one in read_rejections(out)}
+    mend(out, RECORD)
+    mend(rejected_file(out), REJECTION)
+    there = {one.task_id for one in read_rejections(out) if one.environment == environment}
     if out.is_file():
-        there |= {record.task_id for record in read_records(out)}
+        there |= {one.task_id for one in read_records(out) if one.environment == environment}
     return there
 
 
@@ -89,7 +116,7 @@ async def make_records(
         PromptError: A prompt file asks for what it is not told.
     """
     names = list(tasks)
-    there = known(out)
+    there = known(out, environment)
     left = [name for name in names if name not in there]
     made = Made(there=len(names) - len(left))
     queue = iter(left)
@@ -130,8 +157,14 @@ async def make_records(
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-        write_card(out)
+        _count(out)
     return made
+
+
+def _count(out: Path) -> None:
+    """Write the card, where anything was made or rejected."""
+    if out.is_file() or rejected_file(out).is_file():
+        write_card(out)
 
 
 def _rejection(task_id: str, environment: str, error: Exception) -> Rejection | None:

@@ -26,7 +26,7 @@ class Provenance(Message):
     """Where a record came from."""
 
     source: str
-    """`expert`, `grounded`, `imagined` or `in_context`."""
+    """`expert`, `corrected`, `grounded`, `imagined` or `in_context`."""
     models: dict[str, str] = Field(default_factory=dict[str, str])
     """Models by their role, where models made it."""
     split: str = ""
@@ -51,6 +51,8 @@ class Record(Message):
     done: bool = False
     valid: list[bool] = Field(default_factory=list[bool])
     """Whether the environment took each action."""
+    taught: list[bool] = Field(default_factory=list[bool])
+    """Whether each action is to be learned; by default all are."""
     provenance: Provenance
 
     @property
@@ -73,7 +75,7 @@ def read_records(path: Path) -> Iterator[Record]:
     Raises:
         RecordError: A line is no record.
     """
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 try:

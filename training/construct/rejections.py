@@ -46,7 +46,7 @@ def read_rejections(out: Path) -> Iterable[Rejection]:
     path = rejected_file(out)
     if not path.is_file():
         return
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 yield Rejection.model_validate_json(line)

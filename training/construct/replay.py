@@ -7,6 +7,7 @@ from services.contracts.session import SessionCreate
 from training.construct.record import Record
 
 NAME = "replay"
+ABOUT = "the environment answers the same again"
 REWARD_SLACK = 1e-6
 IMAGINED = "imagined"
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"

@@ -61,7 +61,7 @@ class Review:
         self.path = path
         self.records = list({record.id: record for record in read_records(path)}.values())
         self._file = path.with_name(f"{path.name}.review.jsonl")
-        mend(self._file)
+        mend(self._file, '{"id":')
         self._decided: dict[str, Verdict] = {}
         for decision in self._read():
             self._take(decision)

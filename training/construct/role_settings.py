@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Role = Literal["question_generator", "action_maker", "environment_agent"]
@@ -12,6 +13,15 @@ Role = Literal["question_generator", "action_maker", "environment_agent"]
 
 class RoleSetupError(ValueError):
     """A role's model is not named, does not know our key, or is not served; the message says what to set."""
+
+
+def is_address(url: str) -> bool:
+    """Whether it is the address of an HTTP server."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,20 @@ class ConstructSettings(BaseSettings):
     role_retry_for: float = Field(default=30.0, ge=0)
     """How long a server that is not there, or is full, is tried again, seconds."""
 
+    @classmethod
+    def read(cls, **options: Any) -> Self:
+        """The settings: options that were given, else the environment's.
+
+        Raises:
+            RoleSetupError: A variable is out of range.
+        """
+        try:
+            settings = cls()
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise RoleSetupError(f"ESPALIER_{str(first['loc'][0]).upper()}: {first['msg']}") from None
+        return settings.model_copy(update={name: value for name, value in options.items() if value})
+
     def address(self, role: Role) -> Address:
         """Where a role's model is.
 
@@ -78,6 +102,6 @@ class ConstructSettings(BaseSettings):
                 f"no model plays the {role.replace('_', ' ')}: set ESPALIER_ROLE_URL, "
                 f"ESPALIER_{role.upper()}_URL, --role-url or {option}"
             )
-        if not url.startswith(("http://", "https://")):
-            raise RoleSetupError(f"{url!r} is no address of a model: it begins with http:// or https://")
+        if not is_address(url):
+            raise RoleSetupError(f"{url!r} is no address of a model, such as http://127.0.0.1:8100/v1")
         return Address(url, model, key.get_secret_value())

@@ -100,6 +100,7 @@ class RoleModel:
             base_url=url if urlsplit(url).path else f"{url}/v1",
             headers={"Authorization": f"Bearer {address.key}"} if address.key else {},
             timeout=httpx.Timeout(settings.role_timeout, connect=min(5.0, settings.role_timeout)),
+            limits=httpx.Limits(max_connections=concurrency),
         )
 
     async def close(self) -> None:
@@ -197,7 +198,9 @@ class RoleModel:
                 if slow and not isinstance(error, httpx.ConnectTimeout):
                     limit = f"no answer within {self._settings.role_timeout:g} s"
                     raise RoleError(self.role, "times out", limit) from None
-                reason = f"{type(error).__name__}"
+                reason = f"does not answer ({type(error).__name__})"
+            except httpx.DecodingError as error:
+                raise RoleError(self.role, "answers no completion", str(error)) from None
             if time.monotonic() + pause > give_up:
                 raise RoleAwayError(f"the model of the {self.role} at {self._http.base_url} {reason}")
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311

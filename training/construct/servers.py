@@ -11,11 +11,34 @@ from pathlib import Path
 
 import httpx
 
+from espalier.serve import FACTORIES
+from training.construct.role_settings import is_address
+
+ENVIRONMENTS = tuple(name for name, target in FACTORIES.items() if target.startswith("envs."))
+"""What can be served here."""
 PATIENCE = 120.0
 
 
 class ServerError(RuntimeError):
-    """The environment did not become ready; the message says where its log is."""
+    """The environment cannot be played; the message says why, or where its log is."""
+
+
+@contextlib.contextmanager
+def server(environment: str, url: str, logs: Path) -> Iterator[str]:
+    """The address of an environment's server: the one that is given, or else one of our own.
+
+    Raises:
+        ServerError: The address is none, there is no such environment, or it does not become ready.
+    """
+    if url and not is_address(url):
+        raise ServerError(f"{url!r} is no address of an environment, such as http://127.0.0.1:8201")
+    if url:
+        yield url
+    elif environment not in ENVIRONMENTS:
+        raise ServerError(f"there is no environment {environment!r}; there are: {', '.join(ENVIRONMENTS)}")
+    else:
+        with serving(environment, logs) as own:
+            yield own
 
 
 @contextlib.contextmanager

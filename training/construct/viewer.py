@@ -1,5 +1,6 @@
 """Records in the terminal: what a file holds, and one record whole."""
 
+import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from training.construct.record import Record, RecordError, read_records
 
 SHOWN = 600
 """Characters of an observation that are shown."""
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def card(path: Path) -> Table:
@@ -30,7 +32,12 @@ def card(path: Path) -> Table:
         steps[key] += len(record.context.turns)
     table = Table("environment", "kind", "source", "records", "mean reward", "mean steps", box=None)
     for key, count in sorted(counts.items()):
-        table.add_row(*key, str(count), f"{rewards[key] / count:.3f}", f"{steps[key] / count:.1f}")
+        table.add_row(
+            *map(Text, map(_plain, key)),
+            str(count),
+            f"{rewards[key] / count:.3f}",
+            f"{steps[key] / count:.1f}",
+        )
     return table
 
 
@@ -51,19 +58,24 @@ def parts(record: Record) -> list[Panel | Text]:
     source = record.provenance
     head = f"{record.environment} {record.task_id}, {record.kind}, {source.source}, reward {record.reward:g}"
     shown: list[Panel | Text] = [
-        Text(head, style="bold"),
-        Panel(Text(record.context.task), title="task"),
+        Text(_plain(head), style="bold"),
+        Panel(Text(_plain(record.context.task)), title="task"),
         Text(_cut(record.context.observation), style="dim"),
     ]
     for turn in record.context.turns:
-        shown.append(Text(f"THOUGHT: {turn.thought}\nACTION: {turn.action}", style="cyan"))
+        shown.append(Text(_plain(f"THOUGHT: {turn.thought}\nACTION: {turn.action}"), style="cyan"))
         shown.append(Text(_cut(turn.observation), style="dim"))
     if record.question:
-        shown.append(Panel(Text(str(record.question)), title="question"))
+        shown.append(Panel(Text(_plain(str(record.question))), title="question"))
     if record.answer:
-        shown.append(Text(record.answer, style="cyan"))
+        shown.append(Text(_plain(record.answer), style="cyan"))
     return shown
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]} …"
+    return _plain(text if len(text) <= SHOWN else f"{text[:SHOWN]} …")
+
+
+def _plain(text: str) -> str:
+    """Text without what a terminal would take for a command."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

@@ -1,0 +1,50 @@
+"""How the commands that make data and tune tell a person what goes on, and what is wrong."""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from rich.console import Console
+
+from espalier.client import EspalierError
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Errors that a person can mend end the command, told in one line."""
+    from training.construct.experts import UnknownEnvironmentError
+    from training.construct.record import RecordError
+    from training.construct.role_settings import RoleSetupError
+    from training.construct.servers import ServerError
+    from training.construct.templates import PromptError
+    from training.sft.card import AdapterError
+    from training.sft.examples import GeneralDataError
+    from training.sft.mix import MixError
+
+    try:
+        yield
+    except (
+        AdapterError,
+        GeneralDataError,
+        MixError,
+        OSError,
+        PromptError,
+        RecordError,
+        RoleSetupError,
+        ServerError,
+        UnknownEnvironmentError,
+        EspalierError,
+    ) as error:
+        stop(str(error))
+
+
+def stop(text: str) -> None:
+    """End the command: an error, in one line."""
+    line = " ".join(f"error: {text}".split())
+    Console(stderr=True).print(line, style="red", markup=False, highlight=False, soft_wrap=True)
+    sys.exit(1)
+
+
+def tell(line: str) -> None:
+    """A line of progress."""
+    Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
