@@ -1,0 +1,80 @@
+"""Servers that data is made with: role models by a script, a corridor, generated houses."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from envs.alfworld.server import create
+from envs.serving.server import serve
+from envs.serving.settings import EnvironmentSettings
+from envs.serving.twin import TwinEnvironment
+from espalier import construct as commands
+from tests.support import served
+from tests.training.support import RoleServer, plays_well
+from training.construct.collect import collect
+from training.construct.record import Record, read_records
+
+Construct = Callable[..., Result]
+SPLIT = "generated_train"
+
+
+@pytest.fixture(autouse=True)
+def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of this machine's settings or generated files."""
+    for name in ("ROLE_URL", "ROLE_KEY", "ROLE_MODEL", "ROLE_PROMPTS", "API_KEYS", "API_KEY"):
+        monkeypatch.delenv(f"ESPALIER_{name}", raising=False)
+    monkeypatch.setenv("ESPALIER_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("COLUMNS", "160")
+
+
+@pytest.fixture
+def roles() -> Iterator[RoleServer]:
+    """Role models that play well until told otherwise."""
+    server = RoleServer(plays_well)
+    with served(server.app()) as url:
+        server.url = url
+        yield server
+
+
+@pytest.fixture(scope="session")
+def corridor() -> Iterator[str]:
+    """The twin environment's address."""
+    with served(serve(TwinEnvironment(), EnvironmentSettings())) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def houses() -> Iterator[str]:
+    """The address of ALFWorld with generated houses."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ESPALIER_ALFWORLD_GENERATED", "200")
+        app = create()
+    with served(app) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def played(houses: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten houses that the expert solved, with plans, verdicts and steps."""
+    out = tmp_path_factory.mktemp("played") / "runs.jsonl"
+    asyncio.run(collect("alfworld", houses, SPLIT, out, print, limit=10, derived=6))
+    return out
+
+
+@pytest.fixture(scope="session")
+def trajectories(played: Path) -> list[Record]:
+    """The runs among them."""
+    return [record for record in read_records(played) if record.kind == "trajectory"]
+
+
+@pytest.fixture
+def construct() -> Construct:
+    """Types `espalier construct …`."""
+
+    def typed(*words: object, keys: str | None = None) -> Result:
+        return CliRunner().invoke(commands.app, [str(word) for word in words], input=keys)
+
+    return typed
