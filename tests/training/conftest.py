@@ -30,13 +30,20 @@ def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COLUMNS", "160")
 
 
-@pytest.fixture
-def roles() -> Iterator[RoleServer]:
-    """Role models that play well until told otherwise."""
+@pytest.fixture(scope="session")
+def role_server() -> Iterator[RoleServer]:
+    """One server of role models for all tests."""
     server = RoleServer(plays_well)
     with served(server.app()) as url:
         server.url = url
         yield server
+
+
+@pytest.fixture
+def roles(role_server: RoleServer) -> RoleServer:
+    """Role models that play well until told otherwise."""
+    role_server.forget()
+    return role_server
 
 
 @pytest.fixture(scope="session")

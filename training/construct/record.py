@@ -57,8 +57,8 @@ class Record(Message):
 
     @property
     def id(self) -> str:
-        """The first twelve hexadecimal digits of a SHA-256 over what the record says."""
-        said = self.model_dump_json(exclude={"provenance"})
+        """The first twelve hexadecimal digits of a SHA-256 over what the record says, defaults left out."""
+        said = self.model_dump_json(exclude={"provenance"}, exclude_defaults=True)
         return hashlib.sha256(said.encode()).hexdigest()[:12]
 
     @property
