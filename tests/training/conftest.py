@@ -16,6 +16,7 @@ from tests.support import served
 from tests.training.support import RoleServer, plays_well
 from training.construct.collect import collect
 from training.construct.record import Record, read_records
+from training.construct.role_settings import ConstructSettings
 
 Construct = Callable[..., Result]
 SPLIT = "generated_train"
@@ -24,8 +25,8 @@ SPLIT = "generated_train"
 @pytest.fixture(autouse=True)
 def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing of this machine's settings or generated files."""
-    for name in ("ROLE_URL", "ROLE_KEY", "ROLE_MODEL", "ROLE_PROMPTS", "API_KEYS", "API_KEY"):
-        monkeypatch.delenv(f"ESPALIER_{name}", raising=False)
+    for name in (*ConstructSettings.model_fields, "api_keys", "api_key"):
+        monkeypatch.delenv(f"ESPALIER_{name.upper()}", raising=False)
     monkeypatch.setenv("ESPALIER_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "160")
 
@@ -48,8 +49,8 @@ def roles(role_server: RoleServer) -> RoleServer:
 
 @pytest.fixture(scope="session")
 def corridor() -> Iterator[str]:
-    """The twin environment's address."""
-    with served(serve(TwinEnvironment(), EnvironmentSettings())) as url:
+    """The twin environment's address; it has eight corridors, of 1 to 8 cells."""
+    with served(serve(TwinEnvironment(tasks=8), EnvironmentSettings())) as url:
         yield url
 
 

@@ -14,6 +14,8 @@ from training.construct.record import Record, RecordError, append_records, read_
 from training.construct.role_settings import ConstructSettings
 
 SPLIT = "corridors"
+CORRIDORS = 8
+"""How many there are."""
 
 
 def walk(length: int, **changes: Any) -> Record:
@@ -71,7 +73,7 @@ async def test_the_prompt_shows_whole_examples(
     roles: RoleServer, corridor: str, examples: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    await imitate(roles, corridor, [examples], out, shots=3, limit=50)
+    await imitate(roles, corridor, [examples], out, shots=3, limit=CORRIDORS)
     for one in read_records(out):
         prompts = [
             chat[0]["content"]
@@ -116,8 +118,8 @@ async def test_the_task_of_the_only_example_is_left_out(
 ) -> None:
     alone, out = tmp_path / "alone.jsonl", tmp_path / "out"
     append_records(alone, [walk(3)])
-    made = await imitate(roles, corridor, [alone], out, limit=50)
-    assert (made.kept, made.there) == (49, 0)
+    made = await imitate(roles, corridor, [alone], out, limit=CORRIDORS)
+    assert (made.kept, made.there) == (CORRIDORS - 1, 0)
     assert f"{SPLIT}/2" not in {one.task_id for one in read_records(out)}
 
 
@@ -125,9 +127,9 @@ async def test_one_that_rambles_is_rejected(
     roles: RoleServer, corridor: str, examples: Path, tmp_path: Path
 ) -> None:
     roles.script = lambda role, chat: said("north") if moves_made(chat) == 0 else "What a long corridor!"
-    made = await imitate(roles, corridor, [examples], tmp_path / "out", limit=50)
+    made = await imitate(roles, corridor, [examples], tmp_path / "out", limit=CORRIDORS)
     assert made.kept == 1, "one corridor is one cell long"
-    assert made.rejected == {"action_maker: rambles": 49}
+    assert made.rejected == {"action_maker: rambles": CORRIDORS - 1}
 
 
 def test_only_what_may_be_imitated_is_read(tmp_path: Path) -> None:
