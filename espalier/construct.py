@@ -68,6 +68,45 @@ def experts(
 
 
 @app.command()
+def corrected(
+    env: Env,
+    split: Split,
+    out: Out,
+    actor: Annotated[
+        str, typer.Option(help="The actor's service; by default an expert that stumbles on purpose.")
+    ] = "",
+    corrections: Annotated[int, typer.Option(min=1, max=50, help="How often the expert takes over.")] = 3,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="The actor's.")] = 0.0,
+    limit: Limit = 100,
+    seed: Seed = 0,
+    concurrency: Concurrency = 8,
+    url: Url = "",
+) -> None:
+    """Let the served actor play, and the expert go on where it errs; the expert's turns are taught."""
+    from training.construct.corrected import make_corrected
+    from training.construct.experts import guide
+    from training.construct.servers import server
+
+    with told(), contextlib.ExitStack() as stack:
+        guide(env)
+        where = stack.enter_context(server(env, url, StackSettings().logs))
+        run = make_corrected(
+            env,
+            where,
+            actor,
+            split,
+            out,
+            tell,
+            limit=limit,
+            seed=seed,
+            corrections=corrections,
+            temperature=temperature,
+            concurrency=concurrency,
+        )
+        _conclude(out, asyncio.run(run))
+
+
+@app.command()
 def roleplay(
     out: Out,
     env: Annotated[str, typer.Option("--env", help="The environment that answers, where grounded.")] = "",

@@ -34,6 +34,9 @@ def train(
     batch: Annotated[int, typer.Option(min=1, help="Sequences in a forward pass.")] = 2,
     accumulate: Annotated[int, typer.Option(min=1, help="Forward passes to a step.")] = 4,
     longest: Annotated[int, typer.Option(min=16, help="Longer sequences are left out, tokens.")] = 2048,
+    start: Annotated[
+        Path | None, typer.Option("--from", help="An adapter to go on from; by default a new one is begun.")
+    ] = None,
     qlora: Annotated[bool, typer.Option(help="The base in 4 bits; needs a GPU and bitsandbytes.")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
@@ -77,6 +80,7 @@ def train(
                 profile=profile,
                 longest=longest,
                 hyper=hyper,
+                start=start,
             ),
             tell,
         )

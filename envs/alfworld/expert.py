@@ -18,6 +18,10 @@ STATIONS = {"clean": "sinkbasin", "heat": "microwave", "cool": "fridge"}
 VERBS = {"clean": "clean", "hot": "heat", "cool": "cool"}
 SEEN = re.compile(r"you see (?P<list>.+?)\.", re.DOTALL)
 NAME = re.compile(r"\ban? (?P<name>[a-z]+ \d+)")
+STEP = re.compile(
+    r"(?P<verb>go to|open|close|examine|take|move|clean|heat|cool) (?P<what>.+?)"
+    r"(?: (?:from|to|with) (?P<where>.+))?"
+)
 FORMS = (
     re.compile(r"(?:look at|examine the) (?P<o>\w+) (?:under|with) the (?P<light>\w+)"),
     re.compile(r"(?:put|find) (?P<two>two) (?P<o>\w+) (?:and put them )?(?:in|on) (?P<r>\w+)"),
@@ -118,25 +122,79 @@ class Expert:
         self._contents: dict[str, list[str]] = {}
         """What was last seen in a receptacle; one that was never seen is not there."""
         self._target = ""
+        self._closed: set[str] = set()
+        self._held = ""
+        self._treated: set[str] = set()
+        self._placed: list[str] = []
         self.thought = ""
         """Why the last action was taken."""
 
+    def follow(self, action: str, shown: str) -> None:
+        """Take note of a step that was taken before it plays, by whomever, and of what it showed."""
+        step = STEP.fullmatch(action.strip().lower())
+        if step is None or shown.strip() == NOTHING:
+            return
+        verb, what, where = step["verb"], step["what"], step["where"] or ""
+        if verb in ("go to", "open", "close", "examine"):
+            self._look(verb, what, shown)
+        elif verb == "take":
+            self._held = what
+            if what in self._contents.get(where, []):
+                self._contents[where].remove(what)
+            if what in self._placed:
+                self._placed.remove(what)
+        elif verb == "move":
+            self._held = ""
+            self._contents.setdefault(where, []).append(what)
+            if kind(what) == self.goal.thing and kind(where) == self.goal.target and self._is_ready(what):
+                self._target = where
+                self._placed.append(what)
+        elif verb == self.goal.verb:
+            self._treated.add(what)
+
+    def _look(self, verb: str, receptacle: str, shown: str) -> None:
+        if receptacle not in self._receptacles:
+            return
+        if verb == "go to":
+            self._at = receptacle
+        if verb == "close" or "is closed" in shown:
+            self._contents.pop(receptacle, None)
+            self._closed.add(receptacle)
+        elif "you see" in shown.lower():
+            self._closed.discard(receptacle)
+            self._contents[receptacle] = names(shown)
+
+    def _is_ready(self, thing: str) -> bool:
+        return not self.goal.verb or thing in self._treated
+
     def play(self) -> Policy:
-        """The actions of the game, one by one."""
+        """The actions of the game, one by one; from where things stand, if it followed."""
+        if self._held and kind(self._held) != self.goal.thing:
+            yield from self._drop()
         if self.goal.light:
             yield from self._light()
             return
-        placed: list[str] = []
-        for _ in range(self.goal.count):
-            thing = yield from self._find(placed)
+        placed = list(self._placed)
+        for _ in range(self.goal.count - len(placed)):
+            thing = self._held or (yield from self._find(placed))
+            self._held = ""
             if thing is None:
                 return
-            yield from self._treat(thing)
+            if thing not in self._treated:
+                yield from self._treat(thing)
             yield from self._place(thing)
             placed.append(thing)
 
+    def _drop(self) -> Policy:
+        where = self._at or self._receptacles[0]
+        self._aim = f"I do not need the {self._held}."
+        yield from self._visit(where)
+        self.thought = self._aim
+        yield f"move {self._held} to {where}"
+        self._held = ""
+
     def _light(self) -> Policy:
-        thing = yield from self._find([])
+        thing = self._held or (yield from self._find([]))
         self._aim = f"I have it. I need a {self.goal.light}."
         where = self._where(self.goal.light)
         for receptacle in self._unseen(self.goal.light):
@@ -199,7 +257,8 @@ class Expert:
         """Stand before a receptacle and see what is in it."""
         if receptacle == self._at and receptacle in self._contents:
             return
-        shown = yield from self._go(receptacle)
+        is_here = receptacle == self._at and receptacle in self._closed
+        shown = f"The {receptacle} is closed." if is_here else (yield from self._go(receptacle))
         if "is closed" in shown:
             self.thought = "It is closed."
             shown = yield f"open {receptacle}"

@@ -60,6 +60,8 @@ class Card(Message):
     """Sequences by environment and kind."""
     splits: list[str] = Field(default_factory=list[str])
     """The splits that were trained on, `environment/split`."""
+    start: str = ""
+    """The adapter that it goes on from; its tokens are not counted here."""
     hyper: dict[str, Any] = Field(default_factory=dict[str, Any])
     losses: list[tuple[int, float]] = Field(default_factory=list[tuple[int, float]])
     """Step and loss."""

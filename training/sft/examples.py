@@ -79,15 +79,16 @@ class Tokens:
 def spoken(record: Record, renderer: Renderer) -> Spoken:
     """A record as a chat.
 
-    A trajectory's every valid action is learned; of the other kinds the answer alone.
+    A trajectory's every action that is valid and taught is learned; of the other kinds the answer alone.
     """
     context = record.context
     group = f"{record.environment}/{record.kind}"
     if record.kind == "trajectory":
         messages = renderer.messages(context, renderer.actor(ActionRequest(context=context, form=Form.REACT)))
         said = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-        valid = record.valid or [True] * len(said)
-        learned = [index for index, good in zip(said, valid, strict=True) if good]
+        every = [True] * len(said)
+        good = zip(said, record.valid or every, record.taught or every, strict=True)
+        learned = [index for index, valid, taught in good if valid and taught]
         return Spoken(messages[: said[-1] + 1], learned, group)
     if record.kind == "step":
         context = record.context.model_copy(update={"turns": record.context.turns[:-1]})

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 from transformers.trainer_callback import TrainerCallback
@@ -79,6 +79,7 @@ def trainer(
     out: Path,
     hyper: Hyper,
     callbacks: list[TrainerCallback],
+    start: Path | None = None,
 ) -> SparseLossTrainer:
     """A trainer that is ready to go.
 
@@ -89,6 +90,7 @@ def trainer(
         out: Where checkpoints go.
         hyper: How.
         callbacks: Told of progress.
+        start: An adapter of the same base and rank to go on from; by default a new one is begun.
     """
     dtype = best_dtype()
     loading: dict[str, Any] = {"dtype": dtype, "attn_implementation": "sdpa"}
@@ -99,6 +101,8 @@ def trainer(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
         )
     model = AutoModelForCausalLM.from_pretrained(str(base), **loading)
+    if start is not None:
+        model = PeftModel.from_pretrained(model, str(start), is_trainable=True)
     dataset = Dataset.from_list(
         [
             {"input_ids": item.input_ids, "labels": item.labels, "length": len(item.input_ids)}
@@ -131,7 +135,7 @@ def trainer(
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
     )
-    adapter = LoraConfig(
+    begun = LoraConfig(
         r=hyper.rank,
         lora_alpha=hyper.alpha,
         lora_dropout=hyper.dropout,
@@ -143,7 +147,7 @@ def trainer(
         args=arguments,
         train_dataset=dataset,
         processing_class=tokenizer,
-        peft_config=adapter,
+        peft_config=begun if start is None else None,
         data_collator=Collator(tokenizer.pad_token_id or tokenizer.eos_token_id),
         callbacks=callbacks,
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from services.prompting import Renderer, load_profile
 from training.construct.record import Record, Role, read_records
-from training.sft.card import CONFIG, WEIGHTS, Card, digest, write_card
+from training.sft.card import CONFIG, WEIGHTS, AdapterError, Card, digest, read_card, write_card
 from training.sft.examples import Example, Tokens, general, spoken
 from training.sft.lora import Hyper, trainer
 from training.sft.mix import MixError, check_share, mix
@@ -40,6 +40,8 @@ class Plan:
     hold_out: int = 99
     """So many of the last records of each general file are left out."""
     hyper: Hyper = field(default_factory=Hyper)
+    start: Path | None = None
+    """The folder of an adapter to go on from."""
 
 
 def train(plan: Plan, tell: Tell) -> Card:
@@ -50,6 +52,7 @@ def train(plan: Plan, tell: Tell) -> Card:
     Raises:
         RecordError, GeneralDataError: A file cannot be read.
         MixError: λ is out of range, or a kind of data is missing.
+        AdapterError: The adapter to go on from is none, or is of another base, rank or profile.
     """
     from transformers import AutoTokenizer
 
@@ -57,12 +60,16 @@ def train(plan: Plan, tell: Tell) -> Card:
     tokenizer: Any = AutoTokenizer.from_pretrained(str(plan.base))
     profile = load_profile(plan.profile)
     check_share(plan.share)
+    before = _before(plan, profile.id)
     records = [record for path in plan.data for record in read_records(path) if record.role in plan.roles]
+    splits = {f"{record.environment}/{record.provenance.split}" for record in records}
     examples = _examples(plan, records, Tokens(tokenizer, plan.longest), Renderer(profile), tell)
     fingerprint = _digest(examples)
     resumes = _claim(plan, fingerprint)
     progress = _progress(tell)
-    learner = trainer(plan.base, tokenizer, examples, plan.out / "checkpoints", plan.hyper, [progress])
+    learner = trainer(
+        plan.base, tokenizer, examples, plan.out / "checkpoints", plan.hyper, [progress], plan.start
+    )
     learner.train(resume_from_checkpoint=resumes)
     _save(learner.model, plan.out)
     card = Card(
@@ -76,7 +83,8 @@ def train(plan: Plan, tell: Tell) -> Card:
         seed=plan.hyper.seed,
         data=fingerprint,
         groups=dict(Counter(example.group for example in examples)),
-        splits=sorted({f"{record.environment}/{record.provenance.split}" for record in records}),
+        splits=sorted(splits.union(before.splits if before else [])),
+        start=before.name if before else "",
         hyper=asdict(plan.hyper),
         losses=[
             (int(entry["step"]), round(entry["loss"], 4))
@@ -87,6 +95,20 @@ def train(plan: Plan, tell: Tell) -> Card:
     )
     write_card(plan.out, card)
     plot(card, plan.out / "loss.png")
+    return card
+
+
+def _before(plan: Plan, profile: str) -> Card | None:
+    """The card of the adapter to go on from."""
+    if plan.start is None:
+        return None
+    card = read_card(plan.start)
+    mine = (plan.base.name, plan.hyper.rank, profile)
+    if (card.base, card.rank, card.profile) != mine:
+        raise AdapterError(
+            f"{plan.start} is of {card.base}, rank {card.rank}, profile {card.profile}; "
+            f"this run is of {', '.join(map(str, mine))}"
+        )
     return card
 
 
@@ -118,6 +140,8 @@ def _claim(plan: Plan, fingerprint: str) -> bool:
     """
     plan.out.mkdir(parents=True, exist_ok=True)
     run = {"data": fingerprint, "base": plan.base.name, "hyper": asdict(plan.hyper)}
+    if plan.start is not None:
+        run["start"] = digest(plan.start)
     path = plan.out / "run.json"
     if path.is_file():
         if json.loads(path.read_text()) != run:

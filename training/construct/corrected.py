@@ -1,0 +1,296 @@
+"""On-policy data: the served actor plays, and where it errs the environment's expert goes on from there.
+
+So the actor learns what to do in the states into which its own mistakes lead it, which no expert's run has
+(dataset aggregation: Ross, Gordon and Bagnell, 2011). Of each record only the expert's turns are taught.
+"""
+
+import contextlib
+import random
+from pathlib import Path
+from typing import Protocol, Self
+
+from espalier.client import AsyncSessions
+from services.contracts.action import ActionRequest, Actions, Candidate, Form
+from services.contracts.context import Context, Turn
+from services.contracts.session import Metadata, SessionCreate, SessionState
+from services.kit.problems import ProblemError
+from services.kit.upstream import OutageError, RefusedError, Upstream
+from training.construct.collect import task_names
+from training.construct.experts import Guide, guide
+from training.construct.making import Made, Tell, make_records
+from training.construct.play import brief
+from training.construct.record import Provenance, Record
+from training.construct.roles import RoleAwayError, RoleError
+from training.construct.stumbling import Stumbler
+
+ROLE = "actor"
+SHORTEST, LONGEST = 2, 5
+"""How many turns the expert plays before the actor may go on."""
+LEAST = 0.99
+
+
+class Actor(Protocol):
+    """Who plays."""
+
+    async def act(self, request: ActionRequest) -> Actions:
+        """Propose actions."""
+        ...
+
+
+class HttpActor:
+    """The actor's service.
+
+    Args:
+        url: Its address.
+        concurrency: Calls at once.
+    """
+
+    def __init__(self, url: str, concurrency: int) -> None:
+        self._upstream = Upstream(ROLE, url, timeout=120, concurrency=concurrency)
+
+    async def act(self, request: ActionRequest) -> Actions:
+        """Propose actions.
+
+        Raises:
+            RoleAwayError: It is away, or has too much to do.
+            RoleError: It refused.
+        """
+        body = request.model_dump(mode="json", exclude_defaults=True)
+        try:
+            response = await self._upstream.request("POST", "/v1/actions", body)
+        except (OutageError, ProblemError) as error:
+            raise RoleAwayError(str(error)) from error
+        except RefusedError as error:
+            raise RoleError(ROLE, "refused", str(error)) from error
+        return Actions.model_validate_json(response.content)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self._upstream.close()
+
+
+async def make_corrected(
+    environment: str,
+    url: str,
+    actor_url: str,
+    split: str,
+    out: Path,
+    tell: Tell,
+    *,
+    limit: int,
+    seed: int,
+    corrections: int,
+    temperature: float,
+    concurrency: int,
+) -> Made:
+    """Tasks of a real environment, played by an actor and corrected by the expert.
+
+    Args:
+        environment: Which expert corrects.
+        url: The environment's server.
+        actor_url: The actor's service; empty: one that stumbles on purpose.
+        split: The tasks to draw from.
+        out: The file of records; a task that it holds is not played again.
+        tell: Called with a line of progress now and then.
+        limit: How many tasks.
+        seed: Which tasks; the sessions' seed too.
+        corrections: How often the expert takes over in one.
+        temperature: The actor's.
+        concurrency: Tasks at once.
+
+    Raises:
+        UnknownEnvironmentError: No expert of it can correct.
+        RecordError: The file holds something else.
+        EspalierError: The environment does not answer, or has no such split.
+    """
+    corrects = guide(environment)
+    async with contextlib.AsyncExitStack() as stack:
+        sessions = await stack.enter_async_context(AsyncSessions(url, timeout=120))
+        actor: Actor = Stumbler(corrects)
+        if actor_url:
+            actor = await stack.enter_async_context(HttpActor(actor_url, concurrency))
+        metadata = await sessions.metadata()
+        names = await task_names(sessions, split)
+        drawn = random.Random(f"corrected/{seed}").sample(names, min(limit, len(names)))  # noqa: S311
+
+        async def make(task_id: str) -> Record:
+            return await corrected(
+                sessions,
+                metadata,
+                task_id,
+                actor,
+                corrects,
+                split=split,
+                seed=seed,
+                corrections=corrections,
+                temperature=temperature,
+            )
+
+        return await make_records(drawn, make, out, tell, environment=environment, concurrency=concurrency)
+
+
+async def corrected(
+    sessions: AsyncSessions,
+    metadata: Metadata,
+    task_id: str,
+    actor: Actor,
+    guide: Guide,
+    *,
+    split: str,
+    seed: int,
+    corrections: int,
+    temperature: float,
+) -> Record:
+    """Play one task; the expert takes over at the actor's mistakes, at the last of them to the end.
+
+    A mistake is an action without form or effect, or one that shows again what it showed before. Of every
+    two mistakes about one is taken back before the expert plays: so the state before it is learned too.
+
+    Args:
+        sessions: The environment.
+        metadata: What it says of itself.
+        task_id: The task.
+        actor: Who plays.
+        guide: Makes the expert that can go on from anywhere.
+        split: The task's split.
+        seed: Which mistakes are taken back, and how long the expert plays.
+        corrections: How often the expert takes over.
+        temperature: The actor's.
+
+    Raises:
+        RoleError: The actor made no mistake, or the task was not solved in the end.
+        EspalierError: The environment refused, or is away.
+    """
+    draw = random.Random(f"corrected/{seed}/{task_id}")  # noqa: S311
+    run = _Run(sessions, metadata, task_id, seed)
+    try:
+        await run.open()
+        while not run.ended and corrections:
+            candidate = await _proposed(actor, run.context, temperature, draw)
+            if await run.mistaken(candidate):
+                corrections -= 1
+                if draw.random() < 0.5:
+                    await run.take_back()
+                span = draw.randint(SHORTEST, LONGEST) if corrections else metadata.max_steps
+                await run.guided(guide, span)
+        return run.record(Provenance(source="corrected", split=split, seed=seed))
+    finally:
+        await run.close()
+
+
+async def _proposed(actor: Actor, context: Context, temperature: float, draw: random.Random) -> Candidate:
+    request = ActionRequest(
+        context=context, form=Form.REACT, temperature=temperature, seed=draw.randrange(2**31)
+    )
+    return (await actor.act(request)).candidates[0]
+
+
+class _Run:
+    """One task's session and what was done in it.
+
+    Args:
+        sessions: The environment.
+        metadata: What it says of itself.
+        task_id: The task.
+        seed: The session's.
+    """
+
+    def __init__(self, sessions: AsyncSessions, metadata: Metadata, task_id: str, seed: int) -> None:
+        self._sessions, self._metadata = sessions, metadata
+        self._body = SessionCreate(task_id=task_id, seed=seed)
+        self._state: SessionState | None = None
+        self._first = ""
+        self._turns: list[Turn] = []
+        self._valid: list[bool] = []
+        self._taught: list[bool] = []
+
+    async def open(self) -> None:
+        """Begin, or begin anew with the turns that there are."""
+        await self.close()
+        self._state = await self._sessions.create(self._body)
+        self._first = self._state.observation
+        for turn in self._turns:
+            self._state = await self._sessions.step(self._state.session_id, turn.action)
+
+    async def close(self) -> None:
+        """End the session, if there is one."""
+        if self._state is not None:
+            await self._sessions.close_session(self._state.session_id)
+            self._state = None
+
+    @property
+    def _now(self) -> SessionState:
+        assert self._state is not None, "it was not opened"
+        return self._state
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more can be done."""
+        return self._now.done or len(self._turns) >= self._metadata.max_steps
+
+    @property
+    def context(self) -> Context:
+        """What the actor sees."""
+        return Context(
+            environment=brief(self._metadata),
+            task=self._now.instruction,
+            observation=self._first,
+            turns=self._turns,
+        )
+
+    async def mistaken(self, candidate: Candidate) -> bool:
+        """Take the actor's step; whether it was a mistake."""
+        before = {(turn.action, turn.observation) for turn in self._turns}
+        await self._step(candidate.action, candidate.thought, taught=False)
+        last = self._turns[-1]
+        return not (candidate.well_formed and self._valid[-1]) or (last.action, last.observation) in before
+
+    async def take_back(self) -> None:
+        """Undo the last step."""
+        for told in (self._turns, self._valid, self._taught):
+            told.pop()
+        await self.open()
+
+    async def guided(self, guide: Guide, span: int) -> None:
+        """Let the expert play so many turns."""
+        expert = guide(self._first, self._now.instruction)
+        for turn in self._turns:
+            expert.follow(turn.action, turn.observation)
+        moves = expert.play()
+        move = next(moves, None)
+        while move is not None and span and not self.ended:
+            await self._step(move, expert.thought, taught=True)
+            span -= 1
+            try:
+                move = moves.send(self._turns[-1].observation)
+            except StopIteration:
+                return
+
+    async def _step(self, action: str, thought: str, *, taught: bool) -> None:
+        self._state = await self._sessions.step(self._now.session_id, action)
+        self._turns.append(Turn(action=action, observation=self._state.observation, thought=thought))
+        self._valid.append(self._state.valid)
+        self._taught.append(taught)
+
+    def record(self, provenance: Provenance) -> Record:
+        """What came of it.
+
+        Raises:
+            RoleError: There is nothing to learn.
+        """
+        if not any(self._taught):
+            raise RoleError(ROLE, "no mistakes" if self._now.reward >= LEAST else "not corrected")
+        if self._now.reward < LEAST:
+            raise RoleError("expert", f"reward below {LEAST:g}", f"reward {self._now.reward:g}")
+        return Record(
+            environment=self._metadata.name,
+            task_id=self._body.task_id or "",
+            context=self.context,
+            reward=self._now.reward,
+            done=self._now.done,
+            valid=self._valid,
+            taught=self._taught,
+            provenance=provenance,
+        )
