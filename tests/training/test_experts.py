@@ -212,6 +212,15 @@ def test_verdicts_are_true(played: Path, trajectories: list[Record]) -> None:
     assert taking, "the sample holds verdicts that the run alone can tell"
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_no_is_said_before_a_subtask_is_done(trajectories: list[Record], seed: int) -> None:
+    runs = {one.task_id: stages(one) or [] for one in trajectories}
+    for one in subtask_verdicts(trajectories, 20, seed):
+        [done] = [stage.done_after for stage in runs[one.task_id] if stage.subtask == one.question["subtask"]]
+        assert one.answer == ("Yes" if len(one.context.turns) == done else "No")
+        assert len(one.context.turns) <= done
+
+
 def test_steps_are_of_the_run_and_know_their_subtask(played: Path, trajectories: list[Record]) -> None:
     runs = {one.task_id: one for one in trajectories}
     for one in made(played, "step"):

@@ -61,6 +61,7 @@ async def test_what_an_expert_did_is_the_same_again(played: Path, houses: str, t
     [
         (lambda one: turned(one, 0, observation="You see nothing."), "action 1 shows something else"),
         (lambda one: cut(one, len(one.valid) - 1), "ends with reward 0, done False; recorded were 1, True"),
+        (lambda one: one.model_copy(update={"done": False}), "done True; recorded were 1, False"),
         (lambda one: turned(one, -1, action="look"), "shows something else"),
         (lambda one: one.model_copy(update={"task_id": "generated_train/199999"}), "199999"),
         (lambda one: one.model_copy(update={"task_id": "generated_train/0"}), "the task begins otherwise"),
