@@ -109,3 +109,23 @@ def merge(
     with told():
         made = prepare_served(settings, lambda stage: console.print(f"  model  {stage}", markup=False))
     print(made.folder)
+
+
+@adapters.command()
+def measured(
+    adapter: Annotated[str, typer.Argument(help="A shipped adapter's name, or a folder.")],
+    runs: Annotated[list[Path], typer.Argument(help="Folders that `espalier eval` wrote.")],
+) -> None:
+    """Write what evaluations found into an adapter's card."""
+    from training.sft.card import add_measured
+
+    with told():
+        found = find_adapter(adapter)
+        if found is None:
+            raise typer.BadParameter(f"{adapter} is no adapter")
+        card = add_measured(found[0], [run / "summary.json" for run in runs])
+    table = Table("environment", "split", "method", "n", "success", "reward", box=None)
+    for one in card.measured:
+        rates = (f"{one.success_rate:.3f}", f"{one.mean_reward:.3f}")
+        table.add_row(one.environment, one.split, one.method, str(one.n), *rates)
+    Console().print(table)

@@ -9,24 +9,26 @@ import random
 from pathlib import Path
 from typing import Protocol, Self
 
+import httpx
+
 from espalier.client import AsyncSessions
 from services.contracts.action import ActionRequest, Actions, Candidate, Form
 from services.contracts.context import Context, Turn
 from services.contracts.session import Metadata, SessionCreate, SessionState
-from services.kit.problems import ProblemError
-from services.kit.upstream import OutageError, RefusedError, Upstream
 from training.construct.collect import task_names
 from training.construct.experts import Guide, guide
 from training.construct.making import Made, Tell, make_records
 from training.construct.play import brief
 from training.construct.record import Provenance, Record
-from training.construct.roles import RoleAwayError, RoleError
+from training.construct.roles import RETRIED_STATUS, RoleAwayError, RoleError
 from training.construct.stumbling import Stumbler
 
 ROLE = "actor"
 SHORTEST, LONGEST = 2, 5
 """How many turns the expert plays before the actor may go on."""
 LEAST = 0.99
+TIMEOUT = 120.0
+"""One call to the actor or the environment, seconds."""
 
 
 class Actor(Protocol):
@@ -46,29 +48,32 @@ class HttpActor:
     """
 
     def __init__(self, url: str, concurrency: int) -> None:
-        self._upstream = Upstream(ROLE, url, timeout=120, concurrency=concurrency)
+        limits = httpx.Limits(max_connections=concurrency)
+        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=TIMEOUT, limits=limits)
 
     async def act(self, request: ActionRequest) -> Actions:
         """Propose actions.
 
         Raises:
             RoleAwayError: It is away, or has too much to do.
-            RoleError: It refused.
+            RoleError: It refused, or answered something else.
         """
         body = request.model_dump(mode="json", exclude_defaults=True)
         try:
-            response = await self._upstream.request("POST", "/v1/actions", body)
-        except (OutageError, ProblemError) as error:
-            raise RoleAwayError(str(error)) from error
-        except RefusedError as error:
-            raise RoleError(ROLE, "refused", str(error)) from error
+            response = await self._http.post("/v1/actions", json=body)
+        except httpx.HTTPError as error:
+            raise RoleAwayError(f"{ROLE}: {error!r} at {self._http.base_url}") from error
+        if response.status_code in RETRIED_STATUS:
+            raise RoleAwayError(f"{ROLE}: answers {response.status_code}")
+        if response.is_error:
+            raise RoleError(ROLE, f"answers {response.status_code}", response.text)
         return Actions.model_validate_json(response.content)
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._upstream.close()
+        await self._http.aclose()
 
 
 async def make_corrected(
@@ -107,7 +112,7 @@ async def make_corrected(
     """
     corrects = guide(environment)
     async with contextlib.AsyncExitStack() as stack:
-        sessions = await stack.enter_async_context(AsyncSessions(url, timeout=120))
+        sessions = await stack.enter_async_context(AsyncSessions(url, timeout=TIMEOUT))
         actor: Actor = Stumbler(corrects)
         if actor_url:
             actor = await stack.enter_async_context(HttpActor(actor_url, concurrency))
