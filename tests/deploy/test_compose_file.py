@@ -25,6 +25,7 @@ from services.kit.settings import RoleSettings
 from services.kit.twins.model_server import ScriptedSettings
 from services.orchestrator.settings import OrchestratorSettings
 from tests.deploy.composing import PROMETHEUS, ROOT, Compose
+from training.sft.card import read_card
 
 ENVIRONMENTS = {"alfworld", "webshop", "mind2web", "os_interaction", "dbbench"}
 CORE = {"redis", "planner", "judge", "actor", *ENVIRONMENTS, "orchestrator", "worker"}
@@ -289,6 +290,31 @@ def test_keys_are_random_private_and_kept(tmp_path: Path) -> None:
     assert len(set(values)) == len(values) == 8
     assert all(re.fullmatch(r"[0-9a-f]{48}", value) for value in values)
     assert stat.S_IMODE(files[0].stat().st_mode) == 0o600
+
+
+def test_an_adapter_is_told_to_engine_and_roles(tmp_path: Path, stacks: dict[str, dict[str, Any]]) -> None:
+    plain = stacks["cpu"]
+    assert plain["engine-cpu"]["environment"]["ESPALIER_ADAPTER"] == "none"
+    assert plain["actor"]["environment"]["ESPALIER_MERGED_ADAPTER"] == ""
+    file = tmp_path / ".env"
+    command = [ROOT / "deploy/make-env.sh", "--adapter", "agent", file]
+    subprocess.run(command, check=True, capture_output=True)
+    card = read_card(ROOT / "training/adapters/agent")
+    services = Compose(file, profiles=["cpu"]).rendered()
+    assert services["engine-cpu"]["environment"]["ESPALIER_ADAPTER"] == "agent"
+    for role in ROLES:
+        told = services[role]["environment"]
+        assert told["ESPALIER_MERGED_ADAPTER"] == card.name
+        assert told["ESPALIER_PROMPT_PROFILE"] == card.profile.partition("@")[0]
+    unknown = subprocess.run(
+        [ROOT / "deploy/make-env.sh", "--adapter", "nobody", tmp_path / "other"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert unknown.returncode == 1
+    assert "agent" in unknown.stderr
+    assert not (tmp_path / "other").exists()
 
 
 def test_prometheus_takes_its_configuration() -> None:
