@@ -259,10 +259,12 @@ def test_many_attackers_at_once_leave_room_for_others(db: Db) -> None:
 
 def test_the_database_cannot_grow_without_end(db: Db) -> None:
     session = db.create(TASK)["session_id"]
-    for _ in range(14):
+    for _ in range(20):
         state = db.step(session, "INSERT INTO t SELECT a, b FROM t")
-    assert not state["valid"]
-    assert "Error 1" in state["observation"]
+        if not state["valid"]:
+            break
+    assert not state["valid"], "too large, or too slow"
+    assert "Error" in state["observation"]
     assert int(db.step(session, "SELECT COUNT(*) FROM t")["observation"].strip("[](),")) < 3_000_000
 
 

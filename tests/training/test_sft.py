@@ -1,0 +1,241 @@
+"""Training with a model of a few thousand weights: the mix, what bears loss, the run, the card, resuming."""
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.prompting import Renderer, load_profile
+from tests.training.support import record, turn
+from training.construct.record import Record, append_records
+from training.sft.card import AdapterError, read_card
+from training.sft.examples import IGNORED, Example, GeneralDataError, Tokens, general, spoken
+from training.sft.mix import MixError, mix
+
+pytest.importorskip("trl", reason="training is not installed here: make setup-train")
+
+from training.sft.lora import Hyper, trainer
+from training.sft.train import Plan, train
+
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two layers whose tokens are bytes."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    torch.set_num_threads(1)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: number for number, letter in enumerate([*alphabet, "<|im_start|>", "<|im_end|>"])}
+    raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|im_end|>")
+    tokenizer.chat_template = CHAT
+    folder = tmp_path_factory.mktemp("models") / "Tiny"
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=4096,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(base: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(base))
+
+
+def trajectory(number: int = 0, **changes: Any) -> Record:
+    turns = [turn("go to desk 1", f"You see a pen {number}."), turn("take pen", "You have it.")]
+    return record(*turns, task_id=f"generated_train/{number}", reward=1.0, **changes)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "agent.jsonl"
+    append_records(path, [trajectory(number) for number in range(6)])
+    return path
+
+
+@pytest.fixture
+def alpaca(tmp_path: Path) -> Path:
+    path = tmp_path / "general.json"
+    items = [{"instruction": f"Say {n}.", "input": "", "output": f"It is {n}."} for n in range(6)]
+    path.write_text(json.dumps(items))
+    return path
+
+
+def plan(base: Path, data: Path, alpaca: Path, out: Path, **changes: Any) -> Plan:
+    hyper = Hyper(rank=4, alpha=8, batch=2, accumulate=1, save_steps=2)
+    made = Plan(
+        base=base, data=[data], general=[alpaca], out=out, share=0.5, tokens=4000, hold_out=1, hyper=hyper
+    )
+    return replace(made, **changes)
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    """What a run tells."""
+    return []
+
+
+def said(example: Example, tokenizer: Any) -> str:
+    return tokenizer.decode([label for label in example.labels if label != IGNORED])
+
+
+@pytest.mark.parametrize(
+    ("changes", "learned"),
+    [
+        ({}, ["go to desk 1", "take pen"]),
+        ({"valid": [True, False]}, ["go to desk 1"]),
+        ({"valid": [True, True], "taught": [False, True]}, ["take pen"]),
+    ],
+)
+def test_loss_is_on_what_is_to_be_learned(
+    tokenizer: Any, changes: dict[str, Any], learned: list[str]
+) -> None:
+    renderer = Renderer(load_profile("compact"))
+    example = Tokens(tokenizer, 4096).example(spoken(trajectory(**changes), renderer))
+    assert example is not None
+    assert said(example, tokenizer).count("<|im_end|>") == len(learned)
+    for action in ("go to desk 1", "take pen"):
+        assert (action in said(example, tokenizer)) == (action in learned)
+    assert "You see a pen" in tokenizer.decode(example.input_ids)
+    assert Tokens(tokenizer, 8).example(spoken(trajectory(), renderer)) is None
+
+
+def test_general_data_is_read_and_its_last_held_out(alpaca: Path, tmp_path: Path) -> None:
+    assert len(list(general([alpaca], 2))) == 4
+    lines = tmp_path / "self.jsonl"
+    instances = [{"input": "A", "output": "B"}]
+    lines.write_text(json.dumps({"instruction": "Do.", "instances": instances}) + "\n")
+    (chat,) = general([lines], 0)
+    assert [message["content"] for message in chat.messages] == ["Do.\n\nA", "B"]
+    for bad in ("[{}]", "{", '[{"instruction": "x"}]'):
+        (tmp_path / "bad.json").write_text(bad)
+        with pytest.raises(GeneralDataError, match=r"bad\.json"):
+            list(general([tmp_path / "bad.json"], 0))
+
+
+def drawn(share: float, seed: int = 0) -> list[Example]:
+    agent = [Example([n] * 10, [n] * 10, "agent") for n in range(50)]
+    plain = [Example([n] * 10, [n] * 10, "general") for n in range(50)]
+    return mix(agent if share else [], plain if share < 1 else [], share, 10_000, seed)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])
+def test_agent_data_is_drawn_with_its_probability(share: float) -> None:
+    examples = drawn(share)
+    agent = sum(example.group == "agent" for example in examples)
+    assert abs(agent / len(examples) - share) < 0.05
+    assert sum(len(example.input_ids) for example in examples) >= 10_000
+    assert examples == drawn(share)
+    assert share in (0.0, 1.0) or examples != drawn(share, seed=1)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+def test_a_share_is_a_probability(base: Path, data: Path, alpaca: Path, tmp_path: Path, share: float) -> None:
+    with pytest.raises(MixError, match="from 0 to 1"):
+        train(plan(base, data, alpaca, tmp_path / "out", share=share), print)
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_that_is_missing_is_told(base: Path, alpaca: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.jsonl"
+    empty.touch()
+    with pytest.raises(MixError, match="no agent data"):
+        train(plan(base, empty, alpaca, tmp_path / "out"), print)
+
+
+def test_a_run_writes_adapter_card_and_curve(
+    base: Path, data: Path, alpaca: Path, tmp_path: Path, lines: list[str]
+) -> None:
+    out = tmp_path / "adapter"
+    card = train(plan(base, data, alpaca, out), lines.append)
+    assert card == read_card(out)
+    assert card.name.startswith("agent@")
+    assert (card.base, card.rank, card.share, card.seed) == ("Tiny", 4, 0.5, 0)
+    assert card.tokens >= 4000
+    assert set(card.groups) == {"alfworld/trajectory", "general"}
+    assert card.splits == ["alfworld/generated_train"]
+    assert card.losses[-1][1] < card.losses[0][1] * 1.05
+    assert (out / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert str(tmp_path) not in (out / "adapter_config.json").read_text()
+    assert any("min left" in line for line in lines)
+    again = train(plan(base, data, alpaca, tmp_path / "again"), print)
+    assert (again.data, again.losses) == (card.data, card.losses), "the seed decides"
+    other = replace(plan(base, data, alpaca, out), tokens=8000)
+    with pytest.raises(MixError, match="holds another run"):
+        train(other, print)
+
+
+class _StopError(Exception):
+    pass
+
+
+def test_an_interrupted_run_goes_on_where_it_was(
+    base: Path, data: Path, alpaca: Path, tmp_path: Path
+) -> None:
+    whole = train(plan(base, data, alpaca, tmp_path / "whole"), print)
+    out = tmp_path / "cut"
+
+    def cut(line: str) -> None:
+        if line.startswith("step 5"):
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        train(plan(base, data, alpaca, out), cut)
+    assert list((out / "checkpoints").glob("checkpoint-*"))
+    resumed = train(plan(base, data, alpaca, out), print)
+    assert resumed.data == whole.data
+    assert resumed.name == whole.name, "the weights are those of a run that was not interrupted"
+
+
+def test_a_run_goes_on_from_an_adapter(base: Path, data: Path, alpaca: Path, tmp_path: Path) -> None:
+    first = train(plan(base, data, alpaca, tmp_path / "first"), print)
+    other = tmp_path / "other.jsonl"
+    append_records(other, [trajectory(9, environment="webshop")])
+    second = train(plan(base, other, alpaca, tmp_path / "second", start=tmp_path / "first"), print)
+    assert second.start == first.name
+    assert second.name != first.name
+    assert second.splits == ["alfworld/generated_train", "webshop/generated_train"]
+    assert second.losses[0][1] < first.losses[0][1]
+    unlike = plan(base, data, alpaca, tmp_path / "third", start=tmp_path / "first", hyper=Hyper(rank=8))
+    with pytest.raises(AdapterError, match="rank 4"):
+        train(unlike, print)
+
+
+@pytest.fixture
+def learner(base: Path, tokenizer: Any, tmp_path: Path) -> Any:
+    draw = random.Random(0)
+    examples = [
+        Example(ids, [IGNORED] * (len(ids) // 2) + ids[len(ids) // 2 :], "general")
+        for ids in ([draw.randrange(250) for _ in range(length)] for length in (20, 12))
+    ]
+    return trainer(base, tokenizer, examples, tmp_path / "run", Hyper(rank=4, alpha=8), [])
+
+
+def test_the_sparse_loss_is_the_models_own(learner: Any) -> None:
+    import torch
+
+    batch = learner.data_collator([dict(row) for row in learner.train_dataset])
+    loss = learner.compute_loss(learner.model, batch)
+    reference = learner.model(**batch).loss
+    assert torch.allclose(loss, reference, rtol=1e-4)
