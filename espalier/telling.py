@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
 
 from rich.console import Console
 
@@ -38,7 +39,7 @@ def told() -> Iterator[None]:
         stop(str(error))
 
 
-def stop(text: str) -> None:
+def stop(text: str) -> NoReturn:
     """End the command: an error, in one line."""
     line = " ".join(f"error: {text}".split())
     Console(stderr=True).print(line, style="red", markup=False, highlight=False, soft_wrap=True)

@@ -1,6 +1,5 @@
 """`espalier train`, `espalier adapters`: adapters are learned, listed, merged into what is served."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from rich.table import Table
 from espalier.stack.adapters import SHIPPED, find_adapter, prepare_served, shipped
 from espalier.stack.embedded import prepare_model
 from espalier.stack.settings import StackSettings
-from espalier.telling import told
+from espalier.telling import stop, tell, told
 
 adapters = typer.Typer(help="Adapters: what is shipped, what is served.", no_args_is_help=True)
 
@@ -45,18 +44,12 @@ def train(
     roles = [name for name in known if name in role] if role else list(known)
     if set(role or ()) - set(known):
         raise typer.BadParameter(f"a role is one of {', '.join(known)}")
-    console = Console(stderr=True)
-
-    def tell(line: str) -> None:
-        console.print(line, markup=False, highlight=False)
-
     try:
         from training.sft.lora import Hyper
         from training.sft.train import Plan
         from training.sft.train import train as learn
     except ImportError as error:
-        console.print(f"error: {error}: run `make setup-train`", style="red", markup=False)
-        sys.exit(1)
+        stop(f"{error}: run `make setup-train`")
     with told():
         model = base or prepare_model(StackSettings(), tell)
         hyper = Hyper(
@@ -129,3 +122,39 @@ def measured(
         rates = (f"{one.success_rate:.3f}", f"{one.mean_reward:.3f}")
         table.add_row(one.environment, one.split, one.method, str(one.n), *rates)
     Console().print(table)
+
+
+@adapters.command("push")
+def push_adapter(
+    adapter: Annotated[str, typer.Argument(help="A shipped adapter's name, or a folder.")],
+    actor: Annotated[
+        list[str] | None,
+        typer.Option(help="An actor's address; may be given again. By default this machine's."),
+    ] = None,
+    path: Annotated[
+        Path | None, typer.Option(help="The folder as the engines see it; by default as it is here.")
+    ] = None,
+    retire: Annotated[
+        bool, typer.Option(help="Unload those before it when no live episode uses them.")
+    ] = False,
+    patience: Annotated[
+        float, typer.Option(min=0, help="How long to wait for such episodes, seconds.")
+    ] = 600,
+    url: Annotated[
+        str,
+        typer.Option(envvar="ESPALIER_URL", help="The orchestrator's address; by default this machine's."),
+    ] = "",
+) -> None:
+    """Load an adapter into engines that take adapters at run time, and see it answer."""
+    from espalier.stack import push
+    from training.sft.card import read_card
+
+    settings = StackSettings()
+    folder = SHIPPED / adapter if adapter in shipped() else Path(adapter)
+    actors = actor or [settings.url("actor")]
+    with told():
+        card = read_card(folder)
+        push.push(card, (path or folder.resolve()), actors, tell)
+        if retire:
+            push.retire(card, actors, url or settings.url("orchestrator"), patience, tell)
+    print(card.name)

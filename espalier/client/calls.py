@@ -6,6 +6,8 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, TypeAdapter
 
+from services.contracts.action import ActionRequest, Actions
+from services.contracts.adapter import AdapterLoad, Adapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
 from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
 from services.contracts.task import Task, TaskPage
@@ -128,3 +130,23 @@ def get_session(session: str) -> Call[SessionState]:
 def close_session(session: str) -> Call[None]:
     """Close a session."""
     return Call("DELETE", f"/v1/sessions/{quote(session, safe='')}", type(None))
+
+
+def act(body: ActionRequest) -> Call[Actions]:
+    """Ask an actor for candidates."""
+    return Call("POST", "/v1/actions", Actions, body=body)
+
+
+def adapters() -> Call[Adapters]:
+    """The adapters that an actor serves."""
+    return Call("GET", "/v1/adapters", Adapters)
+
+
+def load_adapter(body: AdapterLoad) -> Call[Adapters]:
+    """Load an adapter into an actor's engine."""
+    return Call("POST", "/v1/adapters", Adapters, body=body)
+
+
+def unload_adapter(name: str) -> Call[Adapters]:
+    """Take an adapter out of an actor's engine."""
+    return Call("DELETE", f"/v1/adapters/{quote(name, safe='')}", Adapters)

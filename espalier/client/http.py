@@ -12,6 +12,8 @@ from httpx_sse import ServerSentEvent, aconnect_sse, connect_sse
 from espalier.client import calls
 from espalier.client.calls import Call
 from espalier.client.errors import refused, unreachable
+from services.contracts.action import ActionRequest, Actions
+from services.contracts.adapter import AdapterLoad, Adapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
 from services.contracts.event import Event
 from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
@@ -326,6 +328,34 @@ class AsyncSessions(_Async):
     async def close_session(self, session: str) -> None:
         """Close a session."""
         await self._send(calls.close_session(session))
+
+
+class Actor(_Sync):
+    """One actor service."""
+
+    def act(self, body: ActionRequest) -> Actions:
+        """Ask for candidates."""
+        return self._send(calls.act(body))
+
+    def adapters(self) -> Adapters:
+        """What its engine serves."""
+        return self._send(calls.adapters())
+
+    def load(self, body: AdapterLoad) -> Adapters:
+        """Load an adapter into its engine; loading it again changes nothing."""
+        return self._send(calls.load_adapter(body))
+
+    def unload(self, name: str) -> Adapters:
+        """Take an adapter out of its engine."""
+        return self._send(calls.unload_adapter(name))
+
+
+class AsyncActor(_Async):
+    """`Actor`, for asyncio; what is asked often."""
+
+    async def act(self, body: ActionRequest) -> Actions:
+        """Ask for candidates."""
+        return await self._send(calls.act(body))
 
 
 def _step(action: str, step_key: str | None) -> StepRequest:

@@ -41,6 +41,19 @@ def _add_routes(app: FastAPI, asker: Asker) -> None:
             raise ProblemError(Kind.UNPROCESSABLE, detail) from error
         return await _adapters(asker)
 
+    @app.delete("/v1/adapters/{name}", tags=["actor"])
+    async def unload(name: str) -> Adapters:
+        """Take an adapter out of the engine; episodes that are pinned to it can't go on."""
+        if name == asker.settings.merged_adapter:
+            raise ProblemError(Kind.CONFLICT, f"{name} is merged into the engine's weights.")
+        served = await asker.model.refresh()
+        if name not in served.adapters:
+            raise ProblemError(
+                Kind.NOT_FOUND, f"The engine serves no adapter {name}.", allowed=served.adapters
+            )
+        await asker.model.unload_adapter(name)
+        return await _adapters(asker)
+
 
 async def _adapters(asker: Asker) -> Adapters:
     served = await asker.model.refresh()

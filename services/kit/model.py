@@ -237,6 +237,11 @@ class ModelClient:
         await self._send("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
         await self.refresh()
 
+    async def unload_adapter(self, name: str) -> None:
+        """Take an adapter out of the engine."""
+        await self._send("/v1/unload_lora_adapter", {"lora_name": name})
+        await self.refresh()
+
     async def _send(self, path: str, body: dict[str, Any]) -> Any:
         self.metrics.in_flight.labels(self.role).inc()
         outcome = "error"

@@ -7,11 +7,9 @@ So the actor learns what to do in the states into which its own mistakes lead it
 import contextlib
 import random
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
-import httpx
-
-from espalier.client import AsyncSessions
+from espalier.client import AsyncActor, AsyncSessions
 from services.contracts.action import ActionRequest, Actions, Candidate, Form
 from services.contracts.context import Context, Turn
 from services.contracts.session import Metadata, SessionCreate, SessionState
@@ -20,7 +18,7 @@ from training.construct.experts import Guide, guide
 from training.construct.making import Made, Tell, make_records
 from training.construct.play import brief
 from training.construct.record import Provenance, Record
-from training.construct.roles import RETRIED_STATUS, RoleAwayError, RoleError
+from training.construct.roles import RoleError
 from training.construct.stumbling import Stumbler
 
 ROLE = "actor"
@@ -34,46 +32,9 @@ TIMEOUT = 120.0
 class Actor(Protocol):
     """Who plays."""
 
-    async def act(self, request: ActionRequest) -> Actions:
+    async def act(self, body: ActionRequest, /) -> Actions:
         """Propose actions."""
         ...
-
-
-class HttpActor:
-    """The actor's service.
-
-    Args:
-        url: Its address.
-        concurrency: Calls at once.
-    """
-
-    def __init__(self, url: str, concurrency: int) -> None:
-        limits = httpx.Limits(max_connections=concurrency)
-        self._http = httpx.AsyncClient(base_url=url.rstrip("/"), timeout=TIMEOUT, limits=limits)
-
-    async def act(self, request: ActionRequest) -> Actions:
-        """Propose actions.
-
-        Raises:
-            RoleAwayError: It is away, or has too much to do.
-            RoleError: It refused, or answered something else.
-        """
-        body = request.model_dump(mode="json", exclude_defaults=True)
-        try:
-            response = await self._http.post("/v1/actions", json=body)
-        except httpx.HTTPError as error:
-            raise RoleAwayError(f"{ROLE}: {error!r} at {self._http.base_url}") from error
-        if response.status_code in RETRIED_STATUS:
-            raise RoleAwayError(f"{ROLE}: answers {response.status_code}")
-        if response.is_error:
-            raise RoleError(ROLE, f"answers {response.status_code}", response.text)
-        return Actions.model_validate_json(response.content)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._http.aclose()
 
 
 async def make_corrected(
@@ -115,7 +76,7 @@ async def make_corrected(
         sessions = await stack.enter_async_context(AsyncSessions(url, timeout=TIMEOUT))
         actor: Actor = Stumbler(corrects)
         if actor_url:
-            actor = await stack.enter_async_context(HttpActor(actor_url, concurrency))
+            actor = await stack.enter_async_context(AsyncActor(actor_url, timeout=TIMEOUT))
         metadata = await sessions.metadata()
         names = await task_names(sessions, split)
         drawn = random.Random(f"corrected/{seed}").sample(names, min(limit, len(names)))  # noqa: S311
