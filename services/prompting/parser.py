@@ -1,7 +1,8 @@
 """Reads what models say: actions and plans.
 
-An action is one line, or a block fenced by three backticks (scripts and queries). Text that lacks
-the form is read as well as it can be and marked so.
+An action is one line, or a block fenced by three backticks (scripts and queries), or a word or two that
+say what the block on the next line is (AgentBench's `Operation` and `bash`). Text that lacks the form is read
+as well as it can be and marked so.
 """
 
 import re
@@ -13,6 +14,7 @@ MAX_ACTION = 20_000
 _ACTION = re.compile(r"^[ \t]*action[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE)
 _THOUGHT = re.compile(r"^[ \t]*(?:thought|think)[ \t]*:[ \t]*", re.IGNORECASE | re.MULTILINE)
 _FENCE = re.compile(r"\A\s*```[\w-]*\n?(.*?)\n?```", re.DOTALL)
+_LABELLED = re.compile(r"\A[ \t]*(\w[\w ]{0,39}:?)[ \t]*\n\s*(```[\w-]*\n.*?\n?```)", re.DOTALL)
 _ITEM = re.compile(r"^\s*(?:subtask\s*)?(\d{1,2})\s*[.):]\s*(\S.*?)\s*$", re.IGNORECASE)
 _PLACEHOLDER = re.compile(
     r"[<\[](?:action|thought|subtask|why this action|your reasoning)[^>\]]*[>\]]", re.IGNORECASE
@@ -59,6 +61,9 @@ def parse_plan(text: str, k: int) -> list[str] | None:
 
 
 def _action_of(rest: str) -> str:
+    labelled = _LABELLED.match(rest)
+    if labelled:
+        return "\n".join(labelled.groups())[:MAX_ACTION]
     fenced = _FENCE.match(rest)
     return (fenced.group(1) if fenced else _first_line(rest)).strip()[:MAX_ACTION]
 

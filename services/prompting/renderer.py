@@ -59,8 +59,11 @@ class Renderer:
         return self._render("judge_paths", task=question.paths[0].task, paths=question.paths)
 
     def turn(self, turn: Turn) -> str:
-        """What the actor said at a step, as the transcript keeps it."""
-        return self._render("turn", turn=turn)
+        """What the actor said at a step, as the transcript keeps it; an action of several lines is fenced."""
+        action = turn.action
+        if "\n" in action and "```" not in action:
+            action = f"\n```\n{action}\n```"
+        return self._render("turn", turn=turn.model_copy(update={"action": action}))
 
     def messages(self, context: Context, question: str, first_turn: int = 0) -> Chat:
         """The prompt: head, the turns from `first_turn` on, and the question at the end."""

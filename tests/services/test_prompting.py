@@ -14,7 +14,7 @@ from services.contracts.context import Brief, Context, TriedPath, Turn
 from services.contracts.plan import PlanRequest
 from services.contracts.verdict import Option, PathQuestion, SelectionQuestion, SubtaskQuestion
 from services.planner.planner import plan_grammar
-from services.prompting import Renderer, fit, load_profile, parse_action, parse_plan
+from services.prompting import ParsedAction, Renderer, fit, load_profile, parse_action, parse_plan
 from services.prompting.profile import PROFILES
 from services.prompting.window import WindowOverflowError
 
@@ -133,6 +133,15 @@ def test_thoughts_are_kept_only_where_the_turn_has_one() -> None:
         # fenced blocks
         ("ACTION: ```bash\nls -l\nwc -l\n```\nand so on", Form.IO, "ls -l\nwc -l", "", True),
         ("ACTION:\n```\nSELECT 1;\n```", Form.IO, "SELECT 1;", "", True),
+        (
+            "ACTION: Operation\n```sql\nSELECT 1;\n```\nso",
+            Form.IO,
+            "Operation\n```sql\nSELECT 1;\n```",
+            "",
+            True,
+        ),
+        ("ACTION: bash\n\n```bash\nls\nwc\n```", Form.IO, "bash\n```bash\nls\nwc\n```", "", True),
+        ("ACTION: go to desk 1\nThen:\n```\nls\n```", Form.IO, "go to desk 1", "", True),
         # what looks like a placeholder and is none
         ("ACTION: echo <a> > b", Form.IO, "echo <a> > b", "", True),
     ],
@@ -140,6 +149,15 @@ def test_thoughts_are_kept_only_where_the_turn_has_one() -> None:
 def test_answers_are_read(text: str, form: Form, action: str, thought: str, well_formed: bool) -> None:
     parsed = parse_action(text, form)
     assert (parsed.action, parsed.thought, parsed.well_formed) == (action, thought, well_formed)
+
+
+@pytest.mark.parametrize(
+    "action", ["look", "ls -l\nwc -l", "SELECT a\n  FROM t\n\n WHERE b", "Operation\n```sql\nSELECT 1\n```"]
+)
+@pytest.mark.parametrize("profile", ["paper", "compact"])
+def test_actions_of_several_lines_are_read_back(profile: str, action: str) -> None:
+    said = Renderer(load_profile(profile)).turn(Turn(action=action, observation="", thought="So."))
+    assert parse_action(said, Form.REACT) == ParsedAction(action, "So.", well_formed=True)
 
 
 @given(text=st.text(max_size=300), form=st.sampled_from(Form))

@@ -17,7 +17,8 @@ Opening = Callable[[Context], Awaitable[tuple[Context, str]]]
 
 def said(turn: Turn | ParsedAction) -> str:
     """A thought and an action as the action maker says them; an action of several lines is fenced."""
-    action = f"\n```\n{turn.action}\n```" if "\n" in turn.action else f" {turn.action}"
+    multiline = "\n" in turn.action and "```" not in turn.action
+    action = f"\n```\n{turn.action}\n```" if multiline else f" {turn.action}"
     return f"THOUGHT: {turn.thought}\nACTION:{action}"
 
 
