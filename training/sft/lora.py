@@ -13,6 +13,7 @@ from transformers.trainer_callback import TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
+from espalier.stack.processor import has_amx
 from training.sft.examples import IGNORED, Example
 
 
@@ -67,9 +68,7 @@ def best_dtype() -> torch.dtype:
     """bf16 on GPUs and on processors with AMX; else fp32, which is then the faster of the two."""
     if torch.cuda.is_available():
         return torch.bfloat16
-    flags = Path("/proc/cpuinfo")
-    has_amx = flags.is_file() and "amx_bf16" in flags.read_text()
-    return torch.bfloat16 if has_amx else torch.float32
+    return torch.bfloat16 if has_amx() else torch.float32
 
 
 def trainer(
