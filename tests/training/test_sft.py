@@ -2,24 +2,29 @@
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from services.prompting import Renderer, load_profile
 from tests.training.support import record, turn
 from training.construct.record import Record, append_records
-from training.sft.card import AdapterError, read_card
+from training.sft.card import AdapterError, Card, read_card
 from training.sft.examples import IGNORED, Example, GeneralDataError, Tokens, general, spoken
 from training.sft.mix import MixError, mix
 
-pytest.importorskip("trl", reason="training is not installed here: make setup-train")
+if TYPE_CHECKING:
+    from training.sft.train import Plan
 
-from training.sft.lora import Hyper, trainer
-from training.sft.train import Plan, train
+pytestmark = pytest.mark.skipif(
+    find_spec("trl") is None, reason="training is not installed here: make setup-train"
+)
 
+Tell = Callable[[str], None]
 CHAT = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -82,12 +87,22 @@ def alpaca(tmp_path: Path) -> Path:
     return path
 
 
-def plan(base: Path, data: Path, alpaca: Path, out: Path, **changes: Any) -> Plan:
+def plan(base: Path, data: Path, alpaca: Path, out: Path, **changes: Any) -> "Plan":
+    from training.sft.lora import Hyper
+    from training.sft.train import Plan
+
     hyper = Hyper(rank=4, alpha=8, batch=2, accumulate=1, save_steps=2)
     made = Plan(
         base=base, data=[data], general=[alpaca], out=out, share=0.5, tokens=4000, hold_out=1, hyper=hyper
     )
     return replace(made, **changes)
+
+
+def train(plan: "Plan", tell: Tell) -> Card:
+    """Torch is loaded where it is needed, not when tests are collected."""
+    from training.sft.train import train as learn
+
+    return learn(plan, tell)
 
 
 @pytest.fixture
@@ -217,6 +232,8 @@ def test_a_run_goes_on_from_an_adapter(base: Path, data: Path, alpaca: Path, tmp
     assert second.name != first.name
     assert second.splits == ["alfworld/generated_train", "webshop/generated_train"]
     assert second.losses[0][1] < first.losses[0][1]
+    from training.sft.lora import Hyper
+
     unlike = plan(base, data, alpaca, tmp_path / "third", start=tmp_path / "first", hyper=Hyper(rank=8))
     with pytest.raises(AdapterError, match="rank 4"):
         train(unlike, print)
@@ -224,6 +241,8 @@ def test_a_run_goes_on_from_an_adapter(base: Path, data: Path, alpaca: Path, tmp
 
 @pytest.fixture
 def learner(base: Path, tokenizer: Any, tmp_path: Path) -> Any:
+    from training.sft.lora import Hyper, trainer
+
     draw = random.Random(0)
     examples = [
         Example(ids, [IGNORED] * (len(ids) // 2) + ids[len(ids) // 2 :], "general")
