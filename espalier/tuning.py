@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from espalier.stack.adapters import SHIPPED, find_adapter, prepare_served, shipped
+from espalier.stack.adapters import SHIPPED, adapter_folder, find_adapter, prepare_served, shipped
 from espalier.stack.embedded import prepare_model
 from espalier.stack.settings import StackSettings
 from espalier.telling import stop, tell, told
@@ -150,7 +150,7 @@ def push_adapter(
     from training.sft.card import read_card
 
     settings = StackSettings()
-    folder = SHIPPED / adapter if adapter in shipped() else Path(adapter)
+    folder = adapter_folder(adapter)
     actors = actor or [settings.url("actor")]
     with told():
         card = read_card(folder)

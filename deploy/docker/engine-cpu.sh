@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The CPU engine: the packaged model, dequantised once into the volume, with the adapter that
-# ESPALIER_ADAPTER names merged into it, served by vLLM with what made it fast where we measured: Intel's OpenMP runtime preloaded, and a thread bound to each core.
+# ESPALIER_ADAPTER names merged into it, served by vLLM with what made it fast where we measured: Intel's
+# OpenMP runtime preloaded, and a thread bound to each core.
 set -euo pipefail
 
 models=${ESPALIER_HOME:-/var/lib/espalier}/models

@@ -39,6 +39,11 @@ def shipped() -> list[str]:
     return sorted(card.parent.name for card in SHIPPED.glob(f"*/{CARD}"))
 
 
+def adapter_folder(name: str) -> Path:
+    """Where an adapter is: a shipped one by its name, else a folder."""
+    return SHIPPED / name if name in shipped() else Path(name)
+
+
 def find_adapter(name: str) -> tuple[Path, Card] | None:
     """An adapter's folder and card by a shipped name or a path; None for `none`.
 
@@ -47,7 +52,7 @@ def find_adapter(name: str) -> tuple[Path, Card] | None:
     """
     if name == NONE:
         return None
-    folder = SHIPPED / name if name in shipped() else Path(name)
+    folder = adapter_folder(name)
     if not folder.is_dir():
         known = ", ".join([*shipped(), NONE])
         raise SetupError(f"ESPALIER_ADAPTER names {name!r}; it is one of {known}, or a folder")

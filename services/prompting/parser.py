@@ -49,6 +49,11 @@ def parse_action(text: str, form: Form) -> ParsedAction:
     return ParsedAction(action, thought, well_formed)
 
 
+def fenced(action: str) -> str:
+    """An action as `parse_action` reads it back after `ACTION:`; several lines are put between fences."""
+    return f"\n```\n{action}\n```" if "\n" in action and "```" not in action else action
+
+
 def parse_plan(text: str, k: int) -> list[str] | None:
     """Read a plan of exactly k subtasks numbered in order; None where the text is not one."""
     items = [match.groups() for line in text.splitlines() if (match := _ITEM.match(line))]

@@ -14,6 +14,7 @@ from services.contracts.action import ActionRequest
 from services.contracts.context import Context, Turn
 from services.contracts.plan import PlanRequest
 from services.contracts.verdict import PathQuestion, SelectionQuestion, SubtaskQuestion
+from services.prompting.parser import fenced
 from services.prompting.profile import Profile
 
 Chat = list[dict[str, str]]
@@ -60,10 +61,9 @@ class Renderer:
 
     def turn(self, turn: Turn) -> str:
         """What the actor said at a step, as the transcript keeps it; an action of several lines is fenced."""
-        action = turn.action
-        if "\n" in action and "```" not in action:
-            action = f"\n```\n{action}\n```"
-        return self._render("turn", turn=turn.model_copy(update={"action": action}))
+        action = fenced(turn.action)
+        said = turn if action == turn.action else turn.model_copy(update={"action": action})
+        return self._render("turn", turn=said)
 
     def messages(self, context: Context, question: str, first_turn: int = 0) -> Chat:
         """The prompt: head, the turns from `first_turn` on, and the question at the end."""

@@ -6,7 +6,7 @@ from espalier.client import AsyncSessions
 from services.contracts.action import Form
 from services.contracts.context import Context, Turn
 from services.contracts.session import Metadata, SessionCreate, SessionState
-from services.prompting import ParsedAction, parse_action
+from services.prompting import ParsedAction, fenced, parse_action
 from training.construct.play import brief
 from training.construct.record import Provenance, Record
 from training.construct.roles import Chat, RoleModel
@@ -17,9 +17,8 @@ Opening = Callable[[Context], Awaitable[tuple[Context, str]]]
 
 def said(turn: Turn | ParsedAction) -> str:
     """A thought and an action as the action maker says them; an action of several lines is fenced."""
-    multiline = "\n" in turn.action and "```" not in turn.action
-    action = f"\n```\n{turn.action}\n```" if multiline else f" {turn.action}"
-    return f"THOUGHT: {turn.thought}\nACTION:{action}"
+    action = fenced(turn.action)
+    return f"THOUGHT: {turn.thought}\nACTION:{' ' if action == turn.action else ''}{action}"
 
 
 def read_move(text: str) -> ParsedAction | None:

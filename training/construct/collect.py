@@ -67,8 +67,7 @@ async def collect(
     there = known(out, environment)
     async with AsyncSessions(url, timeout=120) as sessions:
         metadata = await sessions.metadata()
-        names = await task_names(sessions, split)
-        chosen = random.Random(f"collect/{seed}").sample(names, min(limit, len(names)))  # noqa: S311
+        chosen = await drawn(sessions, split, limit, f"collect/{seed}")
         left = [name for name in chosen if name not in there]
         places = asyncio.Semaphore(concurrency)
         kept: list[Record] = []
@@ -135,6 +134,16 @@ def _derived(out: Path, environment: str, split: str, seed: int, least: float, w
         *derive.subtask_verdicts(judged, 2 * verdicts, seed),
         *derive.subtask_steps(stepped, steps, seed),
     ]
+
+
+async def drawn(sessions: AsyncSessions, split: str, limit: int, seed: str) -> list[str]:
+    """The names of so many tasks of a split, or of all, as the seed draws them.
+
+    Raises:
+        EspalierError: There is no such split, or the server does not answer.
+    """
+    names = await task_names(sessions, split)
+    return random.Random(seed).sample(names, min(limit, len(names)))  # noqa: S311
 
 
 async def task_names(sessions: AsyncSessions, split: str) -> list[str]:

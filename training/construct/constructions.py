@@ -1,12 +1,11 @@
 """The constructions with role models, whole: which tasks, by whom, into which file."""
 
 import contextlib
-import random
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from espalier.client import AsyncSessions
-from training.construct.collect import task_names
+from training.construct.collect import drawn
 from training.construct.in_context import imitate, read_examples
 from training.construct.making import Made, Tell, make_records
 from training.construct.record import Record
@@ -85,7 +84,7 @@ async def make_grounded(
         AsyncSessions(url, timeout=TIMEOUT) as sessions,
     ):
         metadata = await sessions.metadata()
-        names = await _drawn(sessions, split, limit, seed)
+        names = await drawn(sessions, split, limit, f"construct/{seed}")
 
         async def make(task_id: str) -> Record:
             most = turns or metadata.max_steps
@@ -132,8 +131,8 @@ async def make_in_context(
     async with _cast(settings, concurrency) as cast, AsyncSessions(url, timeout=TIMEOUT) as sessions:
         metadata = await sessions.metadata()
         shown = read_examples(examples, metadata.name)
-        drawn = await _drawn(sessions, split, limit, seed)
-        names = [name for name in drawn if any(example.task_id != name for example in shown)]
+        tasks = await drawn(sessions, split, limit, f"construct/{seed}")
+        names = [name for name in tasks if any(example.task_id != name for example in shown)]
 
         async def make(task_id: str) -> Record:
             return await imitate(
@@ -168,8 +167,3 @@ async def _cast(
         yield cast
     finally:
         await cast.close()
-
-
-async def _drawn(sessions: AsyncSessions, split: str, limit: int, seed: int) -> list[str]:
-    names = await task_names(sessions, split)
-    return random.Random(f"construct/{seed}").sample(names, min(limit, len(names)))  # noqa: S311

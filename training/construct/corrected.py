@@ -13,7 +13,7 @@ from espalier.client import AsyncActor, AsyncSessions
 from services.contracts.action import ActionRequest, Actions, Candidate, Form
 from services.contracts.context import Context, Turn
 from services.contracts.session import Metadata, SessionCreate, SessionState
-from training.construct.collect import task_names
+from training.construct.collect import drawn
 from training.construct.experts import Guide, guide
 from training.construct.making import Made, Tell, make_records
 from training.construct.play import brief
@@ -78,8 +78,7 @@ async def make_corrected(
         if actor_url:
             actor = await stack.enter_async_context(AsyncActor(actor_url, timeout=TIMEOUT))
         metadata = await sessions.metadata()
-        names = await task_names(sessions, split)
-        drawn = random.Random(f"corrected/{seed}").sample(names, min(limit, len(names)))  # noqa: S311
+        tasks = await drawn(sessions, split, limit, f"corrected/{seed}")
 
         async def make(task_id: str) -> Record:
             return await corrected(
@@ -94,7 +93,7 @@ async def make_corrected(
                 temperature=temperature,
             )
 
-        return await make_records(drawn, make, out, tell, environment=environment, concurrency=concurrency)
+        return await make_records(tasks, make, out, tell, environment=environment, concurrency=concurrency)
 
 
 async def corrected(
