@@ -25,6 +25,10 @@ Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Which tasks.")]
 Turns = Annotated[int, typer.Option(min=0, max=500, help="The most turns; 0: the environment's own limit.")]
 Concurrency = Annotated[int, typer.Option(min=1, max=256, help="Tasks at once.")]
 Url = Annotated[str, typer.Option(help="The environment's server; by default one is started.")]
+Derived = Annotated[
+    int,
+    typer.Option(min=0, help="Plans, steps and selections made of these runs; twice as many verdicts."),
+]
 Prompts = Annotated[Path | None, typer.Option(help="A folder of prompts <role>.txt that replace ours.")]
 IMAGINED_TURNS = 30
 
@@ -45,9 +49,7 @@ def experts(
     limit: Limit = 100,
     seed: Seed = 0,
     least: Annotated[float, typer.Option(min=0, max=1, help="The least reward that is kept.")] = 0.99,
-    derived: Annotated[
-        int, typer.Option(min=0, help="Planner's records of these runs; judge's are twice as many.")
-    ] = 0,
+    derived: Derived = 0,
     url: Url = "",
 ) -> None:
     """Play tasks with the environment's scripted expert; keep what succeeds."""
@@ -79,6 +81,7 @@ def corrected(
     temperature: Annotated[float, typer.Option(min=0, max=2, help="The actor's.")] = 0.0,
     limit: Limit = 100,
     seed: Seed = 0,
+    derived: Derived = 0,
     concurrency: Concurrency = 8,
     url: Url = "",
 ) -> None:
@@ -102,6 +105,7 @@ def corrected(
             corrections=corrections,
             temperature=temperature,
             concurrency=concurrency,
+            derived=derived,
         )
         _conclude(out, asyncio.run(run))
 

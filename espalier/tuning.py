@@ -30,12 +30,15 @@ def train(
     profile: Annotated[str, typer.Option(help="The prompt profile.")] = "compact",
     rank: Annotated[int, typer.Option(min=1, max=256)] = 16,
     learning_rate: Annotated[float, typer.Option(min=0)] = 1e-3,
-    batch: Annotated[int, typer.Option(min=1, help="Sequences in a forward pass.")] = 2,
-    accumulate: Annotated[int, typer.Option(min=1, help="Forward passes to a step.")] = 4,
-    longest: Annotated[int, typer.Option(min=16, help="Longer sequences are left out, tokens.")] = 2048,
+    batch: Annotated[int, typer.Option(min=1, help="Tokens in a forward pass, padding included.")] = 4096,
+    accumulate: Annotated[int, typer.Option(min=1, help="Forward passes to a step.")] = 2,
+    longest: Annotated[int, typer.Option(min=16, help="Longer sequences are left out, tokens.")] = 4096,
     start: Annotated[
         Path | None, typer.Option("--from", help="An adapter to go on from; by default a new one is begun.")
     ] = None,
+    recompute: Annotated[
+        bool, typer.Option(help="Compute activations twice: much less memory, a third slower.")
+    ] = False,
     qlora: Annotated[bool, typer.Option(help="The base in 4 bits; needs a GPU and bitsandbytes.")] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
@@ -59,6 +62,7 @@ def train(
             batch=batch,
             accumulate=accumulate,
             seed=seed,
+            recompute=recompute,
             quantise=qlora,
         )
         card = learn(

@@ -80,7 +80,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     general = folder / "general.json"
     general.write_text(json.dumps(GENERAL))
     told = espalier(
-        "train", "--data", good, "--general", general, "--lambda", 0.5, "--tokens", 2500, "--batch", 2,
+        "train", "--data", good, "--general", general, "--lambda", 0.5, "--tokens", 2500, "--batch", 2048,
         "--accumulate", 1, "--out", out,
     )  # fmt: skip
     assert read_card(out).name in told

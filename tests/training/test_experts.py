@@ -13,7 +13,7 @@ from tests.training.support import SOLVED, record, turn
 from training.construct import collect as collecting
 from training.construct.cards import DataCard, card_file
 from training.construct.collect import Collected, collect
-from training.construct.derive import plans, subtask_steps, subtask_verdicts
+from training.construct.derive import KINDS, plans, subtask_steps, subtask_verdicts
 from training.construct.experts import Move, Play, UnknownEnvironmentError, player, players
 from training.construct.record import Record, append_records, read_records
 from training.construct.rejections import read_rejections
@@ -37,12 +37,12 @@ def derived_tasks(out: Path) -> dict[str, int]:
     """Of how many tasks there are records of each derived kind."""
     return {
         kind: len({one.task_id for one in read_records(out) if one.kind == kind})
-        for kind in ("plan", "subtask", "step")
+        for kind in KINDS
     }
 
 
 def test_what_an_expert_did_is_a_record(played: Path, trajectories: list[Record]) -> None:
-    assert kinds(played) == {"trajectory": 10, "plan": 6, "subtask": 12, "step": 6}
+    assert kinds(played) == {"trajectory": 10, "plan": 6, "subtask": 12, "step": 6, "selection": 6, "path": 12}
     assert len({one.task_id for one in trajectories}) == 10
     for one in trajectories:
         assert (one.environment, one.reward, one.done) == ("alfworld", 1.0, True)
@@ -57,14 +57,14 @@ async def test_the_same_command_makes_nothing_twice(houses: str, tmp_path: Path)
     out = tmp_path / "runs.jsonl"
     first = await played_to(out, houses, 3, derived=2)
     assert (first.played, first.kept) == (3, 3)
-    assert derived_tasks(out) == {"plan": 2, "subtask": 2, "step": 2}
+    assert derived_tasks(out) == {"plan": 2, "subtask": 2, "step": 2, "selection": 2, "path": 2}
     before = out.read_bytes()
     again = await played_to(out, houses, 3, derived=2)
     assert (again.played, again.kept, again.derived) == (0, 0, 0)
     assert out.read_bytes() == before
     more = await played_to(out, houses, 5, derived=3)
     assert (more.played, more.kept) == (2, 2)
-    assert derived_tasks(out) == {"plan": 3, "subtask": 3, "step": 3}
+    assert derived_tasks(out) == {"plan": 3, "subtask": 3, "step": 3, "selection": 3, "path": 3}
     ids = [one.id for one in read_records(out)]
     assert len(ids) == len(set(ids))
 
@@ -78,7 +78,7 @@ async def test_a_run_that_was_killed_goes_on(houses: str, tmp_path: Path) -> Non
     again = await played_to(out, houses, 4, derived=2)
     assert (again.played, again.kept) == (1, 1)
     assert kinds(out)["trajectory"] == 4
-    assert derived_tasks(out) == {"plan": 2, "subtask": 2, "step": 2}
+    assert derived_tasks(out) == {"plan": 2, "subtask": 2, "step": 2, "selection": 2, "path": 2}
 
 
 async def test_what_fails_is_rejected_once(

@@ -91,7 +91,7 @@ def plan(base: Path, data: Path, alpaca: Path, out: Path, **changes: Any) -> "Pl
     from training.sft.lora import Hyper
     from training.sft.train import Plan
 
-    hyper = Hyper(rank=4, alpha=8, batch=2, accumulate=1, save_steps=2)
+    hyper = Hyper(rank=4, alpha=8, batch=600, accumulate=1, save_steps=2)
     made = Plan(
         base=base, data=[data], general=[alpaca], out=out, share=0.5, tokens=4000, hold_out=1, hyper=hyper
     )

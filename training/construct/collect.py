@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espalier.client import AsyncSessions, EspalierError
-from training.construct import derive
 from training.construct.cards import write_card
+from training.construct.derive import Runs, add_derived
 from training.construct.experts import Player, player
 from training.construct.making import Tell, known
 from training.construct.play import play
-from training.construct.record import Record, append_records, read_records
+from training.construct.record import Record, append_records
 from training.construct.rejections import Rejection, append_rejection
 
 PAGE = 1000
@@ -55,7 +55,7 @@ async def collect(
         limit: How many tasks.
         seed: Which tasks, and what is derived.
         least: The least reward that is kept.
-        derived: How many planner's, and twice as many judge's and subtask records are made of the runs.
+        derived: How many plans, steps and selections, and twice as many verdicts, are made of the runs.
         concurrency: Tasks at once.
 
     Raises:
@@ -99,41 +99,9 @@ async def collect(
         for start in range(0, len(left), 100):
             await asyncio.gather(*(one(task_id, made) for task_id in left[start : start + 100]))
             tell(f"{environment}: {min(start + 100, len(left))} of {len(left)} played, {len(kept)} kept")
-    extra = _derived(out, environment, split, seed, least, derived) if derived else []
-    append_records(out, extra)
+    extra = add_derived(out, Runs(environment, "expert", split, seed, least), derived)
     write_card(out)
-    return Collected(len(left), len(kept), count["failed"], count["unknown"], len(extra))
-
-
-def _derived(out: Path, environment: str, split: str, seed: int, least: float, wanted: int) -> list[Record]:
-    """What is still wanted of planner's, judge's and subtask records, out of the runs of a file."""
-    runs: list[Record] = []
-    there: dict[str, set[str]] = {"plan": set(), "subtask": set(), "step": set()}
-    for record in read_records(out) if out.is_file() else ():
-        source = record.provenance
-        if (record.environment, source.source, source.split, source.seed) != (
-            environment,
-            "expert",
-            split,
-            seed,
-        ):
-            continue
-        if record.kind in there:
-            there[record.kind].add(record.task_id)
-        elif record.kind == "trajectory" and record.reward >= least:
-            runs.append(record)
-    runs.sort(key=lambda record: record.task_id)
-
-    def left(kind: str) -> tuple[list[Record], int]:
-        others = [record for record in runs if record.task_id not in there[kind]]
-        return others, max(0, wanted - len(there[kind]))
-
-    (planned, plans), (judged, verdicts), (stepped, steps) = map(left, there)
-    return [
-        *derive.plans(planned, plans, seed),
-        *derive.subtask_verdicts(judged, 2 * verdicts, seed),
-        *derive.subtask_steps(stepped, steps, seed),
-    ]
+    return Collected(len(left), len(kept), count["failed"], count["unknown"], extra)
 
 
 async def drawn(sessions: AsyncSessions, split: str, limit: int, seed: str) -> list[str]:

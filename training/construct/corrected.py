@@ -13,7 +13,9 @@ from espalier.client import AsyncActor, AsyncSessions
 from services.contracts.action import ActionRequest, Actions, Candidate, Form
 from services.contracts.context import Context, Turn
 from services.contracts.session import Metadata, SessionCreate, SessionState
+from training.construct.cards import write_card
 from training.construct.collect import drawn
+from training.construct.derive import Runs, add_derived
 from training.construct.experts import Guide, guide
 from training.construct.making import Made, Tell, make_records
 from training.construct.play import brief
@@ -50,6 +52,7 @@ async def make_corrected(
     corrections: int,
     temperature: float,
     concurrency: int,
+    derived: int = 0,
 ) -> Made:
     """Tasks of a real environment, played by an actor and corrected by the expert.
 
@@ -65,6 +68,7 @@ async def make_corrected(
         corrections: How often the expert takes over in one.
         temperature: The actor's.
         concurrency: Tasks at once.
+        derived: How many plans, steps and selections, and twice as many verdicts, are made of the runs.
 
     Raises:
         UnknownEnvironmentError: No expert of it can correct.
@@ -93,7 +97,10 @@ async def make_corrected(
                 temperature=temperature,
             )
 
-        return await make_records(tasks, make, out, tell, environment=environment, concurrency=concurrency)
+        made = await make_records(tasks, make, out, tell, environment=environment, concurrency=concurrency)
+    if add_derived(out, Runs(environment, "corrected", split, seed, LEAST), derived):
+        write_card(out)
+    return made
 
 
 async def corrected(

@@ -12,8 +12,8 @@ from services.contracts.context import Turn
 from training.construct.record import Record
 
 K = 3
-PICKED = re.compile(r"^You pick up the ")
-TREATED = re.compile(r"^You (?:clean|heat|cool) the ")
+PICKED = "You pick up the {thing} "
+TREATED = "You {verb} the {thing} "
 PLACED = re.compile(r"^You (?:move|put) the ")
 LIT = re.compile(r"^You turn on the ")
 
@@ -48,7 +48,8 @@ def _alfworld(record: Record) -> list[Stage] | None:
     except ValueError:
         return None
     turns = record.context.turns
-    picks, places = _when(turns, PICKED), _when(turns, PLACED)
+    picks = _when(turns, re.compile(PICKED.format(thing=goal.thing)))
+    places = _when(turns, PLACED)
     if not picks:
         return None
     if goal.light:
@@ -64,7 +65,7 @@ def _alfworld(record: Record) -> list[Stage] | None:
             (f"find a {goal.thing} and take it", picks[0]), (put, _first(places)), (another, len(turns))
         )
     if goal.verb:
-        treated = _when(turns, TREATED)
+        treated = _when(turns, re.compile(TREATED.format(verb=goal.verb, thing=goal.thing)))
         return _ordered(
             (f"find a {goal.thing} and take it", picks[0]),
             (f"{goal.verb} the {goal.thing}", _first(treated)),

@@ -32,22 +32,34 @@ class Stumbler:
         for turn in context.turns:
             expert.follow(turn.action, turn.observation)
         move = next(expert.play(), "look")
-        mistakes = _mistakes(context, expert.thought) if draw.random() < SHARE else []
-        thought, action = draw.choice(mistakes) if mistakes else (expert.thought, move)
+        wrong = mistakes(context, expert.thought) if draw.random() < SHARE else []
+        thought, action = draw.choice(wrong) if wrong else (expert.thought, move)
         return Actions(candidates=[Candidate(action=action, thought=thought, well_formed=True)])
 
 
-def _mistakes(context: Context, thought: str) -> list[tuple[str, str]]:
-    """What a hasty player might do here: thoughts and actions."""
+def mistakes(context: Context, thought: str) -> list[tuple[str, str]]:
+    """What a hasty player might do here: thoughts and actions, some likelier by standing there twice.
+
+    Args:
+        context: An ALFWorld game so far.
+        thought: What the expert thinks now.
+    """
     places = names(context.observation.partition("Your task is to")[0])
     been = [turn.action.removeprefix("go to ") for turn in context.turns if turn.action.startswith("go to ")]
     made: list[tuple[str, str]] = []
     if been:
         here = been[-1]
-        made += [(thought, context.turns[-1].action), (thought, f"go to {been[0]}")]
+        made += [
+            (thought, context.turns[-1].action),
+            (thought, f"go to {been[0]}"),
+            (thought, f"go to {here}"),
+        ]
+        made += [(thought, f"go to {place}") for place in been[-3:-1]]
         if thought.startswith(("I need a", "I need another")):
             thing = thought.rstrip(".").rpartition(" ")[2]
             made += [(f"Here is a {thing}.", f"take {thing} 1 from {here}")] * 2
+        if thought.startswith("I have it. I need a"):
+            made += [(f"Here is a {thought.rstrip('.').rpartition(' ')[2]}.", "use desklamp 1")] * 2
         numbers = [int(name.rpartition(" ")[2]) for name in [*places, here] if kind(name) == kind(here)]
         beyond = max(numbers) + 1
         made.append((thought, f"go to {kind(here)} {beyond}"))

@@ -1,5 +1,7 @@
 """LoRA on every linear layer, and the trainer that computes logits only where there is loss."""
 
+import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,9 @@ from trl.trainer.sft_trainer import SFTTrainer
 from espalier.stack.processor import has_amx
 from training.sft.examples import IGNORED, Example
 
+NEAR = 1024
+"""So many sequences are sorted by length together."""
+
 
 @dataclass(frozen=True)
 class Hyper:
@@ -25,14 +30,16 @@ class Hyper:
     alpha: int = 32
     dropout: float = 0.0
     learning_rate: float = 1e-3
-    batch: int = 2
-    """Sequences in a forward pass."""
-    accumulate: int = 4
+    batch: int = 4096
+    """Tokens in a forward pass, padding included."""
+    accumulate: int = 2
     """Forward passes to a step."""
     warmup: float = 0.03
     """The share of steps until the learning rate is reached; then it falls to 0 in a line."""
     save_steps: int = 50
     seed: int = 0
+    recompute: bool = False
+    """Activations are computed again on the way back: much less memory, a third slower."""
     quantise: bool = False
     """QLoRA: the base in 4 bits; needs a GPU and bitsandbytes."""
 
@@ -104,13 +111,13 @@ def trainer(
         model = PeftModel.from_pretrained(model, str(start), is_trainable=True)
     dataset = Dataset.from_list(
         [
-            {"input_ids": item.input_ids, "labels": item.labels, "length": len(item.input_ids)}
-            for item in examples
+            {"input_ids": [item.input_ids for item in batch], "labels": [item.labels for item in batch]}
+            for batch in batches(examples, hyper.batch, hyper.seed)
         ]
     )
     arguments = SFTConfig(
         output_dir=str(out),
-        per_device_train_batch_size=hyper.batch,
+        per_device_train_batch_size=1,
         gradient_accumulation_steps=hyper.accumulate,
         num_train_epochs=1,
         learning_rate=hyper.learning_rate,
@@ -121,15 +128,13 @@ def trainer(
         use_cpu=not torch.cuda.is_available(),
         seed=hyper.seed,
         data_seed=hyper.seed,
-        train_sampling_strategy="group_by_length",
-        length_column_name="length",
         save_steps=hyper.save_steps,
         save_total_limit=2,
         logging_steps=5,
         max_length=None,
         report_to=[],
         disable_tqdm=True,
-        gradient_checkpointing=torch.cuda.is_available(),
+        gradient_checkpointing=hyper.recompute,
         dataset_num_proc=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=False,
@@ -152,8 +157,31 @@ def trainer(
     )
 
 
+def batches(examples: Sequence[Example], tokens: int, seed: int) -> list[list[Example]]:
+    """Sequences of like length together, each batch of at most so many tokens with its padding.
+
+    Only sequences that were drawn near each other come together, so that the mix stays as it was drawn.
+
+    Args:
+        examples: The sequences, in the order in which they were drawn.
+        tokens: A longer sequence is a batch of its own.
+        seed: The order of the batches.
+    """
+    made: list[list[Example]] = []
+    for start in range(0, len(examples), NEAR):
+        batch: list[Example] = []
+        for example in sorted(examples[start : start + NEAR], key=lambda item: len(item.input_ids)):
+            if batch and (len(batch) + 1) * len(example.input_ids) > tokens:
+                made.append(batch)
+                batch = []
+            batch.append(example)
+        made.append(batch)
+    random.Random(f"batches/{seed}").shuffle(made)  # noqa: S311
+    return made
+
+
 class Collator:
-    """Pads sequences on the right to the longest of the batch.
+    """Pads the sequences of a batch on the right to the longest.
 
     Args:
         pad: The id of the token that pads.
@@ -163,15 +191,15 @@ class Collator:
         self._pad = pad
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """A batch: ids, labels and mask, each (sequences, longest)."""
-        longest = max(len(row["input_ids"]) for row in rows)
+        """A batch, the one row that there is: ids, labels and mask, each (sequences, longest)."""
+        (row,) = rows
+        longest = max(map(len, row["input_ids"]))
 
-        def padded(name: str, fill: int) -> torch.Tensor:
-            return torch.tensor([row[name] + [fill] * (longest - len(row[name])) for row in rows])
+        def padded(lines: list[list[int]], fill: int) -> torch.Tensor:
+            return torch.tensor([line + [fill] * (longest - len(line)) for line in lines])
 
-        mask = [[1] * len(row["input_ids"]) + [0] * (longest - len(row["input_ids"])) for row in rows]
         return {
-            "input_ids": padded("input_ids", self._pad),
-            "labels": padded("labels", IGNORED),
-            "attention_mask": torch.tensor(mask),
+            "input_ids": padded(row["input_ids"], self._pad),
+            "labels": padded(row["labels"], IGNORED),
+            "attention_mask": padded([[1] * len(line) for line in row["input_ids"]], 0),
         }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from services.prompting import Renderer, load_profile
-from training.construct.record import Record, Role, read_records
+from training.construct.record import Role, read_records
 from training.sft.card import CONFIG, WEIGHTS, AdapterError, Card, digest, read_card, write_card
 from training.sft.examples import Example, Tokens, general, spoken
 from training.sft.lora import Hyper, trainer
@@ -35,13 +35,25 @@ class Plan:
     """λ."""
     tokens: int = 1_000_000
     profile: str = "compact"
-    longest: int = 2048
+    longest: int = 4096
     """Longer sequences are left out, tokens."""
     hold_out: int = 99
     """So many of the last records of each general file are left out."""
     hyper: Hyper = field(default_factory=Hyper)
     start: Path | None = None
     """The folder of an adapter to go on from."""
+
+
+@dataclass(frozen=True)
+class Pools:
+    """What can be drawn from."""
+
+    agent: Sequence[Example]
+    general: Sequence[Example]
+    splits: Sequence[str]
+    """Where the agent data is of, `environment/split`."""
+    profile: str
+    """The prompt profile that it was rendered with, `name@digest`."""
 
 
 def train(plan: Plan, tell: Tell) -> Card:
@@ -54,28 +66,61 @@ def train(plan: Plan, tell: Tell) -> Card:
         MixError: λ is out of range, or a kind of data is missing.
         AdapterError: The adapter to go on from is none, or is of another base, rank or profile.
     """
+    check_share(plan.share)
+    _before(plan, load_profile(plan.profile).id)
+    return learn(plan, read_pools(plan, tell), tell)
+
+
+def read_pools(plan: Plan, tell: Tell) -> Pools:
+    """The plan's data as sequences.
+
+    Raises:
+        RecordError, GeneralDataError: A file cannot be read.
+    """
+    from transformers import AutoTokenizer
+
+    tokens = Tokens(AutoTokenizer.from_pretrained(str(plan.base)), plan.longest)
+    profile = load_profile(plan.profile)
+    renderer = Renderer(profile)
+    splits: set[str] = set()
+    agent: list[Example | None] = []
+    for record in (record for path in plan.data for record in read_records(path)):
+        if record.role in plan.roles:
+            splits.add(f"{record.environment}/{record.provenance.split}")
+            agent.append(tokens.example(spoken(record, renderer)))
+    other = [tokens.example(chat) for chat in general(plan.general, plan.hold_out)]
+    kept, plain = ([example for example in made if example is not None] for made in (agent, other))
+    dropped = len(agent) + len(other) - len(kept) - len(plain)
+    tell(
+        f"{len(kept)} agent and {len(plain)} general sequences; {dropped} longer than {tokens.longest} tokens"
+    )
+    return Pools(kept, plain, sorted(splits), profile.id)
+
+
+def learn(plan: Plan, pools: Pools, tell: Tell) -> Card:
+    """Mix, train and write, as `train`, from data that was read."""
     from transformers import AutoTokenizer
 
     began = time.monotonic()
-    tokenizer: Any = AutoTokenizer.from_pretrained(str(plan.base))
-    profile = load_profile(plan.profile)
-    check_share(plan.share)
-    before = _before(plan, profile.id)
-    records = [record for path in plan.data for record in read_records(path) if record.role in plan.roles]
-    splits = {f"{record.environment}/{record.provenance.split}" for record in records}
-    examples = _examples(plan, records, Tokens(tokenizer, plan.longest), Renderer(profile), tell)
+    before = _before(plan, pools.profile)
+    examples = mix(pools.agent, pools.general, plan.share, plan.tokens, plan.hyper.seed)
     fingerprint = _digest(examples)
     resumes = _claim(plan, fingerprint)
-    progress = _progress(tell)
     learner = trainer(
-        plan.base, tokenizer, examples, plan.out / "checkpoints", plan.hyper, [progress], plan.start
+        plan.base,
+        AutoTokenizer.from_pretrained(str(plan.base)),
+        examples,
+        plan.out / "checkpoints",
+        plan.hyper,
+        [_progress(tell)],
+        plan.start,
     )
     learner.train(resume_from_checkpoint=resumes)
     _save(learner.model, plan.out)
     card = Card(
         name=f"{'-'.join(plan.roles) if len(plan.roles) < 3 else 'agent'}@{digest(plan.out)}",
         base=plan.base.name,
-        profile=profile.id,
+        profile=pools.profile,
         roles=list(plan.roles),
         rank=plan.hyper.rank,
         share=plan.share,
@@ -83,7 +128,7 @@ def train(plan: Plan, tell: Tell) -> Card:
         seed=plan.hyper.seed,
         data=fingerprint,
         groups=dict(Counter(example.group for example in examples)),
-        splits=sorted(splits.union(before.splits if before else [])),
+        splits=sorted({*pools.splits, *(before.splits if before else ())}),
         start=before.name if before else "",
         hyper=asdict(plan.hyper),
         losses=[
@@ -110,19 +155,6 @@ def _before(plan: Plan, profile: str) -> Card | None:
             f"this run is of {', '.join(map(str, mine))}"
         )
     return card
-
-
-def _examples(
-    plan: Plan, records: Sequence[Record], tokens: Tokens, renderer: Renderer, tell: Tell
-) -> list[Example]:
-    agent = [tokens.example(spoken(record, renderer)) for record in records]
-    other = [tokens.example(chat) for chat in general(plan.general, plan.hold_out)]
-    kept, plain = ([example for example in made if example is not None] for made in (agent, other))
-    dropped = len(agent) + len(other) - len(kept) - len(plain)
-    tell(
-        f"{len(kept)} agent and {len(plain)} general sequences; {dropped} longer than {tokens.longest} tokens"
-    )
-    return mix(kept, plain, plan.share, plan.tokens, plan.hyper.seed)
 
 
 def _digest(examples: Sequence[Example]) -> str:
