@@ -1,21 +1,25 @@
 """A scripted analyst that knows only what an agent sees; its sessions are demonstrations.
 
-It reads a generated task's sentence, looks at how numbers are written before it reckons with them, asks once
-more with LIKE where nothing matched, and answers with what was shown. The server never imports it.
+It reads a generated task's sentence, writes the one statement that answers it, asks again with LIKE where
+nothing matched, and answers with what was shown. In a few sessions, decided by the text of the task, its
+first statement has a slip in a name, which it mends when it has seen the error. The server never imports
+it.
 """
-# ruff: noqa: S608 - writing SQL is what it does
 
 import ast
 import json
+import random
 import re
 from collections.abc import Generator
 
-from envs.dbbench.reading import Asked, Reading, read
+from envs.dbbench.plan import CONTAINS, Plan, name
+from envs.dbbench.reading import bare, read
 
 Policy = Generator[str, str, None]
 """Yields actions and is sent what each showed; it ends with the answer."""
-CHANGES = ("INSERT", "UPDATE", "DELETE")
-DIGITS = re.compile(r"\d[\d,]*(?:\.\d+)?")
+SLIPS = 0.1
+"""How many sessions begin with a slip."""
+DONE = 'answer: ["done"]'
 
 
 class Expert:
@@ -27,132 +31,98 @@ class Expert:
     """
 
     def __init__(self, observation: str, instruction: str) -> None:
-        self._reading = read(observation)
+        self._plan = read(observation)
         self._instruction = instruction
-        self._commas: set[str] = set()
-        self._mixed: set[str] = set()
+        self._draw = random.Random(observation)  # noqa: S311
         self.thought = ""
         """Why the last action was taken."""
 
     @property
     def understands(self) -> bool:
         """Whether the question is in one of the sentences that it knows."""
-        return self._reading is not None
+        return self._plan is not None
 
     def play(self) -> Policy:
         """The actions of the session, one by one."""
-        reading = self._reading
-        if reading is None:
+        plan = self._plan
+        if plan is None:
             return
-        for column in self._numbers(reading):
-            self.thought = f"All columns are text. First see how {column} is written."
-            shown = yield f"sql: SELECT DISTINCT {_name(column)} FROM {_name(reading.table)}"
-            self._note(column, shown)
-        shown = yield self._do(self._why(reading), self._sql(reading, exactly=True))
-        if _nothing(shown) and (reading.key or any(asked.relation == "=" for asked in reading.conditions)):
+        sql, why = plan.sql(), _why(plan)
+        slip = self._slip(sql) if self._draw.random() < SLIPS else None
+        if slip is not None:
+            shown = yield self._do(why, slip[0])
+            why = f"{slip[1]} {why}" if shown.startswith("Error") else why
+        shown = yield self._do(why, sql)
+        if _nothing(shown) and plan.texts:
             again = yield self._do(
-                "Nothing matches exactly. Look for the words inside the text.",
-                self._sql(reading, exactly=False),
+                "No row has exactly this text. Look for it inside the texts with LIKE.",
+                plan.sql(exactly=False),
             )
             shown = shown if _nothing(again) else again
-        if reading.kind in CHANGES:
+        if plan.changes:
             self.thought = "The table is changed as asked."
-            yield 'answer: ["done"]'
+            yield DONE
             return
         values = _values(shown)
-        self.thought = (
-            "This is what was asked for." if values else "No row meets the conditions, so the answer is none."
-        )
+        self.thought = "This is what was asked for." if values else "No row is so, so the answer is none."
         yield f"answer: {json.dumps(values or ['none'], ensure_ascii=False)}"
 
     def _do(self, thought: str, sql: str) -> str:
         self.thought = thought
         return f"sql: {sql}"
 
-    def _numbers(self, reading: Reading) -> list[str]:
-        """The columns whose texts will be read as numbers."""
-        columns = [asked.column for asked in reading.conditions if asked.relation != "="]
-        if reading.kind.startswith("aggregation"):
-            columns.append(reading.column)
-        if reading.number:
-            columns.append(reading.number)
-        return list(dict.fromkeys(columns))
+    def _slip(self, sql: str) -> tuple[str, str] | None:
+        """A statement with a name wrong in it, and how it is mended; None where no name can be wrong."""
+        names = sorted(set(re.findall(r"`([^`]+)`", sql)))
+        odd = [one for one in names if not re.fullmatch(r"\w+", one)]
+        if not odd:
+            return None
+        chosen = self._draw.choice(odd)
+        short = bare(chosen).split()[-1]
+        if self._draw.random() < 0.5 and short.lower() not in {one.lower() for one in names}:
+            mended = f"There is no `{short}`: the name must be copied whole, `{chosen}`."
+            return sql.replace(name(chosen), name(short)), mended
+        return sql.replace(name(chosen), chosen), f"`{chosen}` must stand in backticks."
 
-    def _note(self, column: str, shown: str) -> None:
-        values = re.findall(r"\('(.*?)',\)", shown)
-        if any("," in value and DIGITS.fullmatch(value) for value in values):
-            self._commas.add(column)
-        if any(not DIGITS.fullmatch(value) for value in values):
-            self._mixed.add(column)
 
-    def _why(self, reading: Reading) -> str:
-        kind = reading.kind
-        if kind == "INSERT":
-            return "A new row with these values is to be inserted."
-        if kind == "UPDATE":
-            return f"Set {', '.join(reading.pairs)} in the row whose {reading.where} is {reading.key}."
-        if kind == "other":
-            return f"Find the row that names {reading.key} and read {reading.column}."
-        told = {
-            "counting": "Count the rows",
-            "DELETE": "Delete the rows",
-            "comparison": f"Select {reading.column}",
-        }
-        if kind == "ranking":
-            return f"Order by {reading.number} as a number and take the first {reading.column}."
-        what = told.get(kind) or f"Take the {kind.partition('-')[2]} of {reading.column}"
-        conditions = [f"{asked.column} {asked.relation} {asked.value}" for asked in reading.conditions]
-        return f"{what} where {' and '.join(conditions)}."
-
-    def _sql(self, reading: Reading, *, exactly: bool) -> str:
-        table, column = _name(reading.table), _name(reading.column)
-        where = self._where(reading, exactly)
-        match reading.kind:
-            case "counting":
-                return f"SELECT COUNT(*) FROM {table}{where}"
-            case "comparison":
-                return f"SELECT DISTINCT {column} FROM {table}{where}"
-            case "ranking":
-                order = f"{self._number(reading.number)} {reading.direction}"
-                return f"SELECT {column} FROM {table}{where} ORDER BY {order} LIMIT 1"
-            case "other":
-                names = ", ".join(map(_name, reading.columns))
-                words = reading.key.replace("%", r"\%")
-                match = (
-                    f"{_text(reading.key)} IN ({names})"
-                    if exactly
-                    else f"CONCAT_WS('|', {names}) LIKE {_text(f'%{words}%')}"
-                )
-                return f"SELECT {column} FROM {table} WHERE {match}"
-            case "INSERT":
-                names, values = (
-                    ", ".join(map(_name, reading.pairs)),
-                    ", ".join(map(_text, reading.pairs.values())),
-                )
-                return f"INSERT INTO {table} ({names}) VALUES ({values})"
-            case "UPDATE":
-                sets = ", ".join(f"{_name(name)} = {_text(value)}" for name, value in reading.pairs.items())
-                return f"UPDATE {table} SET {sets} WHERE {_name(reading.where)} = {_text(reading.key)}"
-            case "DELETE":
-                return f"DELETE FROM {table}{where}"
-        function = reading.kind.partition("-")[2]
-        return f"SELECT {function}({self._number(reading.column)}) FROM {table}{where}"
-
-    def _where(self, reading: Reading, exactly: bool) -> str:
-        guarded = [column for column in self._numbers(reading) if column in self._mixed]
-        parts = [f"{_name(column)} REGEXP '^[0-9]'" for column in guarded]
-        parts += [self._condition(asked, exactly) for asked in reading.conditions]
-        return f" WHERE {' AND '.join(parts)}" if parts else ""
-
-    def _condition(self, asked: Asked, exactly: bool) -> str:
-        if asked.relation != "=":
-            return f"{self._number(asked.column)} {asked.relation} {asked.value.replace(',', '')}"
-        if exactly:
-            return f"{_name(asked.column)} = {_text(asked.value)}"
-        return f"{_name(asked.column)} LIKE {_text(f'%{asked.value}%')}"
-
-    def _number(self, column: str) -> str:
-        return f"REPLACE({_name(column)}, ',', '') + 0" if column in self._commas else f"{_name(column)} + 0"
+def _why(plan: Plan) -> str:
+    """What is to be done, with the table's own names."""
+    conditions = " and ".join(
+        f"{name(one.column)} {'contains' if one.relation == CONTAINS else one.relation} {one.value}"
+        for one in plan.conditions
+    )
+    where = f" where {conditions}" if conditions else ""
+    wants = " and ".join(map(name, plan.wants))
+    columns = ", ".join(name(column) for column, _ in plan.pairs)
+    match plan.shape:
+        case "INSERT":
+            return f"Insert a row with {columns}."
+        case "UPDATE":
+            return f"Set {columns}{where}."
+        case "DELETE":
+            return f"Delete the rows{where}."
+        case "count":
+            return f"Count the rows{where}."
+        case "distinct":
+            return f"Count the different {wants}."
+        case "aggregate":
+            return f"Take the {plan.function} of {wants} as a number{where}."
+        case "frequent":
+            return f"Group by {wants} and take the one with the most rows."
+        case "either":
+            return f"Order {' and '.join(plan.names)} by {name(plan.number)} as a number and take the first."
+        case "gap":
+            return f"Subtract {name(plan.number)} of {plan.names[1]} from that of {plan.names[0]}."
+        case "after" | "before":
+            return f"Take the row {plan.shape} the {name(plan.key)} {plan.names[0]} by {name(plan.number)}."
+        case _:
+            first = "the first" if plan.limit == 1 else f"the first {plan.limit}"
+            order = (
+                f", ordered by {name(plan.number)} as a number, {plan.direction}, {first}"
+                if plan.number
+                else ""
+            )
+            return f"Select {wants}{where}{order}."
 
 
 def _nothing(shown: str) -> bool:
@@ -165,12 +135,3 @@ def _values(shown: str) -> list[str]:
     except (ValueError, SyntaxError):
         return []
     return [str(value) for row in rows for value in row if value is not None]
-
-
-def _name(name: str) -> str:
-    return f"`{name}`"
-
-
-def _text(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace("'", "''")
-    return f"'{escaped}'"

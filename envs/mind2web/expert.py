@@ -1,24 +1,54 @@
-"""A scripted player of the generated sites that knows only what an agent sees; the server never imports it.
+"""A scripted player of the generated steps, for demonstrations; the server never imports it.
 
-It knows the sites' flows: from the task and the actions before, it knows what is due, and looks for it among
-the choices. `ByWords` knows nothing of the sites: it picks what shares the most words with the task.
+It looks the step up among the generated ones, so that it knows its element even where the line that shows
+it says nothing: what is to be learned of such is to prefer what one can act on. `ByWords` knows nothing: it
+picks what shares the most words with the task.
 """
 
+import random
 import re
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from envs.mind2web.actions import LETTERS
-from envs.mind2web.flows import Flows, Step
-from envs.mind2web.generator import HINTS, KINDS
+from envs.mind2web.flows import Step
+from envs.mind2web.generator import SPLITS
+from envs.mind2web.generator import Generator as Steps
+from envs.mind2web.record import Record
+from envs.mind2web.view import TEXT_CHARS, start
 
 Policy = Generator[str, str, None]
 """Yields answers and is sent what each showed; it ends with the choice."""
 
 CHOICE = re.compile(rf"^(?P<letter>[{LETTERS[1:]}])\. (?P<line><(?P<tag>[\w:-]+).*)$", re.MULTILINE)
-EARLIER = re.compile(r"^\((\d+) earlier\)$", re.MULTILINE)
 WORD = re.compile(r"[a-z0-9]+")
-INTERACTIVE = ("button", "input", "a", "select", "textarea", "option", "label", "li")
+INTERACTIVE = ("button", "input", "a", "select", "textarea", "option", "label", "li", "td")
+FARTHEST = 100_000
+STRAYS = 0.4
+"""How often another element that one can act on is picked, where the right one is not shown: the right one
+meets it again, and what is learned is which of the two."""
+DUE = {
+    "type": "type {value}",
+    "select": "select {value}",
+    "check": "choose {label}",
+    "radio": "choose {label}",
+    "option": "choose {label}",
+    "suggestion": "pick the suggestion {label}",
+    "date": "pick the day {label}",
+    "link": "go to {label}",
+    "menu": "open the menu {label}",
+    "tab": "open the tab {label}",
+    "open": "open {label}",
+    "result": "open the result {label}",
+    "plus": "add {label}",
+    "search": "start the search",
+}
+"""What is due, by a step's kind, as a thought tells it; `button` and others are pressed."""
+
+
+class UnknownStepError(ValueError):
+    """The step is none of the generated ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,57 +60,91 @@ class Choice:
     line: str
 
 
+class Lookup:
+    """Finds generated steps by what an agent is shown.
+
+    Args:
+        farthest: So many steps of each split are looked through.
+    """
+
+    def __init__(self, farthest: int = FARTHEST) -> None:
+        self._farthest = farthest
+        self._steps = Steps()
+        self._numbers: dict[str, list[tuple[str, int]]] = {}
+        self._reached = 0
+
+    def find(self, observation: str, instruction: str) -> tuple[Record, Step]:
+        """A step's record, and what is due in it.
+
+        Raises:
+            UnknownStepError: There is none that shows this.
+        """
+        shown = {choice.line for choice in choices(observation)}
+        while True:
+            for split, number in self._numbers.get(instruction, ()):
+                record = self._steps.record(split, number)
+                if observation.startswith(start(record) + "\n\n") and shown <= _lines(record).keys():
+                    flow, at, _, _ = self._steps.visit(split, number)
+                    return record, flow.steps[at]
+            if self._reached >= self._farthest:
+                break
+            self._reach(min(500, self._farthest - self._reached))
+        raise UnknownStepError(f"not a generated step: {instruction!r}")
+
+    def _reach(self, count: int) -> None:
+        for number in range(self._reached, self._reached + count):
+            for split in SPLITS:
+                flow, _, _, _ = self._steps.visit(split, number)
+                self._numbers.setdefault(flow.task, []).append((split, number))
+        self._reached += count
+
+
+@lru_cache(maxsize=1)
+def lookup() -> Lookup:
+    """The process's own: it grows as it is asked."""
+    return Lookup()
+
+
 class Expert:
-    """Plays one step of a generated visit.
+    """Plays one generated step.
 
     Args:
         observation: The first observation.
         instruction: The task.
 
     Raises:
-        ValueError: The task is none of the generated sites'.
+        UnknownStepError: The step is none of the generated ones.
     """
 
     def __init__(self, observation: str, instruction: str) -> None:
-        flow = Flows().read(instruction)
-        if flow is None:
-            raise ValueError(f"not a task of a generated site: {instruction!r}")
-        self.due: Step = flow.steps[min(done_before(observation), len(flow.steps) - 1)]
+        record, self.due = lookup().find(observation, instruction)
+        self._right = {line for line, node_id in _lines(record).items() if node_id in record.right}
+        self._draw = random.Random(f"{record.id}/{observation}")  # noqa: S311
+        self._first = observation
         self.thought = ""
         """Why the last answer was given."""
-        self._first = observation
 
     def play(self) -> Policy:
         """The answers of the step, one a round."""
         shown = self._first
-        while True:
-            best = max(choices(shown), key=self._fit, default=None)
-            if best is None:
-                return
-            if self._fit(best) < 2:
-                self.thought = f"I need {self._wanted()}. None of these is it."
-                shown = yield "A"
-            else:
-                self.thought = f"I need {self._wanted()}. {best.letter} looks like it."
-                shown = yield f"{best.letter} {self.due.operation} {self.due.value}".strip()
+        while found := choices(shown):
+            pick = self._pick(found)
+            self.thought = (
+                f"Next: {self._wanted()}. {f'{pick.letter} <{pick.tag}>.' if pick else 'Not here.'}"
+            )
+            shown = yield f"{pick.letter} {self.due.operation} {self.due.value}".strip() if pick else "A"
 
     def _wanted(self) -> str:
-        noun = {
-            "type": "the field",
-            "select": "the list",
-            "button": "the button",
-            "date": "the day",
-            "link": "the link",
-        }.get(self.due.kind, "the option")
-        return f"{noun} {self.due.label}"
+        form = DUE.get(self.due.kind, "press {label}")
+        return form.format(label=self.due.label, value=self.due.value)
 
-    def _fit(self, choice: Choice) -> float:
-        """How well a choice fits what is due: its words, what it looks like, and its tag."""
-        wanted, said = words(self.due.label), words(choice.line)
-        share = len(wanted & said) / max(1, len(wanted))
-        looks = HINTS[self.due.kind] in choice.line
-        tag = choice.tag in KINDS[self.due.kind]
-        return 3 * (share == 1) + share + 1.5 * looks + tag - 2 * (not tag)
+    def _pick(self, found: list[Choice]) -> Choice | None:
+        for choice in found:
+            if choice.line in self._right:
+                return choice
+        # What says nothing but what it is may be right; what has a text that is not the right one is not.
+        strays = [choice for choice in found if choice.tag in INTERACTIVE and choice.line.endswith(">")]
+        return self._draw.choice(strays) if strays and self._draw.random() < STRAYS else None
 
 
 class ByWords:
@@ -116,13 +180,14 @@ def choices(observation: str) -> list[Choice]:
     ]
 
 
-def done_before(observation: str) -> int:
-    """How many actions were done before, from the first observation."""
-    told = observation.partition("Previous actions:\n")[2].partition("\n\n")[0]
-    earlier = EARLIER.search(told)
-    return (int(earlier[1]) if earlier else 0) + sum(line.startswith("[") for line in told.splitlines())
-
-
 def words(text: str) -> set[str]:
     """The words of a text, lower-cased."""
     return set(WORD.findall(text.lower()))
+
+
+def _lines(record: Record) -> dict[str, str]:
+    """Ids of candidates by their lines, the right one's first."""
+    found: dict[str, str] = {}
+    for element in record.candidates:
+        found.setdefault(record.line(element, TEXT_CHARS), element.id)
+    return found

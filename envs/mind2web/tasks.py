@@ -39,10 +39,7 @@ class Mind2webTasks:
         """Tasks by position."""
         if split in self._recorded:
             return [_task(record) for record in self._recorded[split][start:stop]]
-        return [
-            _task(self._generator.record(split, number))
-            for number in range(start, min(stop, self.count(split)))
-        ]
+        return [self._generated_task(split, number) for number in range(start, min(stop, self.count(split)))]
 
     def get(self, task_id: str) -> Task:
         """One task.
@@ -50,7 +47,8 @@ class Mind2webTasks:
         Raises:
             UnknownTaskError: There is none of this id.
         """
-        return _task(self.record(task_id))
+        place = self._place(task_id)
+        return self._generated_task(*place) if place else _task(self.record(task_id))
 
     def record(self, task_id: str) -> Record:
         """A task's step.
@@ -60,14 +58,26 @@ class Mind2webTasks:
         """
         if task_id in self._by_id:
             return self._by_id[task_id]
-        split, _, number = task_id.partition("/")
-        if split in SPLITS and NUMBER.fullmatch(number) and int(number) < self._generated:
-            return self._generator.record(split, int(number))
-        raise UnknownTaskError(task_id)
+        place = self._place(task_id)
+        if place is None:
+            raise UnknownTaskError(task_id)
+        return self._generator.record(*place)
 
     def most_candidates(self) -> int:
         """The most candidates that a step has."""
         return max((len(record.candidates) for record in self._by_id.values()), default=30)
+
+    def _place(self, task_id: str) -> tuple[str, int] | None:
+        """Split and number of a generated step."""
+        split, _, number = task_id.partition("/")
+        if split in SPLITS and NUMBER.fullmatch(number) and int(number) < self._generated:
+            return split, int(number)
+        return None
+
+    def _generated_task(self, split: str, number: int) -> Task:
+        """A generated step's task; its page need not be made."""
+        flow, at, _, _ = self._generator.visit(split, number)
+        return Task(id=f"{split}/{number}", split=split, instruction=flow.task, kind=flow.steps[at].operation)
 
 
 def _task(record: Record) -> Task:

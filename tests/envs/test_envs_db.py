@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 
 from envs.dbbench.expert import Expert
+from envs.dbbench.generator import KINDS, ROUND, Generator
 from envs.dbbench.questions import CHANGES
+from envs.dbbench.reading import understood
 from envs.dbbench.server import create
 from envs.dbbench.tasks import GENERATED_TRAIN, GENERATED_VALID
+from envs.dbbench.topics import about, topics
 from tests.envs.test_envs_db_support import FOLDER, NOT_IN_TABLE, Db, database, play_gold, questions
 from tests.support import eventually, running
 
@@ -117,6 +120,29 @@ def test_the_expert_says_what_it_does_not_understand() -> None:
     expert = Expert("Question: who wins?", "who wins?")
     assert not expert.understands
     assert list(expert.play()) == []
+
+
+def test_most_generated_tasks_change_the_table_as_in_the_benchmark() -> None:
+    kinds = Counter(Generator(3).question(GENERATED_TRAIN, number).kind for number in range(len(ROUND)))
+    assert set(kinds) == KINDS
+    assert 0.55 < sum(kinds[kind] for kind in CHANGES) / len(ROUND) < 0.7
+
+
+def test_every_topic_can_be_read_again() -> None:
+    for topic in topics():
+        names = tuple(told.names[0] for told in topic.columns)
+        assert topic in about(names), topic.things
+        assert sum(told.key for told in topic.columns) == 1, topic.things
+        assert len(topic.tells) >= 2, topic.things
+
+
+def test_a_condition_is_read_with_the_headers_own_name() -> None:
+    columns = ("Pos", "Car no.", "Driver", "Team", "Laps", "Points")
+    plan = understood("heat_1", columns, "Which driver has a car no of 7, and a Laps smaller than 60?")
+    assert plan is not None
+    assert plan.sql() == (
+        "SELECT `Driver` FROM `heat_1` WHERE `Car no.` = '7' AND REPLACE(`Laps`, ',', '') + 0 < 60"
+    )
 
 
 def test_generated_splits_do_not_overlap(db: Db) -> None:

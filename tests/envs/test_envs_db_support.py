@@ -82,9 +82,11 @@ class Db:
         state = self.create(task)
         policy = player(state["observation"], state["instruction"]).play()
         action = next(policy, None)
+        slips = 0
         while action is not None:
             state = self.step(state["session_id"], action)
-            assert state["valid"], (task, action, state["observation"])
+            slips += not state["valid"]
+            assert slips <= 1, (task, action, state["observation"])
             try:
                 action = policy.send(state["observation"])
             except StopIteration:

@@ -14,7 +14,7 @@ import pytest
 
 from envs.mind2web.actions import LETTERS, Answer, parse
 from envs.mind2web.environment import Mind2webEnvironment
-from envs.mind2web.expert import ByWords, Expert
+from envs.mind2web.expert import ByWords, Expert, Lookup, UnknownStepError, choices
 from envs.mind2web.generator import TRAIN, VALID, Generator
 from envs.mind2web.official import SCORES, RecordsError, attributes_of, read
 from envs.mind2web.page import Page
@@ -150,6 +150,41 @@ def test_the_splits_do_not_overlap(mind2web: Mind2web) -> None:
     assert len(train) > 200
     assert not train & valid
     assert generator.record(TRAIN, 7) == Generator().record(TRAIN, 7)
+
+
+def test_generated_steps_are_of_many_kinds() -> None:
+    generator = Generator()
+    records = [generator.record(TRAIN, number) for number in range(400)]
+    assert len({record.website for record in records}) > 350
+    assert {record.operation for record in records} == {"CLICK", "TYPE", "SELECT"}
+    tags = {element.tag for record in records for element in record.candidates if element.id in record.right}
+    assert tags > {"a", "button", "input", "select", "label", "li", "td", "span", "div"}
+    for record in records:
+        lines = [record.line(element, 80) for element in record.candidates]
+        right = [
+            line for line, element in zip(lines, record.candidates, strict=True) if element.id in record.right
+        ]
+        assert len(right) == 1
+        assert lines.count(right[0]) == 1, record.id
+        assert len({element.id for element in record.candidates}) == len(record.candidates)
+        if record.operation == "TYPE":
+            assert record.value in record.task, record.id
+
+
+def test_the_expert_thinks_in_words_of_the_task(mind2web: Mind2web) -> None:
+    state = mind2web.create(f"{TRAIN}/3")
+    expert = Expert(state["observation"], state["instruction"])
+    action = next(expert.play())
+    assert expert.thought.startswith("Next: ")
+    assert expert.thought.endswith(
+        "Not here." if action == "A" else f"{action[0]} <{_tag(state, action[0])}>."
+    )
+    with pytest.raises(UnknownStepError):
+        Lookup(farthest=20).find("Website: nowhere", "a task that no one asked for")
+
+
+def _tag(state: dict[str, Any], letter: str) -> str:
+    return next(choice.tag for choice in choices(state["observation"]) if choice.letter == letter)
 
 
 def test_every_record_is_solved_by_its_reference(recorded: Mind2web) -> None:
