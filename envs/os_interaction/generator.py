@@ -1,10 +1,18 @@
-"""Tasks made from a seed: files, text, permissions, processes, users.
+"""Tasks made from a seed: files, folders, text, permissions, processes, users, the system.
 
-Training and validation never have a task in common: every task names a thing or a person, and each
-split has its own half of the names. The same seed makes the same tasks.
+Training and validation never have a task in common: where a task names a thing or a person, each split
+has its own half of the names; where it names none, of the wordings. The same seed makes the same tasks.
 """
 
-from envs.os_interaction import topic_files, topic_permissions, topic_processes, topic_text, topic_users
+from envs.os_interaction import (
+    topic_files,
+    topic_folders,
+    topic_permissions,
+    topic_processes,
+    topic_system,
+    topic_text,
+    topic_users,
+)
 from envs.os_interaction.tasks import GENERATED_TRAIN, GENERATED_VALID, Match, OsTask, Script
 from envs.os_interaction.templates import Draw, Template, filled
 
@@ -14,6 +22,8 @@ TOPICS: dict[str, tuple[Template, ...]] = {
     "permissions": topic_permissions.TEMPLATES,
     "processes": topic_processes.TEMPLATES,
     "users": topic_users.TEMPLATES,
+    "folders": topic_folders.TEMPLATES,
+    "system": topic_system.TEMPLATES,
 }
 HALVES = {GENERATED_TRAIN: 0, GENERATED_VALID: 1}
 
@@ -49,7 +59,9 @@ class Generator:
         template = templates[number // len(topics) % len(templates)]
         draw = Draw(f"os/{self._seed}/{split}/{number}/{attempt}", HALVES[split])
         made = template.make(draw)
-        wording = draw.one(template.wordings)
+        # What names nothing of its own is told apart by the words: each split has half of the wordings.
+        whole = any(template.shared(one) for one in template.wordings)
+        wording = draw.one(template.wordings[HALVES[split] :: 2] if whole else template.wordings)
         return OsTask(
             instruction=filled(wording, made.places),
             init=(Script(made.init),) if made.init else (),

@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from envs.os_interaction.tasks import Check, Programs
 
@@ -24,6 +25,8 @@ _PEOPLE = """alice bruno carla diego elena felix greta hugo ines jonas karin leo
 simon tara ulli vera wanda xenia yann zoe anton berta cosmo dora emil"""
 PEOPLE = tuple(_PEOPLE.split())
 EXTENSIONS = ("txt", "log", "csv", "md", "conf", "json", "dat", "bak")
+SHARED_PLACES = frozenset(("bound", "least", "program", "yes", "no", "variable"))
+"""Places whose words both splits have."""
 ROOTS = ("/srv", "/opt", "/home", "/var/local", "/root", "/data")
 
 
@@ -98,10 +101,15 @@ class Template:
     does: bool = False
     """Whether something is to be done; otherwise a question is to be answered."""
 
+    @staticmethod
+    def shared(wording: str) -> bool:
+        """Whether a wording says nothing that is of one split only."""
+        return set(PLACE.findall(wording)) <= SHARED_PLACES
+
     def read(self, instruction: str) -> dict[str, str] | None:
         """What stands at the places of an instruction; None where it is of another kind."""
         for wording in self.wordings:
-            found = re.fullmatch(_pattern(wording), instruction)
+            found = _compiled(wording).fullmatch(instruction)
             if found:
                 return found.groupdict()
         return None
@@ -120,6 +128,11 @@ def write(path: str, text: str) -> str:
 def script(*lines: str) -> str:
     """Commands as one script."""
     return "\n".join(lines)
+
+
+@cache
+def _compiled(wording: str) -> re.Pattern[str]:
+    return re.compile(_pattern(wording))
 
 
 def _pattern(wording: str) -> str:
