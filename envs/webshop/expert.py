@@ -124,7 +124,7 @@ class Expert:
             settled = self.score(look) >= 1 or (not self._reads and self._offers_all(look))
             if settled:
                 break
-            self.thought = f"It fits {round(100 * self.score(look))} percent. I look at another."
+            self.thought = f"{self._lack(look)} I look at another."
             yield from self._do(BACK)
         best = max(opened, key=self.score, default=None)
         if best is None:
@@ -146,6 +146,13 @@ class Expert:
 
     def _offers_all(self, look: Look) -> bool:
         return len(look.options) == len(self.wish.options) and look.price <= self.wish.limit
+
+    def _lack(self, look: Look) -> str:
+        """What speaks against a product."""
+        missing = [value for value in self.wish.options if value not in look.options]
+        if missing:
+            return f"It has no {missing[0]}."
+        return "It costs too much." if look.price > self.wish.limit else "It may not be what is asked for."
 
     def _next(self, opened: list[Look]) -> Look | None:
         """The product to open next: by its title's words and its price, in the order of the results."""

@@ -1,12 +1,23 @@
-"""The Python client, sync and async: for episodes, for environment sessions, for an actor's adapters."""
+"""The Python client, sync and async: for episodes, for environment sessions, for the roles."""
 
 from espalier.client.errors import EspalierError
-from espalier.client.http import Actor, AsyncActor, AsyncEspalier, AsyncSessions, Espalier, Sessions
+from espalier.client.http import (
+    Actor,
+    AsyncActor,
+    AsyncEspalier,
+    AsyncJudge,
+    AsyncPlanner,
+    AsyncSessions,
+    Espalier,
+    Sessions,
+)
 
 __all__ = [
     "Actor",
     "AsyncActor",
     "AsyncEspalier",
+    "AsyncJudge",
+    "AsyncPlanner",
     "AsyncSessions",
     "Espalier",
     "EspalierError",

@@ -9,9 +9,18 @@ from pydantic import BaseModel, TypeAdapter
 from services.contracts.action import ActionRequest, Actions
 from services.contracts.adapter import AdapterLoad, Adapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
+from services.contracts.plan import Plan, PlanRequest
 from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
 from services.contracts.task import Task, TaskPage
 from services.contracts.tree import Tree
+from services.contracts.verdict import (
+    Choice,
+    PathQuestion,
+    PathVerdict,
+    SelectionQuestion,
+    SubtaskQuestion,
+    Verdict,
+)
 
 Reply = TypeVar("Reply")
 
@@ -150,3 +159,23 @@ def load_adapter(body: AdapterLoad) -> Call[Adapters]:
 def unload_adapter(name: str) -> Call[Adapters]:
     """Take an adapter out of an actor's engine."""
     return Call("DELETE", f"/v1/adapters/{quote(name, safe='')}", Adapters)
+
+
+def judge_subtask(body: SubtaskQuestion) -> Call[Verdict]:
+    """Ask whether a subtask is done."""
+    return Call("POST", "/v1/verdicts/subtask", Verdict, body=body)
+
+
+def judge_selection(body: SelectionQuestion) -> Call[Choice]:
+    """Ask which candidate is best."""
+    return Call("POST", "/v1/verdicts/selection", Choice, body=body)
+
+
+def judge_path(body: PathQuestion) -> Call[PathVerdict]:
+    """Ask whether a path is good enough, or which is best."""
+    return Call("POST", "/v1/verdicts/path", PathVerdict, body=body)
+
+
+def plan(body: PlanRequest) -> Call[Plan]:
+    """Ask for a task's subtasks."""
+    return Call("POST", "/v1/plans", Plan, body=body)

@@ -16,9 +16,18 @@ from services.contracts.action import ActionRequest, Actions
 from services.contracts.adapter import AdapterLoad, Adapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
 from services.contracts.event import Event
+from services.contracts.plan import Plan, PlanRequest
 from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
 from services.contracts.task import TaskPage
 from services.contracts.tree import Tree
+from services.contracts.verdict import (
+    Choice,
+    PathQuestion,
+    PathVerdict,
+    SelectionQuestion,
+    SubtaskQuestion,
+    Verdict,
+)
 
 Reply = TypeVar("Reply")
 ORCHESTRATOR = "http://127.0.0.1:8000"
@@ -356,6 +365,30 @@ class AsyncActor(_Async):
     async def act(self, body: ActionRequest) -> Actions:
         """Ask for candidates."""
         return await self._send(calls.act(body))
+
+
+class AsyncJudge(_Async):
+    """One judge service."""
+
+    async def subtask(self, body: SubtaskQuestion) -> Verdict:
+        """P(yes) that a subtask is done."""
+        return await self._send(calls.judge_subtask(body))
+
+    async def selection(self, body: SelectionQuestion) -> Choice:
+        """The best of the candidates."""
+        return await self._send(calls.judge_selection(body))
+
+    async def path(self, body: PathQuestion) -> PathVerdict:
+        """Whether a path is good enough, or which of several is best."""
+        return await self._send(calls.judge_path(body))
+
+
+class AsyncPlanner(_Async):
+    """One planner service."""
+
+    async def plan(self, body: PlanRequest) -> Plan:
+        """A task's subtasks."""
+        return await self._send(calls.plan(body))
 
 
 def _step(action: str, step_key: str | None) -> StepRequest:

@@ -35,14 +35,18 @@ def kinds(out: Path) -> dict[str, int]:
 
 def derived_tasks(out: Path) -> dict[str, int]:
     """Of how many tasks there are records of each derived kind."""
-    return {
-        kind: len({one.task_id for one in read_records(out) if one.kind == kind})
-        for kind in KINDS
-    }
+    return {kind: len({one.task_id for one in read_records(out) if one.kind == kind}) for kind in KINDS}
 
 
 def test_what_an_expert_did_is_a_record(played: Path, trajectories: list[Record]) -> None:
-    assert kinds(played) == {"trajectory": 10, "plan": 6, "subtask": 12, "step": 6, "selection": 6, "path": 12}
+    assert kinds(played) == {
+        "trajectory": 10,
+        "plan": 6,
+        "subtask": 12,
+        "step": 6,
+        "selection": 6,
+        "path": 12,
+    }
     assert len({one.task_id for one in trajectories}) == 10
     for one in trajectories:
         assert (one.environment, one.reward, one.done) == ("alfworld", 1.0, True)

@@ -254,7 +254,45 @@ def learner(base: Path, tokenizer: Any, tmp_path: Path) -> Any:
 def test_the_sparse_loss_is_the_models_own(learner: Any) -> None:
     import torch
 
-    batch = learner.data_collator([dict(row) for row in learner.train_dataset])
+    batch = learner.data_collator([learner.train_dataset[0]])
     loss = learner.compute_loss(learner.model, batch)
     reference = learner.model(**batch).loss
     assert torch.allclose(loss, reference, rtol=1e-4)
+
+
+def test_folded_weights_are_the_same_function(learner: Any) -> None:
+    """Loss and the adapter's gradients, whichever way the adapter is added."""
+    import torch
+
+    for name, parameter in learner.model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    batch = learner.data_collator([learner.train_dataset[0]])
+    found: list[tuple[float, list[torch.Tensor]]] = []
+    for folds in (False, True):
+        learner.folds = folds
+        learner.model.zero_grad()
+        loss = learner.compute_loss(learner.model, batch)
+        loss.backward()
+        grads = [one.grad.clone() for one in learner.model.parameters() if one.grad is not None]
+        found.append((loss.item(), grads))
+    (loss, grads), (other_loss, other_grads) = found
+    assert other_loss == pytest.approx(loss, rel=1e-5)
+    assert len(grads) == len(other_grads) > 0
+    assert all(
+        torch.allclose(one, other, rtol=1e-3, atol=1e-6)
+        for one, other in zip(grads, other_grads, strict=True)
+    )
+
+
+def test_batches_hold_what_was_drawn_within_their_tokens() -> None:
+    from training.sft.lora import NEAR, batches
+
+    draw = random.Random(1)
+    drawn = [Example([1] * draw.randint(1, 900), [1], "general") for _ in range(NEAR + 300)]
+    made = batches(drawn, 800, seed=3)
+    assert sorted(map(id, drawn)) == sorted(id(one) for batch in made for one in batch)
+    for batch in made:
+        assert len(batch) == 1 or len(batch) * max(len(one.input_ids) for one in batch) <= 800
+    assert max(map(len, made)) > 3
+    assert [len(batch) for batch in batches(drawn, 800, seed=4)] != [len(batch) for batch in made]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import time
+from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -160,7 +161,7 @@ def _before(plan: Plan, profile: str) -> Card | None:
 def _digest(examples: Sequence[Example]) -> str:
     found = hashlib.sha256()
     for example in examples:
-        found.update(json.dumps([example.input_ids, example.labels]).encode())
+        found.update(array("i", [len(example.input_ids), *example.input_ids, *example.labels]).tobytes())
     return found.hexdigest()[:12]
 
 
