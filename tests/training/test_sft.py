@@ -260,31 +260,6 @@ def test_the_sparse_loss_is_the_models_own(learner: Any) -> None:
     assert torch.allclose(loss, reference, rtol=1e-4)
 
 
-def test_folded_weights_are_the_same_function(learner: Any) -> None:
-    """Loss and the adapter's gradients, whichever way the adapter is added."""
-    import torch
-
-    for name, parameter in learner.model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.02)
-    batch = learner.data_collator([learner.train_dataset[0]])
-    found: list[tuple[float, list[torch.Tensor]]] = []
-    for folds in (False, True):
-        learner.folds = folds
-        learner.model.zero_grad()
-        loss = learner.compute_loss(learner.model, batch)
-        loss.backward()
-        grads = [one.grad.clone() for one in learner.model.parameters() if one.grad is not None]
-        found.append((loss.item(), grads))
-    (loss, grads), (other_loss, other_grads) = found
-    assert other_loss == pytest.approx(loss, rel=1e-5)
-    assert len(grads) == len(other_grads) > 0
-    assert all(
-        torch.allclose(one, other, rtol=1e-3, atol=1e-6)
-        for one, other in zip(grads, other_grads, strict=True)
-    )
-
-
 def test_batches_hold_what_was_drawn_within_their_tokens() -> None:
     from training.sft.lora import NEAR, batches
 

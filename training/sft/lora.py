@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
-from peft.tuners.lora import Linear as LoraLinear
-from torch.func import functional_call
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM
 from transformers.trainer_callback import TrainerCallback
@@ -22,8 +20,6 @@ from trl.trainer.sft_trainer import SFTTrainer
 from espalier.stack.processor import has_amx
 from training.sft.examples import IGNORED, Example
 
-FOLDED_MOST = 1_000_000_000
-"""Larger models' weights are not folded: their gradients would be too much memory."""
 NEAR = 1024
 """So many sequences are sorted by length together."""
 
@@ -57,13 +53,6 @@ class SparseLossTrainer(SFTTrainer):
     be a fifth of the work. Padding stands on the right, where causal attention needs no mask.
     """
 
-    folds = False
-    """Whether the adapter is added to the weights once a pass, rather than to what every layer gives.
-
-    It is the same function: x(W + BA) is xW + (xB)A. Gradients of whole weights are more arithmetic, but on a
-    GPU small models wait for memory and launches: then it is several times faster.
-    """
-
     def compute_loss(
         self,
         model: Any,
@@ -75,31 +64,13 @@ class SparseLossTrainer(SFTTrainer):
         labels = inputs["labels"][:, 1:]
         base = self.accelerator.unwrap_model(model)
         inner = base.get_base_model() if hasattr(base, "get_base_model") else base
-        told = {"input_ids": inputs["input_ids"], "use_cache": False}
-        if self.folds:
-            weights = folded(inner.model)
-            with base.disable_adapter():
-                shown = functional_call(inner.model, weights, kwargs=told)
-        else:
-            shown = inner.model(**told)
-        hidden = shown.last_hidden_state[:, :-1]
+        hidden = inner.model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
         wanted = labels != IGNORED
         logits = inner.lm_head(hidden[wanted]).float()
         total = cross_entropy(logits, labels[wanted], reduction="sum")
         count = wanted.sum() if num_items_in_batch is None else num_items_in_batch
         loss = total / count
         return (loss, {"logits": logits}) if return_outputs else loss
-
-
-def folded(model: torch.nn.Module) -> dict[str, torch.Tensor]:
-    """The weights of every adapted layer with its adapter added, by name; differentiable."""
-    made: dict[str, torch.Tensor] = {}
-    for name, layer in model.named_modules():
-        if isinstance(layer, LoraLinear):
-            base = layer.get_base_layer().weight
-            delta = layer.get_delta_weight(layer.active_adapters[0])
-            made[f"{name}.base_layer.weight"] = (base.float() + delta.float()).to(base.dtype)
-    return made
 
 
 def best_dtype() -> torch.dtype:
@@ -138,8 +109,6 @@ def trainer(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
         )
     model = AutoModelForCausalLM.from_pretrained(str(base), **loading)
-    folds = torch.cuda.is_available() and not hyper.recompute and not hyper.quantise
-    folds = folds and model.num_parameters() <= FOLDED_MOST
     if start is not None:
         model = PeftModel.from_pretrained(model, str(start), is_trainable=True)
     dataset = rows(batches(examples, hyper.batch, hyper.seed))
@@ -152,7 +121,7 @@ def trainer(
         lr_scheduler_type="linear",
         warmup_steps=hyper.warmup,
         weight_decay=0.0,
-        bf16=dtype is torch.bfloat16 and torch.cuda.is_available() and not folds,
+        bf16=dtype is torch.bfloat16 and torch.cuda.is_available(),
         use_cpu=not torch.cuda.is_available(),
         seed=hyper.seed,
         data_seed=hyper.seed,
@@ -174,7 +143,7 @@ def trainer(
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    made = SparseLossTrainer(
+    return SparseLossTrainer(
         model=model,
         args=arguments,
         train_dataset=dataset,
@@ -183,8 +152,6 @@ def trainer(
         data_collator=Collator(tokenizer.pad_token_id or tokenizer.eos_token_id),
         callbacks=callbacks,
     )
-    made.folds = folds
-    return made
 
 
 def batches(examples: Sequence[Example], tokens: int, seed: int) -> list[list[Example]]:
