@@ -37,6 +37,7 @@ _VARYING = re.compile(
 )
 _PROCESSES = re.compile(r"^.*\bPID\b", re.MULTILINE)
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_STATE = re.compile(r"(?<=\s)[DIRSTXZt][<NLsl+]*(?=\s)")
 
 
 def clean(printed: str) -> str:
@@ -63,9 +64,9 @@ def shown(printed: str, notes: list[str]) -> str:
 def normalised(observation: str) -> str:
     """An observation without what may differ between two runs: process ids, times, the order of lines.
 
-    Where processes are listed, no number counts.
+    Where processes are listed, neither numbers nor states count.
     """
     text = _VARYING.sub("#", observation)
     if _PROCESSES.search(text):
-        text = _NUMBER.sub("#", text)
+        text = _STATE.sub("#", _NUMBER.sub("#", text))
     return "\n".join(sorted(" ".join(line.split()) for line in text.splitlines() if line.strip()))

@@ -118,6 +118,7 @@ def test_what_may_differ_is_not_compared() -> None:
     assert same("-rw-r--r-- 1 root root 3 Nov 25 19:36 f") == same("-rw-r--r-- 1 root root 3 Dec  1 03:00 f")
     assert same("2026-11-25 19:36:01.5 +0000") == same("2027-01-02 01:00:00.1 +0000")
     assert same("  PID TTY  TIME CMD\n 12 ? 00:00 x") == same("PID TTY TIME CMD\n 7 ? 00:01 x")
+    assert same("PID STAT COMMAND\n 3 SNs bash") == same("PID STAT COMMAND\n 9 R+ bash")
     assert same("12 files") != same("13 files")
     assert same("a") != same("b")
 

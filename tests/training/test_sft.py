@@ -271,3 +271,25 @@ def test_batches_hold_what_was_drawn_within_their_tokens() -> None:
         assert len(batch) == 1 or len(batch) * max(len(one.input_ids) for one in batch) <= 800
     assert max(map(len, made)) > 3
     assert [len(batch) for batch in batches(drawn, 800, seed=4)] != [len(batch) for batch in made]
+
+
+def test_general_ability_is_compared(
+    base: Path, data: Path, alpaca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+) -> None:
+    """An adapter that learned general instructions alone has the lower loss on a held-out one."""
+    from evaluation.general import General, main
+
+    learned = plan(base, data, alpaca, tmp_path / "adapter", share=0.0, tokens=6000)
+    card = train(learned, lines.append)
+    questions = tmp_path / "questions.jsonl"
+    questions.write_text('{"turns": ["Say 3."]}\n{"turns": ["Say 4."]}\n')
+    told = ["general", tmp_path / "adapter", "--base", base, "--held-out", alpaca, "--last", 1]
+    told += ["--questions", questions, "--limit", 2, "--most", 4, "--out", tmp_path / "out"]
+    monkeypatch.setattr("sys.argv", [str(part) for part in told])
+    main()
+    found = General.model_validate_json((tmp_path / "out" / "general.json").read_bytes())
+    assert (found.adapter, found.n) == (card.name, 1)
+    assert found.tuned < found.base
+    assert found.difference == pytest.approx(found.tuned - found.base)
+    answers = (tmp_path / "out" / "answers.md").read_text()
+    assert answers.count("**Base:**") == answers.count("**Tuned:**") == 2
