@@ -143,7 +143,7 @@ class WorkerProcess:
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             await self._process.stdin.drain()
-        except ConnectionError as error:
+        except (ConnectionError, RuntimeError) as error:  # uvloop's closed pipe is a RuntimeError
             raise WorkerDiedError(f"worker {self.pid} has died") from error
 
     async def _read(self) -> None:
