@@ -40,6 +40,9 @@ def train(
         bool, typer.Option(help="Compute activations twice: much less memory, a third slower.")
     ] = False,
     qlora: Annotated[bool, typer.Option(help="The base in 4 bits; needs a GPU and bitsandbytes.")] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile the layers first; for long runs on a GPU.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Learn an adapter; a run that was interrupted goes on where it was."""
@@ -64,6 +67,7 @@ def train(
             seed=seed,
             recompute=recompute,
             quantise=qlora,
+            compiled=compiled,
         )
         card = learn(
             Plan(

@@ -1,7 +1,8 @@
 """Scripted customers that know only what an agent sees; their visits are demonstrations.
 
 `Expert` searches, opens the products that look right, reads their pages, compares, and buys the best with its
-options. `FirstHit` buys the first result: the rule that it must beat. The server never imports them.
+options. `FirstFit` buys the first within the price that has every option: as good, shorter, and easier to
+imitate. `FirstHit` buys the first result: the rule that they must beat. The server never imports them.
 """
 
 import json
@@ -98,11 +99,9 @@ class Expert:
         observation: The first observation.
         instruction: The task.
         steps: How many actions it may take.
-        reads: Whether it reads a product's details; else title, price and options decide.
     """
 
-    def __init__(self, observation: str, instruction: str, steps: int = 20, *, reads: bool = True) -> None:
-        self._reads = reads
+    def __init__(self, observation: str, instruction: str, steps: int = 20) -> None:
         self.wish = Wish.parse(instruction)
         self._wanted = words(self.wish.words)
         self._steps = steps
@@ -121,10 +120,10 @@ class Expert:
         while (look := self._next(opened)) and self._affords(look):
             yield from self._inspect(look)
             opened.append(look)
-            settled = self.score(look) >= 1 or (not self._reads and self._offers_all(look))
+            settled = self.score(look) >= 1
             if settled:
                 break
-            self.thought = f"{self._lack(look)} I look at another."
+            self.thought = f"{lack(look, self.wish)} I look at another."
             yield from self._do(BACK)
         best = max(opened, key=self.score, default=None)
         if best is None:
@@ -144,16 +143,6 @@ class Expert:
         options = len(look.options) / len(self.wish.options) if self.wish.options else 1.0
         return (3 * words_share + 2 * options + (look.price <= self.wish.limit)) / 6
 
-    def _offers_all(self, look: Look) -> bool:
-        return len(look.options) == len(self.wish.options) and look.price <= self.wish.limit
-
-    def _lack(self, look: Look) -> str:
-        """What speaks against a product."""
-        missing = [value for value in self.wish.options if value not in look.options]
-        if missing:
-            return f"It has no {missing[0]}."
-        return "It costs too much." if look.price > self.wish.limit else "It may not be what is asked for."
-
     def _next(self, opened: list[Look]) -> Look | None:
         """The product to open next: by its title's words and its price, in the order of the results."""
         left = [look for look in self._seen.values() if look not in opened]
@@ -170,7 +159,7 @@ class Expert:
     def _inspect(self, look: Look) -> Generator[str, str, None]:
         shown = yield from self._open(look, "Its title and price fit best.")
         look.options = offered(shown, self.wish)
-        if len(look.options) < len(self.wish.options) or not self._reads:
+        if len(look.options) < len(self.wish.options):
             return
         for detail in ("Attributes", "Features"):
             if f"click[{detail}]".lower() in (f"click[{button}]" for button in clickables(shown)):
@@ -196,6 +185,64 @@ class Expert:
     def _do(self, action: str) -> Generator[str, str, str]:
         self._steps -= 1
         return (yield action)
+
+
+class FirstFit:
+    """Goes down the results and buys the first product within the price that offers every wanted option.
+
+    Where none does, it buys the one that offers most of them.
+
+    Args:
+        observation: The first observation.
+        instruction: The task.
+        most: How many products it opens before it settles.
+    """
+
+    def __init__(self, observation: str, instruction: str, most: int = 4) -> None:
+        self.wish = Wish.parse(instruction)
+        self._most = most
+        self.thought = ""
+        """Why the last action was taken."""
+
+    def play(self) -> Policy:
+        """The actions of the visit, one by one."""
+        self.thought = "I search for what is asked."
+        shown = yield f"search[{' '.join((self.wish.words, *self.wish.options))}]"
+        results = looks(shown, 1)
+        opened: list[Look] = []
+        for look in ([look for look in results if look.price <= self.wish.limit] or results)[: self._most]:
+            self.thought = f"{look.asin} costs {look.price:g} dollars{self._within(look)}."
+            shown = yield f"click[{look.asin}]"
+            look.options = offered(shown, self.wish)
+            opened.append(look)
+            if len(look.options) >= len(self.wish.options):
+                break
+            self.thought = f"{lack(look, self.wish)} I look at another."
+            yield BACK
+        best = max(opened, key=lambda look: len(look.options), default=None)
+        if best is None:
+            return
+        if len(best.options) < len(self.wish.options):
+            self.thought = f"None has all. {best.asin} has the most."
+            yield f"click[{best.asin}]"
+        for option in best.options:
+            self.thought = f"{option} is asked for, and it is there."
+            yield f"click[{option}]"
+        self.thought = "All that is asked for is chosen."
+        yield BUY
+
+    def _within(self, look: Look) -> str:
+        if self.wish.limit == float("inf"):
+            return ""
+        return f", {'not above' if look.price <= self.wish.limit else 'above'} {self.wish.limit:g}"
+
+
+def lack(look: Look, wish: Wish) -> str:
+    """What speaks against a product."""
+    missing = [value for value in wish.options if value not in look.options]
+    if missing:
+        return f"It has no {missing[0]}."
+    return "It costs too much." if look.price > wish.limit else "It may not be what is asked for."
 
 
 def parts(observation: str) -> list[str]:

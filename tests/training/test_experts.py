@@ -44,7 +44,7 @@ def test_what_an_expert_did_is_a_record(played: Path, trajectories: list[Record]
         "plan": 6,
         "subtask": 12,
         "step": 6,
-        "selection": 6,
+        "selection": 18,
         "path": 12,
     }
     assert len({one.task_id for one in trajectories}) == 10

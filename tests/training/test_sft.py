@@ -260,6 +260,20 @@ def test_the_sparse_loss_is_the_models_own(learner: Any) -> None:
     assert torch.allclose(loss, reference, rtol=1e-4)
 
 
+def test_compiled_layers_lose_the_same(learner: Any) -> None:
+    import torch
+
+    from training.sft.lora import compile_layers
+
+    batch = learner.data_collator([learner.train_dataset[0]])
+    before = learner.compute_loss(learner.model, batch)
+    compile_layers(learner.model, backend="eager")
+    torch._dynamo.utils.counters.clear()
+    after = learner.compute_loss(learner.model, batch)
+    assert torch.allclose(before, after, rtol=1e-4)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+
+
 def test_batches_hold_what_was_drawn_within_their_tokens() -> None:
     from training.sft.lora import NEAR, batches
 

@@ -17,6 +17,8 @@ TRIED = 0.3
 """So many of the subtask records say that another path was tried before."""
 OPTIONS = (2, 3, 4)
 """How many candidates a selection has."""
+MOMENTS = 3
+"""A selection is asked for at so many steps of a run at most: each teaches one token."""
 
 
 def plans(records: Sequence[Record], limit: int, seed: int) -> Iterator[Record]:
@@ -65,21 +67,28 @@ def selections(records: Sequence[Record], limit: int, seed: int) -> Iterator[Rec
     """Which candidate the judge should pick: the step that was taken, among steps that lead nowhere."""
     draw = random.Random(f"selections/{seed}")  # noqa: S311
     for record in _drawn(records, limit, f"selections/{seed}"):
-        at = draw.choice(_good(record))
-        right = record.context.turns[at]
-        context = _until(record, at, [])
-        wrong = _distractors(record, context, right, draw)
-        if not wrong:
-            continue
-        actions = [right.action, *wrong[: draw.choice(OPTIONS) - 1]]
-        draw.shuffle(actions)
-        found = stages(record)
-        subtask = ""
-        if found and draw.random() < 0.7:
-            subtask = next((stage.subtask for stage in found if stage.done_after > at), found[-1].subtask)
-            context = context.model_copy(update={"plan": [stage.subtask for stage in found]})
-        question = {"subtask": subtask, "options": [{"action": action} for action in actions]}
-        yield _made(record, "selection", context, question, ascii_uppercase[actions.index(right.action)])
+        good = _good(record)
+        for at in sorted(draw.sample(good, min(MOMENTS, len(good)))):
+            made = _selection(record, at, draw)
+            if made is not None:
+                yield made
+
+
+def _selection(record: Record, at: int, draw: random.Random) -> Record | None:
+    right = record.context.turns[at]
+    context = _until(record, at, [])
+    wrong = _distractors(record, context, right, draw)
+    if not wrong:
+        return None
+    actions = [right.action, *wrong[: draw.choice(OPTIONS) - 1]]
+    draw.shuffle(actions)
+    found = stages(record)
+    subtask = ""
+    if found and draw.random() < 0.7:
+        subtask = next((stage.subtask for stage in found if stage.done_after > at), found[-1].subtask)
+        context = context.model_copy(update={"plan": [stage.subtask for stage in found]})
+    question = {"subtask": subtask, "options": [{"action": action} for action in actions]}
+    return _made(record, "selection", context, question, ascii_uppercase[actions.index(right.action)])
 
 
 def path_verdicts(records: Sequence[Record], limit: int, seed: int) -> Iterator[Record]:
@@ -184,7 +193,7 @@ def add_derived(out: Path, runs: Runs, wanted: int) -> int:
     Args:
         out: The file of records.
         runs: Which of its runs.
-        wanted: How many plans, steps and selections; twice as many verdicts.
+        wanted: How many plans and steps, and out of how many runs selections; twice as many verdicts.
 
     Returns:
         How many were added.

@@ -9,7 +9,7 @@ from envs.alfworld.expert import Prior
 from envs.dbbench.expert import Expert as DbExpert
 from envs.mind2web.expert import Expert as Mind2webExpert
 from envs.os_interaction.expert import Expert as OsExpert
-from envs.webshop.expert import Expert as WebshopExpert
+from envs.webshop.expert import FirstFit
 
 Play = Generator["Move", str, None]
 
@@ -54,7 +54,7 @@ def players() -> dict[str, Player]:
     prior = Prior.load()
     return {
         "alfworld": lambda seen, task: _told(AlfworldExpert(seen, task, prior)),
-        "webshop": lambda seen, task: _told(WebshopExpert(seen, task, reads=False)),
+        "webshop": lambda seen, task: _told(FirstFit(seen, task)),
         "mind2web": lambda seen, task: _told(Mind2webExpert(seen, task)),
         "os_interaction": lambda seen, task: _told(OsExpert(seen, task)),
         "dbbench": lambda seen, task: _told(DbExpert(seen, task)),

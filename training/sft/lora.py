@@ -44,6 +44,8 @@ class Hyper:
     """Activations are computed again on the way back: much less memory, a third slower."""
     quantise: bool = False
     """QLoRA: the base in 4 bits; needs a GPU and bitsandbytes."""
+    compiled: bool = False
+    """The layers are compiled first: a minute's wait, then half to three quarters faster on a GPU."""
 
 
 class SparseLossTrainer(SFTTrainer):
@@ -143,7 +145,7 @@ def trainer(
         target_modules="all-linear",
         task_type="CAUSAL_LM",
     )
-    return SparseLossTrainer(
+    made = SparseLossTrainer(
         model=model,
         args=arguments,
         train_dataset=dataset,
@@ -152,6 +154,20 @@ def trainer(
         data_collator=Collator(tokenizer.pad_token_id or tokenizer.eos_token_id),
         callbacks=callbacks,
     )
+    if hyper.compiled:
+        compile_layers(made.model)
+    return made
+
+
+def compile_layers(model: Any, backend: str = "inductor") -> None:
+    """Compile each layer by itself, for batches of any shape; they share their code, so the first pays for all.
+
+    Args:
+        model: A causal model of transformers with LoRA on it.
+        backend: Torch's compiler.
+    """
+    for layer in model.get_base_model().model.layers:
+        layer.compile(dynamic=True, backend=backend)
 
 
 def batches(examples: Sequence[Example], tokens: int, seed: int) -> list[list[Example]]:
