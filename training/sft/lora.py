@@ -160,7 +160,7 @@ def trainer(
 
 
 def compile_layers(model: Any, backend: str = "inductor") -> None:
-    """Compile each layer by itself, for batches of any shape; they share their code, so the first pays for all.
+    """Compile each layer by itself, for batches of any shape; they share code, so the first pays for all.
 
     Args:
         model: A causal model of transformers with LoRA on it.
