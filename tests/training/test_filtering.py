@@ -46,7 +46,7 @@ async def test_what_an_expert_did_is_the_same_again(played: Path, houses: str, t
     out = tmp_path / "good.jsonl"
     found = await filtered(played, out, houses)
     records = list(read_records(out))
-    assert (found.read, found.kept, len(records)) == (52, 52, 52)
+    assert (found.read, found.kept, len(records)) == (64, 64, 64)
     assert [one.id for one in records] == [one.id for one in read_records(played)], "in the order of the file"
     runs = [one for one in records if one.kind == "trajectory"]
     assert [one.provenance.filters for one in runs] == [IN_ORDER] * 10
