@@ -38,6 +38,11 @@ class Wish:
     limit: float
     """Dollars."""
 
+    @property
+    def query(self) -> str:
+        """What to search for."""
+        return " ".join((self.words, *self.options))
+
     @classmethod
     def parse(cls, instruction: str) -> "Wish":
         """Read WebShop's sentence; what is not in its form is taken as words."""
@@ -113,7 +118,7 @@ class Expert:
     def play(self) -> Policy:
         """The actions of the visit, one by one."""
         self.thought = "I search for what is asked."
-        shown = yield from self._do(f"search[{' '.join((self.wish.words, *self.wish.options))}]")
+        shown = yield from self._do(f"search[{self.wish.query}]")
         self._note(shown)
         opened: list[Look] = []
         settled = False
@@ -207,7 +212,7 @@ class FirstFit:
     def play(self) -> Policy:
         """The actions of the visit, one by one."""
         self.thought = "I search for what is asked."
-        shown = yield f"search[{' '.join((self.wish.words, *self.wish.options))}]"
+        shown = yield f"search[{self.wish.query}]"
         results = looks(shown, 1)
         opened: list[Look] = []
         for look in ([look for look in results if look.price <= self.wish.limit] or results)[: self._most]:

@@ -68,13 +68,14 @@ def selections(records: Sequence[Record], limit: int, seed: int) -> Iterator[Rec
     draw = random.Random(f"selections/{seed}")  # noqa: S311
     for record in _drawn(records, limit, f"selections/{seed}"):
         good = _good(record)
+        found = stages(record) or []
         for at in sorted(draw.sample(good, min(MOMENTS, len(good)))):
-            made = _selection(record, at, draw)
+            made = _selection(record, at, found, draw)
             if made is not None:
                 yield made
 
 
-def _selection(record: Record, at: int, draw: random.Random) -> Record | None:
+def _selection(record: Record, at: int, found: Sequence[Stage], draw: random.Random) -> Record | None:
     right = record.context.turns[at]
     context = _until(record, at, [])
     wrong = _distractors(record, context, right, draw)
@@ -82,7 +83,6 @@ def _selection(record: Record, at: int, draw: random.Random) -> Record | None:
         return None
     actions = [right.action, *wrong[: draw.choice(OPTIONS) - 1]]
     draw.shuffle(actions)
-    found = stages(record)
     subtask = ""
     if found and draw.random() < 0.7:
         subtask = next((stage.subtask for stage in found if stage.done_after > at), found[-1].subtask)
