@@ -153,7 +153,7 @@ def push_adapter(
         typer.Option(envvar="ESPALIER_URL", help="The orchestrator's address; by default this machine's."),
     ] = "",
 ) -> None:
-    """Load an adapter into engines that take adapters at run time, and see it answer."""
+    """Load an adapter into engines, or swap the merged weights of this machine's stack; see it answer."""
     from espalier.stack import push
     from training.sft.card import read_card
 
@@ -162,7 +162,10 @@ def push_adapter(
     actors = actor or [settings.url("actor")]
     with told():
         card = read_card(folder)
-        push.push(card, (path or folder.resolve()), actors, tell)
-        if retire:
-            push.retire(card, actors, url or settings.url("orchestrator"), patience, tell)
+        if not actor and push.swaps(settings):
+            push.swap(card, folder, settings, patience if retire else 0, tell)
+        else:
+            push.push(card, (path or folder.resolve()), actors, tell)
+            if retire:
+                push.retire(card, actors, url or settings.url("orchestrator"), patience, tell)
     print(card.name)

@@ -27,9 +27,9 @@ def eventually(check: Callable[[], object], within: float = 60.0) -> None:
 
 
 @contextlib.contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """An app on a real HTTP server on a free port; its address."""
-    port = free_port()
+def served(app: FastAPI, port: int | None = None) -> Iterator[str]:
+    """An app on a real HTTP server, by default on a free port; its address."""
+    port = port or free_port()
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", access_log=False))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -9,6 +9,7 @@ from espalier.client.http import (
     AsyncPlanner,
     AsyncSessions,
     Espalier,
+    Role,
     Sessions,
 )
 
@@ -21,5 +22,6 @@ __all__ = [
     "AsyncSessions",
     "Espalier",
     "EspalierError",
+    "Role",
     "Sessions",
 ]

@@ -339,24 +339,28 @@ class AsyncSessions(_Async):
         await self._send(calls.close_session(session))
 
 
-class Actor(_Sync):
-    """One actor service."""
-
-    def act(self, body: ActionRequest) -> Actions:
-        """Ask for candidates."""
-        return self._send(calls.act(body))
+class Role(_Sync):
+    """One planner, judge or actor service: its adapters."""
 
     def adapters(self) -> Adapters:
         """What its engine serves."""
         return self._send(calls.adapters())
 
     def load(self, body: AdapterLoad) -> Adapters:
-        """Load an adapter into its engine; loading it again changes nothing."""
+        """Load an adapter into its engine, or name another engine; again, it changes nothing."""
         return self._send(calls.load_adapter(body))
 
     def unload(self, name: str) -> Adapters:
-        """Take an adapter out of its engine."""
+        """Let go of an adapter, or of an engine that drains."""
         return self._send(calls.unload_adapter(name))
+
+
+class Actor(Role):
+    """One actor service."""
+
+    def act(self, body: ActionRequest) -> Actions:
+        """Ask for candidates."""
+        return self._send(calls.act(body))
 
 
 class AsyncActor(_Async):

@@ -63,8 +63,8 @@ def prepare_model(settings: StackSettings, tell: Callable[[str], None]) -> Path:
     return destination
 
 
-def engine_command(settings: StackSettings, model: Path) -> list[str]:
-    """The engine's command line: vLLM's OpenAI server on the CPU."""
+def engine_command(settings: StackSettings, model: Path, port: int | None = None) -> list[str]:
+    """The engine's command line: vLLM's OpenAI server on the CPU, by default at the stack's port for it."""
     return [
         sys.executable,
         "-m",
@@ -72,7 +72,7 @@ def engine_command(settings: StackSettings, model: Path) -> list[str]:
         f"--model={model}",
         f"--served-model-name={MODEL}",
         "--host=127.0.0.1",
-        f"--port={settings.port('engine')}",
+        f"--port={settings.port('engine') if port is None else port}",
         "--dtype=bfloat16",
         f"--max-model-len={settings.engine_context}",
         "--block-size=32",

@@ -54,9 +54,7 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
         roles_patience += settings.engine_ready
         shared["ESPALIER_MODEL_URL"] = settings.url("engine")
         shared |= model.environment()
-        command, environment = engine_command(settings, model.folder), engine_environment(settings)
-        port = settings.port("engine")
-        parts.append(Part("engine", command, port, "/health", settings.engine_ready, environment))
+        parts.append(engine_part(settings, model))
     for role in ("planner", "judge", "actor"):
         parts.append(_service(role, settings.port(role), shared, roles_patience))
     for name in settings.start_environments:
@@ -72,9 +70,19 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
     return parts
 
 
+def engine_part(settings: StackSettings, model: ServedModel, number: int = 0) -> Part:
+    """The embedded engine; number 1 is a second one, beside the first."""
+    port = settings.port("engine") + number
+    command, environment = engine_command(settings, model.folder, port), engine_environment(settings)
+    return Part(_numbered("engine", number), command, port, "/health", settings.engine_ready, environment)
+
+
 def _service(
     part: str, port: int, shared: dict[str, str], patience: float, *, number: int = 0, after: str = ""
 ) -> Part:
     command = [sys.executable, "-m", "espalier", "serve", part, "--port", str(port)]
-    name = part if number == 0 else f"{part}-{number + 1}"
-    return Part(name, command, port, "/readyz", patience, shared, after)
+    return Part(_numbered(part, number), command, port, "/readyz", patience, shared, after)
+
+
+def _numbered(part: str, number: int) -> str:
+    return part if number == 0 else f"{part}-{number + 1}"

@@ -1,19 +1,28 @@
-"""Pushes an adapter to actors whose engines load adapters at run time, and retires those before it."""
+"""Pushes an adapter: engines load it at run time, or this machine's stack swaps its merged weights."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from uuid import uuid4
 
-from espalier.client import Actor, Espalier
+from espalier.client import Actor
+from espalier.stack.pinned import pinned
+from espalier.stack.settings import StackSettings
+from espalier.stack.swap import Swap, SwapRequest, SwapState, read_swap, request_file, write
+from espalier.stack.up import is_up
 from services.contracts.action import ActionRequest
 from services.contracts.adapter import AdapterLoad, Adapters
 from services.contracts.context import Brief, Context
 from training.sft.card import AdapterError, Card
 
-LIVE = ("queued", "running")
-PAGE = 100
 POLL = 2.0
 """Between two looks at what runs, seconds."""
+LOOK = 0.25
+"""Between two looks at how far a swap is, seconds."""
+MERGING = 300.0
+"""How long a swap may take besides the engine's start, seconds."""
+SERVED = (SwapState.SERVING, SwapState.DONE)
+ENDED = (SwapState.DONE,)
 CALL_TIMEOUT = 300.0
 Tell = Callable[[str], None]
 
@@ -33,15 +42,76 @@ def push(card: Card, path: Path, actors: Sequence[str], tell: Tell) -> None:
     """
     for url in actors:
         with Actor(url, timeout=CALL_TIMEOUT) as actor:
-            _check(card, actor.adapters(), url)
+            served = actor.adapters()
+            _check(card, served, url)
+            if not served.runtime:
+                raise AdapterError(
+                    f"the engine of {url} has an adapter merged into its weights; push where its stack was "
+                    "started, without --actor, or name its roles an engine that has this one merged"
+                )
             actor.load(AdapterLoad(name=card.name, path=str(path)))
-            room = Context(
-                environment=Brief(name="room"), task="find the mug", observation="You see a desk 1."
-            )
-            answer = actor.act(ActionRequest(context=room, adapter=card.name))
-            if answer.adapter != card.name or not answer.candidates:
-                raise AdapterError(f"{url} answers with {answer.adapter}, not with {card.name}")
-            tell(f"{url} serves {card.name}: it says {answer.candidates[0].text.strip()!r}")
+            _see_it_answer(actor, card.name, tell)
+
+
+def swaps(settings: StackSettings) -> bool:
+    """Whether this machine's stack is up with merged weights, so that a push swaps them."""
+    if not is_up(settings) or settings.has_engine:
+        return False
+    with Actor(settings.url("actor"), timeout=CALL_TIMEOUT) as actor:
+        return not actor.adapters().runtime
+
+
+def swap(card: Card, folder: Path, settings: StackSettings, patience: float, tell: Tell) -> None:
+    """Have this machine's stack serve an adapter that is merged, and let it answer once.
+
+    Args:
+        card: The adapter's card.
+        folder: Where it is.
+        settings: The stack's.
+        patience: How long to wait until the engine before has stopped, seconds.
+        tell: Called with what was done, and with what could not be.
+
+    Raises:
+        AdapterError: It does not fit what is served, or the swap failed; what was served still is.
+        EspalierError: The actor refused, or does not answer.
+    """
+    with Actor(settings.url("actor"), timeout=CALL_TIMEOUT) as actor:
+        _check(card, actor.adapters(), actor.url)
+        request = SwapRequest(id=uuid4().hex, adapter=str(folder.resolve()))
+        write(request_file(settings), request)
+        told = _follow(settings, request.id, SERVED, settings.engine_ready + MERGING, tell, 0)
+        if told.state not in SERVED:
+            request_file(settings).unlink(missing_ok=True)
+            raise AdapterError(told.error or f"{card.name} was not served in time")
+        _see_it_answer(actor, card.name, tell)
+    if told.state is SwapState.SERVING and patience:
+        told = _follow(settings, request.id, ENDED, patience, tell, len(told.told))
+    if told.state is SwapState.SERVING:
+        tell(f"{told.former} goes on for the episodes that are pinned to it, and stops with the last of them")
+
+
+def _follow(
+    settings: StackSettings,
+    number: str,
+    until: Collection[SwapState],
+    patience: float,
+    tell: Tell,
+    lines: int,
+) -> Swap:
+    """What is told of a swap, when it is as far as wanted or the patience has ended."""
+    deadline = time.monotonic() + patience
+    while True:
+        swap = read_swap(settings)
+        if swap is None or swap.id != number:
+            swap = Swap(id=number, state=SwapState.PREPARING)
+        for line in swap.told[lines:]:
+            tell(line)
+        lines = max(lines, len(swap.told))
+        if swap.state in until or swap.state is SwapState.FAILED or time.monotonic() > deadline:
+            return swap
+        if not is_up(settings):
+            raise AdapterError("the stack was stopped")
+        time.sleep(LOOK)
 
 
 def retire(card: Card, actors: Sequence[str], orchestrator: str, patience: float, tell: Tell) -> None:
@@ -60,11 +130,11 @@ def retire(card: Card, actors: Sequence[str], orchestrator: str, patience: float
     kind = card.name.partition("@")[0]
     deadline = time.monotonic() + patience
     for url in actors:
-        with Actor(url, timeout=CALL_TIMEOUT) as actor, Espalier(orchestrator) as episodes:
+        with Actor(url, timeout=CALL_TIMEOUT) as actor:
             names = [one.name for one in actor.adapters().adapters if not one.merged]
             old = {name for name in names if name.partition("@")[0] == kind and name != card.name}
             while old:
-                for name in sorted(old - _pinned(episodes)):
+                for name in sorted(old - pinned(orchestrator)):
                     actor.unload(name)
                     old.remove(name)
                     tell(f"{url} no longer serves {name}")
@@ -75,12 +145,15 @@ def retire(card: Card, actors: Sequence[str], orchestrator: str, patience: float
                     time.sleep(POLL)
 
 
+def _see_it_answer(actor: Actor, name: str, tell: Tell) -> None:
+    room = Context(environment=Brief(name="room"), task="find the mug", observation="You see a desk 1.")
+    answer = actor.act(ActionRequest(context=room, adapter=name))
+    if answer.adapter != name or not answer.candidates:
+        raise AdapterError(f"{actor.url} answers with {answer.adapter}, not with {name}")
+    tell(f"{actor.url} serves {name}: it says {answer.candidates[0].text.strip()!r}")
+
+
 def _check(card: Card, served: Adapters, url: str) -> None:
-    if not served.runtime:
-        raise AdapterError(
-            f"the engine of {url} has an adapter merged into its weights; "
-            "start the stack anew with ESPALIER_ADAPTER"
-        )
     if not card.base.startswith(served.base.rpartition("/")[2]):
         raise AdapterError(f"{card.name} is an adapter of {card.base}, and {url} serves {served.base}")
     if served.profile != card.profile:
@@ -88,17 +161,3 @@ def _check(card: Card, served: Adapters, url: str) -> None:
             f"{card.name} learned from prompts of {card.profile}, and {url} makes those of {served.profile}; "
             f"set ESPALIER_PROMPT_PROFILE={card.profile.partition('@')[0]}"
         )
-
-
-def _pinned(episodes: Espalier) -> set[str]:
-    """The adapters that live episodes are pinned to."""
-    found: set[str] = set()
-    for state in LIVE:
-        cursor: str | None = None
-        while True:
-            page = episodes.list(state=state, cursor=cursor, limit=PAGE)
-            found |= {one.adapter for one in page.episodes if one.adapter}
-            cursor = page.next
-            if cursor is None:
-                break
-    return found

@@ -10,8 +10,8 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -47,6 +47,8 @@ class _Running:
     process: asyncio.subprocess.Process
     log: BinaryIO
     restarts: list[float] = field(default_factory=list[float])
+    watched: bool = True
+    """Whether it is started again when it dies: not before it was ready, nor while it is being stopped."""
 
 
 class Supervisor:
@@ -92,7 +94,7 @@ class Supervisor:
         while True:
             await asyncio.sleep(POLL)
             for running in list(self._running.values()):
-                if running.process.returncode is None or self._stopping:
+                if running.process.returncode is None or self._stopping or not running.watched:
                     continue
                 now = time.monotonic()
                 recent = [when for when in running.restarts if now - when < RESTART_WINDOW]
@@ -101,18 +103,57 @@ class Supervisor:
                     raise PartError(f"{name} died {RESTARTS} times; its log is {self._log_file(name)}")
                 self._tell(name, f"died (exit {running.process.returncode}); restarting")
                 await asyncio.sleep(min(5.0, 0.5 * 2 ** len(recent)))
-                running.log.close()
-                await self._spawn(running.part, [*recent, now])
+                if running.watched:
+                    running.log.close()
+                    await self._spawn(running.part, [*recent, now])
+
+    async def add(self, part: Part) -> None:
+        """Start one more part and wait until it is ready; nothing of it is left where it does not come up.
+
+        Raises:
+            SetupError: Its port is in use.
+            PartError: It died or took too long.
+        """
+        if (holder := port_holder(part.port)) is not None:
+            raise SetupError(f"Port {part.port}, which {part.name} needs, is in use by {holder}.")
+        self._ready[part.name] = asyncio.Event()
+        try:
+            async with httpx.AsyncClient(timeout=2.0) as http:
+                await self._bring_up(part, http, time.monotonic())
+        except BaseException:
+            await self.remove(part.name)
+            raise
+
+    async def remove(self, name: str) -> None:
+        """Stop one part; one that is not there is none to stop."""
+        while running := self._running.get(name):
+            running.watched = False
+            await self._end([running])
+            if self._running[name] is running:
+                del self._running[name]
+                self._write_state()
+
+    def inform(self, environment: dict[str, str], names: Collection[str]) -> None:
+        """What some parts are to be told of when they are started again."""
+        for name in names:
+            if running := self._running.get(name):
+                told = {**running.part.environment, **environment}
+                running.part = replace(running.part, environment=told)
 
     async def stop(self) -> None:
         """Stop every part, the last first, and leave nothing behind."""
         self._stopping = True
         rest = list(reversed(self._running.values()))
-        engine_last = sorted(rest, key=lambda running: running.part.name in ("state", "engine"))
-        for running in engine_last:
+        state_last = sorted(rest, key=lambda running: running.part.name.startswith(("state", "engine")))
+        await self._end(state_last)
+        if self._running:  # else the file is another stack's
+            self._state.unlink(missing_ok=True)
+
+    async def _end(self, parts: list[_Running]) -> None:
+        for running in parts:
             _signal(running.process.pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        for running in engine_last:
+        for running in parts:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.1, deadline - time.monotonic())):
                     await running.process.wait()
@@ -120,18 +161,18 @@ class Supervisor:
             await running.process.wait()
             running.log.close()
             self._tell(running.part.name, "stopped")
-        if self._running:  # else the file is another stack's
-            self._state.unlink(missing_ok=True)
 
     async def _bring_up(self, part: Part, http: httpx.AsyncClient, began: float) -> None:
         if part.after:
             await self._ready[part.after].wait()
         running = await self._spawn(part, [])
+        running.watched = False
         deadline = time.monotonic() + part.patience
         refused_since: float | None = None
         while (answer := await _answer(part, http)) != READY:
             refused_since = None if answer is None else refused_since or time.monotonic()
             if part.optional and refused_since and time.monotonic() - refused_since > UNREADY_SECONDS:
+                running.watched = True
                 self._tell(part.name, f"not ready: {answer}")
                 return
             if running.process.returncode is not None:
@@ -145,6 +186,7 @@ class Supervisor:
                     f"its log is {self._log_file(part.name)}:\n{self._log_end(part.name)}"
                 )
             await asyncio.sleep(POLL)
+        running.watched = True
         self._ready[part.name].set()
         self._tell(part.name, f"ready after {time.monotonic() - began:.0f} s")
 

@@ -17,6 +17,7 @@ from espalier.stack.embedded import SetupError
 from espalier.stack.parts import plan_parts
 from espalier.stack.settings import StackSettings
 from espalier.stack.supervisor import POLL, READY, PartError, Supervisor, alive, read_state, readiness
+from espalier.stack.swap import Swapper
 
 
 def state_file(settings: StackSettings) -> Path:
@@ -39,10 +40,16 @@ async def running_stack(settings: StackSettings, console: Console) -> AsyncItera
         console.print(f"  [bold]{part:<13}[/] {news}", highlight=False)
 
     supervisor = Supervisor(plan_parts(settings, model), settings.logs, state_file(settings), tell)
+    swapping: asyncio.Task[None] | None = None
     try:
         await supervisor.start()
+        if model is not None:
+            swapping = asyncio.create_task(Swapper(settings, supervisor, model).serve())
         yield supervisor
     finally:
+        if swapping is not None:
+            swapping.cancel()
+            await asyncio.wait([swapping])
         await supervisor.stop()
 
 

@@ -1,6 +1,8 @@
 """LoRA adapters that the actor can be asked to use."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from services.contracts.base import Message, Request
 
@@ -9,11 +11,19 @@ ADAPTER_NAME = r"^[a-z][a-z0-9_-]*@[0-9a-f]{8,64}$"
 
 
 class AdapterLoad(Request):
-    """`POST /v1/adapters`: load an adapter into the engine."""
+    """`POST /v1/adapters`: load an adapter into the engine, or go on with another engine."""
 
     name: str = Field(pattern=ADAPTER_NAME)
-    path: str = Field(min_length=1, max_length=4096)
+    path: str | None = Field(default=None, min_length=1, max_length=4096)
     """The adapter's folder as the engine sees it."""
+    engine: str | None = Field(default=None, pattern=r"^https?://[^\s/?#@]+/?$", max_length=300)
+    """The address of an engine that has the adapter merged into its weights."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if (self.path is None) == (self.engine is None):
+            raise ValueError("give either path or engine")
+        return self
 
 
 class Adapter(Message):
@@ -21,7 +31,9 @@ class Adapter(Message):
 
     name: str
     merged: bool = False
-    """Merged into the engine's weights, and so in force for every request."""
+    """Merged into an engine's weights: the one that does not drain answers what names no adapter."""
+    draining: bool = False
+    """Kept for the episodes that are pinned to it; new ones cannot name it."""
 
 
 class Adapters(Message):

@@ -4,25 +4,22 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from services.contracts.usage import Usage
-from services.kit.auth import bearer
+from services.kit.engine import Engine, Wire
 from services.kit.metrics import Metrics, ModelMetrics
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import RoleSettings
-from services.kit.upstream import OutageError, RefusedError, Upstream
+from services.kit.upstream import OutageError, RefusedError
 
 Chat = list[dict[str, str]]
 """Messages in OpenAI's form: `role` and `content`."""
+DRAINING = 4
+"""The most engines that may drain at once."""
 
 
-class _Wire(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-
-
-class _TopLogprob(_Wire):
+class _TopLogprob(Wire):
     token: str = ""
     logprob: float = -9999.0
 
@@ -31,43 +28,33 @@ class _TokenLogprob(_TopLogprob):
     top_logprobs: list[_TopLogprob] = Field(default_factory=list[_TopLogprob])
 
 
-class _Logprobs(_Wire):
+class _Logprobs(Wire):
     content: list[_TokenLogprob] | None = None
 
 
-class _Said(_Wire):
+class _Said(Wire):
     content: str | None = None
 
 
-class _Choice(_Wire):
+class _Choice(Wire):
     message: _Said
     logprobs: _Logprobs | None = None
     finish_reason: str | None = None
 
 
-class _Cached(_Wire):
+class _Cached(Wire):
     cached_tokens: int | None = 0
 
 
-class _Usage(_Wire):
+class _Usage(Wire):
     prompt_tokens: int = 0
     completion_tokens: int | None = 0
     prompt_tokens_details: _Cached | None = None
 
 
-class _Completion(_Wire):
+class _Completion(Wire):
     choices: list[_Choice]
     usage: _Usage = _Usage()
-
-
-class _Model(_Wire):
-    id: str
-    parent: str | None = None
-    max_model_len: int | None = None
-
-
-class _Models(_Wire):
-    data: list[_Model]
 
 
 @dataclass(frozen=True)
@@ -93,90 +80,121 @@ class Completion:
 
 
 @dataclass(frozen=True)
-class Served:
-    """What an engine serves."""
+class Target:
+    """What a request is sent to."""
 
-    base: str
-    adapters: list[str]
-    context: int
-    """Tokens of prompt and answer together."""
+    engine: Engine
+    model: str
+    """The name to ask the engine for."""
+    adapter: str | None
+    """The adapter that will answer, merged or loaded; None for the base model."""
 
 
 class ModelClient:
-    """One role's client of its engine."""
+    """One role's client of its engine; of several for a while, when a merged adapter is followed by another.
+
+    An engine whose weights have an adapter merged into them cannot load others. So another engine takes its
+    place, and the one before it answers those that ask for its adapter by name, until it is dropped.
+    """
 
     def __init__(self, role: str, settings: RoleSettings, metrics: Metrics) -> None:
         self.role = role
         self.settings = settings
         self.metrics = ModelMetrics(metrics, role)
-        self._upstream = Upstream(
-            "model",
-            settings.model_url_of(role),
-            headers=bearer(settings.model_key.get_secret_value()),
-            concurrency=settings.model_concurrency,
-            waiting=settings.model_waiting,
-            timeout=settings.model_timeout,
-            retry_for=2.0,
-        )
-        self._served: Served | None = None
-        self._tokens: dict[str, int] = {}
+        self.engine = Engine(settings.model_url_of(role), settings, settings.merged_adapter)
+        """The engine that answers requests that name no adapter."""
+        self._draining = {
+            name: Engine(url, settings, name) for name, url in settings.draining_engines.items()
+        }
+
+    @property
+    def draining(self) -> list[str]:
+        """The merged adapters of engines before this one."""
+        return list(self._draining)
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._upstream.close()
+        for engine in (self.engine, *self._draining.values()):
+            await engine.close()
 
     async def check(self) -> str | None:
         """For readiness: None where the engine answers."""
         try:
-            await self.refresh()
+            await self.engine.refresh()
         except (OutageError, RefusedError, ProblemError) as error:
             return str(error)
         return None
 
-    async def refresh(self) -> Served:
-        """Ask the engine what it serves."""
-        response = await self._upstream.request("GET", "/v1/models")
-        models = _Models.model_validate_json(response.content).data
-        bases = [model for model in models if model.parent is None]
-        named = self.settings.model_name
-        base = next((model for model in bases if named in ("", model.id)), None)
-        if base is None:
-            known = [model.id for model in bases]
-            raise ProblemError(
-                Kind.UPSTREAM, f"The engine does not serve {named} (ESPALIER_MODEL_NAME).", allowed=known
-            )
-        adapters = [model.id for model in models if model.parent is not None]
-        self._served = Served(base.id, adapters, base.max_model_len or 4096)
-        return self._served
-
-    async def served(self) -> Served:
-        """What the engine serves, as last asked."""
-        return self._served or await self.refresh()
-
-    async def resolve(self, adapter: str | None) -> str:
-        """The model name to ask for when an adapter is wanted.
+    async def resolve(self, adapter: str | None) -> Target:
+        """Where to send a request that wants an adapter.
 
         Raises:
             ProblemError: `adapter-not-served`, with what is.
         """
-        served = await self.served()
-        merged = self.settings.merged_adapter
-        if adapter is None or adapter == merged:
-            return served.base
-        if adapter in served.adapters or adapter in (await self.refresh()).adapters:
-            return adapter
-        allowed = [name for name in [merged, *(self._served or served).adapters] if name]
+        engine = self.engine
+        served = await engine.served()
+        if adapter is None or adapter == engine.merged:
+            return Target(engine, served.base, engine.merged or None)
+        if former := self._draining.get(adapter):
+            return Target(former, (await former.served()).base, adapter)
+        if adapter not in served.adapters:
+            served = await engine.refresh()
+        if adapter in served.adapters:
+            return Target(engine, adapter, adapter)
+        allowed = [name for name in [engine.merged, *served.adapters, *self._draining] if name]
         raise ProblemError(
             Kind.ADAPTER_NOT_SERVED,
             f"adapter {adapter} is not served; served are: {', '.join(allowed) or 'none'}.",
             allowed=allowed,
         )
 
+    async def change_engine(self, merged: str, url: str) -> None:
+        """Send what names no adapter to another engine; the one before it drains.
+
+        Args:
+            merged: The adapter that is merged into the other engine's weights.
+            url: Its address.
+
+        Raises:
+            ProblemError: It serves another base, the engine of now has no merged weights, or too many drain.
+            OutageError: It does not answer.
+        """
+        before = self.engine
+        if not before.merged:
+            raise ProblemError(Kind.CONFLICT, "The engine has no merged adapter: load adapters into it.")
+        if before.merged == merged:
+            if before.url != url.rstrip("/"):
+                raise ProblemError(Kind.CONFLICT, f"{merged} is served by {before.url}.")
+            return
+        if merged not in self._draining and len(self._draining) >= DRAINING:
+            raise ProblemError(
+                Kind.CONFLICT, f"{DRAINING} engines drain already; drop one first.", allowed=self.draining
+            )
+        after = Engine(url, self.settings, merged)
+        try:
+            base, wanted = (await after.refresh()).base, (await before.served()).base
+            if base != wanted:
+                raise ProblemError(Kind.UNPROCESSABLE, f"{url} serves {base}, and {wanted} is wanted.")
+        except BaseException:
+            await after.close()
+            raise
+        again = self._draining.pop(merged, None)
+        self.engine, self._draining[before.merged] = after, before
+        if again is not None:
+            await again.close()
+
+    async def drop_engine(self, merged: str) -> bool:
+        """Let go of an engine that drains, by its merged adapter; False where none of that name does."""
+        engine = self._draining.pop(merged, None)
+        if engine is not None:
+            await engine.close()
+        return engine is not None
+
     async def chat(
         self,
         messages: Chat,
         *,
-        model: str,
+        target: Target,
         max_tokens: int,
         n: int = 1,
         temperature: float = 0.0,
@@ -189,7 +207,7 @@ class ModelClient:
 
         Args:
             messages: The prompt.
-            model: As `resolve` gives it.
+            target: As `resolve` gives it.
             max_tokens: Longest answer.
             n: Samples.
             temperature: 0 is greedy.
@@ -199,7 +217,7 @@ class ModelClient:
             label_tokens: Token ids whose logprobs are wanted at the first token.
         """
         body: dict[str, Any] = {
-            "model": model,
+            "model": target.model,
             "messages": messages,
             "max_tokens": max_tokens,
             "temperature": temperature,
@@ -215,43 +233,32 @@ class ModelClient:
         if label_tokens:
             body["logprob_token_ids"] = label_tokens
         began = time.perf_counter()
-        answer = _Completion.model_validate(await self._send("/v1/chat/completions", body))
+        answer = _Completion.model_validate(await self._send(target.engine, "/v1/chat/completions", body))
         usage = self._account(answer.usage, time.perf_counter() - began)
-        return Completion([_sample(choice) for choice in answer.choices], usage, model)
+        return Completion([_sample(choice) for choice in answer.choices], usage, target.model)
 
-    async def count(self, messages: Chat, model: str) -> int:
+    async def count(self, messages: Chat, target: Target) -> int:
         """How many tokens a prompt is, as the engine counts them."""
-        body = {"model": model, "messages": messages, "add_generation_prompt": True}
-        return int((await self._send("/tokenize", body))["count"])
-
-    async def token(self, text: str) -> int:
-        """The first token of a short text (a label such as `Yes`); remembered."""
-        if text not in self._tokens:
-            model = (await self.served()).base
-            body = {"model": model, "prompt": text, "add_special_tokens": False}
-            self._tokens[text] = int((await self._send("/tokenize", body))["tokens"][0])
-        return self._tokens[text]
+        body = {"model": target.model, "messages": messages, "add_generation_prompt": True}
+        return int((await self._send(target.engine, "/tokenize", body))["count"])
 
     async def load_adapter(self, name: str, path: str) -> None:
         """Load an adapter into the engine at run time."""
-        await self._send("/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
-        await self.refresh()
+        await self._send(self.engine, "/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
+        await self.engine.refresh()
 
     async def unload_adapter(self, name: str) -> None:
         """Take an adapter out of the engine."""
-        await self._send("/v1/unload_lora_adapter", {"lora_name": name})
-        await self.refresh()
+        await self._send(self.engine, "/v1/unload_lora_adapter", {"lora_name": name})
+        await self.engine.refresh()
 
-    async def _send(self, path: str, body: dict[str, Any]) -> Any:
+    async def _send(self, engine: Engine, path: str, body: dict[str, Any]) -> Any:
         self.metrics.in_flight.labels(self.role).inc()
         outcome = "error"
         try:
-            response = await self._upstream.request("POST", path, body)
+            answer = await engine.send(path, body)
             outcome = "ok"
-            is_json = response.headers.get("content-type", "").startswith("application/json")
-            return orjson.loads(response.content) if is_json else {}
-        except RefusedError as error:
-            raise _told(error) from error
+            return answer
         finally:
             self.metrics.in_flight.labels(self.role).dec()
             if path.endswith("completions"):
@@ -285,12 +292,3 @@ def _sample(choice: _Choice) -> Sample:
         first=first,
         truncated=choice.finish_reason == "length",
     )
-
-
-def _told(error: RefusedError) -> ProblemError:
-    status, detail = error.problem.status, error.problem.detail
-    if status == 400 and ("context length" in detail or "maximum context" in detail):
-        return ProblemError(Kind.CONTEXT_TOO_LONG, detail)
-    if status == 429:
-        return ProblemError(Kind.TOO_MANY, f"The engine is full: {detail}", retry_after=1)
-    return ProblemError(Kind.UPSTREAM, f"The engine answered {status}: {detail}")

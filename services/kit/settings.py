@@ -79,6 +79,8 @@ class RoleSettings(Settings):
     """Whether seeds are sent to the engine; None: what the engine is known to stand."""
     merged_adapter: str = ""
     """The adapter that is merged into the engine's weights, `name@digest`."""
+    draining_engines: dict[str, str] = Field(default_factory=dict[str, str], max_length=4)
+    """Engines before this one that episodes are still pinned to, by their merged adapters, as JSON."""
     prompt_profile: str = "paper"
     temperature: float = Field(default=0.8, ge=0, le=2)
     """Of sampling when several candidates are asked for."""

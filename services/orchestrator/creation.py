@@ -126,10 +126,10 @@ class EpisodeCreator:
     async def _pinned(self, request: EpisodeCreate) -> tuple[Adapters, str | None]:
         """What is served, and the adapter that this episode will use to its end."""
         served = await self._roles.adapters()
-        merged = next((adapter.name for adapter in served.adapters if adapter.merged), None)
+        lasting = [adapter for adapter in served.adapters if not adapter.draining]
         if request.adapter is None:
-            return served, merged
-        names = [adapter.name for adapter in served.adapters]
+            return served, next((adapter.name for adapter in lasting if adapter.merged), None)
+        names = [adapter.name for adapter in lasting]
         if request.adapter not in names:
             raise ProblemError(
                 Kind.ADAPTER_NOT_SERVED,

@@ -22,7 +22,6 @@ class OrchestratorSettings(Settings):
         }
     )
     """Environments by name, as JSON: `{"alfworld": "http://127.0.0.1:8201"}`."""
-    merged_adapter: str = ""
     episode_ttl: float = Field(default=7 * 86400, gt=0)
     """How long a finished episode is kept, seconds."""
     idempotency_ttl: float = Field(default=86400, gt=0)

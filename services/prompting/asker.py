@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from services.contracts.context import Context
 from services.contracts.usage import Usage
 from services.contracts.window import Window
+from services.kit.adapters import add_adapter_routes
 from services.kit.app import create_app
 from services.kit.metrics import Metrics
 from services.kit.model import Chat, Completion, ModelClient
@@ -67,21 +68,21 @@ class Asker:
             ProblemError: The adapter is not served, or the prompt does not fit.
             OutageError: The engine is not there.
         """
-        model = await self.model.resolve(adapter)
-        served = await self.model.served()
+        target = await self.model.resolve(adapter)
+        served = await target.engine.served()
 
         async def count(messages: Chat) -> int:
-            return await self.model.count(messages, model)
+            return await self.model.count(messages, target)
 
         limit = served.context - max_tokens
         try:
             messages, window = await fit(self.renderer, context, question, limit=limit, count=count)
         except WindowOverflowError as error:
             raise ProblemError(Kind.CONTEXT_TOO_LONG, f"{error} (context {served.context}).") from error
-        tokens = [await self.model.token(label) for label in labels or []]
+        tokens = [await target.engine.token(label) for label in labels or []]
         completion = await self.model.chat(
             messages,
-            model=model,
+            target=target,
             max_tokens=max_tokens,
             n=n,
             temperature=temperature,
@@ -90,8 +91,7 @@ class Asker:
             structured=structured,
             label_tokens=tokens or None,
         )
-        spoken = adapter or self.settings.merged_adapter or None
-        return Asked(completion, window, spoken)
+        return Asked(completion, window, target.adapter)
 
     async def label_logprobs(
         self, context: Context, question: str, labels: list[str], *, adapter: str | None
@@ -116,4 +116,5 @@ def create_role(role: str, settings: RoleSettings, add_routes: Callable[[FastAPI
     app = create_app(role, settings=settings, lifespan=lifespan, checks={"model": engine})
     app.state.asker = Asker(role, settings, app.state.metrics)
     add_routes(app, app.state.asker)
+    add_adapter_routes(app, app.state.asker.model, app.state.asker.profile.id, role)
     return app

@@ -15,11 +15,11 @@ LARGEST = 10_000_000
 """Bytes of a shipped adapter."""
 
 
-def make(folder: Path, **changes: object) -> Card:
+def make(folder: Path, weights: bytes = b"weights", **changes: object) -> Card:
     """A folder with a card; its weights are only bytes."""
     folder.mkdir()
     (folder / CONFIG).write_text("{}")
-    (folder / WEIGHTS).write_bytes(b"weights")
+    (folder / WEIGHTS).write_bytes(weights)
     given = {
         "name": f"agent@{digest(folder)}",
         "base": f"{MODEL}-1",

@@ -124,7 +124,7 @@ def test_one_that_is_in_use_stays(site: Site, card: Card, tmp_path: Path) -> Non
     ],
 )
 def test_what_does_not_fit_is_refused(site: Site, tmp_path: Path, changes: dict[str, str], told: str) -> None:
-    make(tmp_path / "mine", **{"profile": load_profile("compact").id, **changes})
+    make(tmp_path / "mine", b"weights", **{"profile": load_profile("compact").id, **changes})
     done = site.push(tmp_path / "mine")
     assert done.exit_code == 1
     assert told in done.output
@@ -150,7 +150,7 @@ def test_a_merged_engine_takes_none(site: Site, card: Card, tmp_path: Path) -> N
             site.actors[:] = [url]
             done = site.push(tmp_path / "mine")
             assert done.exit_code == 1
-            assert "ESPALIER_ADAPTER" in done.output
+            assert "an adapter merged into its weights" in done.output
             with pytest.raises(EspalierError, match="merged"):
                 actor.unload(OLD)
             with pytest.raises(EspalierError, match="serves no adapter"):

@@ -249,13 +249,98 @@ def test_an_adapter_that_the_engine_cannot_load_is_told(roles: Roles) -> None:
 def test_a_merged_adapter_is_named_and_used_without_being_asked_for(start: Start) -> None:
     merged = start(ScriptedModel(lambda call: "ACTION: look"), "actor", merged_adapter=KNOWN)
     listed = httpx.get(f"{merged.urls['actor']}/v1/adapters").json()
-    assert listed["adapters"] == [{"name": KNOWN, "merged": True}]
+    assert listed["adapters"] == [{"name": KNOWN, "merged": True, "draining": False}]
     assert listed["runtime"] is False
     assert merged.ask("/v1/actions")["adapter"] == KNOWN
     assert merged.ask("/v1/actions", adapter=KNOWN)["adapter"] == KNOWN
     assert [chat.call.adapter for chat in merged.chats] == [None, None]
     refused = merged.post("/v1/actions", context=CONTEXT, adapter="actor@bbbbbbbb")
     assert refused.json()["allowed"] == [KNOWN]
+
+
+ASKED = {
+    "planner": ("/v1/plans", {}),
+    "judge": ("/v1/verdicts/subtask", {"subtask": "find a mug"}),
+    "actor": ("/v1/actions", {}),
+}
+
+
+@pytest.mark.parametrize("role", ASKED)
+def test_another_engine_takes_over_and_the_one_before_keeps_its_own(start: Start, role: str) -> None:
+    before = start(ScriptedModel(), role, merged_adapter=KNOWN)
+    url, (path, extra), new = f"{before.urls[role]}/v1/adapters", ASKED[role], "actor@bbbbbbbb"
+    other = ScriptedModel()
+    with served(create_model(other)) as engine:
+        for _ in range(2):  # again changes nothing
+            listed = httpx.post(url, json={"name": new, "engine": engine})
+            assert listed.status_code == 201, listed.text
+            assert listed.json()["adapters"] == [
+                {"name": new, "merged": True, "draining": False},
+                {"name": KNOWN, "merged": True, "draining": True},
+            ]
+        assert before.ask(path, **extra)["adapter"] == new
+        assert before.ask(path, adapter=new, **extra)["adapter"] == new
+        asked = len(other.log)
+        assert before.chats == []
+        assert before.ask(path, adapter=KNOWN, **extra)["adapter"] == KNOWN
+        assert len(other.log) == asked
+        assert before.chats
+        assert httpx.delete(f"{url}/{new}").status_code == 409
+        left = httpx.delete(f"{url}/{KNOWN}").json()
+        assert [item["name"] for item in left["adapters"]] == [new]
+        refused = before.post(path, context=CONTEXT, adapter=KNOWN, **extra)
+        assert refused.json()["allowed"] == [new]
+
+
+def test_it_can_go_back_to_an_engine_that_drains(start: Start) -> None:
+    roles = start(ScriptedModel(), "actor", merged_adapter=KNOWN)
+    url, new = f"{roles.urls['actor']}/v1/adapters", "actor@bbbbbbbb"
+    with served(create_model(ScriptedModel())) as engine, served(create_model(roles.model)) as first:
+        httpx.post(url, json={"name": new, "engine": engine})
+        listed = httpx.post(url, json={"name": KNOWN, "engine": first}).json()["adapters"]
+        assert [(item["name"], item["draining"]) for item in listed] == [(KNOWN, False), (new, True)]
+        assert roles.ask("/v1/actions")["adapter"] == KNOWN
+        moved = httpx.post(url, json={"name": KNOWN, "engine": engine})
+        assert moved.status_code == 409
+
+
+def test_only_so_many_engines_drain(start: Start) -> None:
+    roles = start(ScriptedModel(), "actor", merged_adapter=KNOWN)
+    url = f"{roles.urls['actor']}/v1/adapters"
+    with served(create_model(ScriptedModel())) as engine:
+        answers = [httpx.post(url, json={"name": f"actor@{n:08x}", "engine": engine}) for n in range(5)]
+    assert [answer.status_code for answer in answers] == [201] * 4 + [409]
+    assert "drain already" in answers[-1].json()["detail"]
+
+
+def test_a_role_that_starts_anew_knows_the_engines_that_drain(start: Start) -> None:
+    with served(create_model(ScriptedModel())) as engine:
+        old = "actor@bbbbbbbb"
+        roles = start(ScriptedModel(), "actor", merged_adapter=KNOWN, draining_engines={old: engine})
+        assert roles.ask("/v1/actions")["adapter"] == KNOWN
+        assert roles.ask("/v1/actions", adapter=old)["adapter"] == old
+        assert len(roles.chats) == 1
+
+
+def test_an_engine_that_cannot_take_over_is_refused(start: Start, roles: Roles) -> None:
+    merged = start(ScriptedModel(), "actor", merged_adapter=KNOWN)
+    url, new = f"{merged.urls['actor']}/v1/adapters", "actor@bbbbbbbb"
+    with served(create_model(ScriptedModel(name="Llama-2-7b"))) as other:
+        for engine, told in [
+            (other, "serves Llama-2-7b"),
+            (f"http://127.0.0.1:{free_port()}", "does not answer"),
+            ("ftp://engine", "engine"),
+            (f"{other}/v1", "engine"),
+        ]:
+            answer = httpx.post(url, json={"name": new, "engine": engine}, timeout=30)
+            assert answer.status_code == 422, answer.text
+            assert told in answer.json()["detail"]
+        both = {"name": new, "engine": other, "path": "/adapters/b"}
+        for body in (both, {"name": new}):
+            assert "either path or engine" in httpx.post(url, json=body).json()["detail"]
+        runtime = httpx.post(f"{roles.urls['actor']}/v1/adapters", json={"name": new, "engine": other})
+        assert runtime.status_code == 409
+    assert [item["name"] for item in httpx.get(url).json()["adapters"]] == [KNOWN]
 
 
 # The window

@@ -1,0 +1,271 @@
+"""The embedded engine's weights are swapped while episodes run.
+
+Its adapter is merged, so another adapter takes another engine. The supervisor starts that one beside the
+first, lets it answer, and tells the roles; new episodes go there. The first goes on for the episodes that are
+pinned to its adapter, and stops when the last of them has ended.
+
+A command asks for it, and reads how far it is, by files beside the one that tells of the stack.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from espalier.client import EspalierError, Role
+from espalier.stack.adapters import ServedModel, find_adapter, prepare_served
+from espalier.stack.embedded import SetupError
+from espalier.stack.parts import Part, engine_part
+from espalier.stack.pinned import pinned
+from espalier.stack.settings import StackSettings
+from espalier.stack.supervisor import POLL, Supervisor
+from services.contracts.adapter import AdapterLoad
+from training.sft.card import Card
+
+ROLES = ("planner", "judge", "actor")
+"""The actor comes last: episodes are pinned to what it says is served."""
+LOOK = 1.0
+"""Between two looks at what is pinned to the engine that drains, seconds."""
+LOOKS = 3
+"""Looks in a row that find nothing before it stops: an episode may just be being made."""
+FIRST_ANSWER = 120.0
+"""How long the new engine may take for its first answer, seconds."""
+CALL_TIMEOUT = 60.0
+
+
+class SwapState(StrEnum):
+    """How far a swap is."""
+
+    PREPARING = "preparing"
+    SERVING = "serving"
+    """New episodes use it; those before it go on with theirs."""
+    DONE = "done"
+    """The engine before it has stopped."""
+    FAILED = "failed"
+    """What was served is still served."""
+
+
+class SwapRequest(BaseModel):
+    """What a command asks for."""
+
+    id: str
+    adapter: str
+    """A shipped adapter's name, or a folder's absolute path."""
+
+
+class Swap(BaseModel):
+    """What the supervisor tells of a swap."""
+
+    id: str
+    state: SwapState
+    adapter: str = ""
+    """The name that is served."""
+    former: str = ""
+    """The name that was."""
+    told: list[str] = []
+    """What was done, in order."""
+    error: str = ""
+
+
+def request_file(settings: StackSettings) -> Path:
+    """Where a swap is asked for."""
+    return settings.folder / "run" / "adapter.json"
+
+
+def progress_file(settings: StackSettings) -> Path:
+    """Where the last swap is told of."""
+    return settings.folder / "run" / "swap.json"
+
+
+def read_swap(settings: StackSettings) -> Swap | None:
+    """The last swap of the running stack; None where there was none."""
+    try:
+        return Swap.model_validate_json(progress_file(settings).read_text())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def write(path: Path, message: BaseModel) -> None:
+    """Write a message so that a reader finds it whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(message.model_dump_json())
+    partial.replace(path)
+
+
+class Swapper:
+    """Swaps the weights of one stack.
+
+    Args:
+        settings: The stack's.
+        supervisor: Which runs its parts.
+        model: What the engine serves at first.
+        prepare: Makes the merged weights of an adapter.
+        plan: The engine of a model: the first (0), or the one beside it (1).
+    """
+
+    def __init__(
+        self,
+        settings: StackSettings,
+        supervisor: Supervisor,
+        model: ServedModel,
+        *,
+        prepare: Callable[[StackSettings, Callable[[str], None]], ServedModel] = prepare_served,
+        plan: Callable[[StackSettings, ServedModel, int], Part] = engine_part,
+    ) -> None:
+        self._settings = settings
+        self._supervisor = supervisor
+        self._model = model
+        self._prepare = prepare
+        self._plan = plan
+        self._number = 0
+        self._draining: asyncio.Task[None] | None = None
+        self._swap: Swap | None = None
+        for left in (request_file(settings), progress_file(settings)):
+            left.unlink(missing_ok=True)
+
+    async def serve(self) -> None:
+        """Do what is asked for, until cancelled."""
+        asked = request_file(self._settings)
+        try:
+            while True:
+                await asyncio.sleep(POLL)
+                if asked.exists():
+                    request = _read(asked)
+                    asked.unlink(missing_ok=True)
+                    if request is not None:
+                        await self._do(request)
+        finally:
+            if self._draining is not None:
+                self._draining.cancel()
+                await asyncio.gather(self._draining, return_exceptions=True)
+
+    async def _do(self, request: SwapRequest) -> None:
+        self._tell(Swap(id=request.id, state=SwapState.PREPARING))
+        try:
+            await self._take(request.adapter)
+        except Exception as error:  # whatever it is, what was served is still served
+            self._update(state=SwapState.FAILED, error=str(error) or type(error).__name__)
+
+    async def _take(self, adapter: str) -> None:
+        card, former = self._fitting(adapter)
+        self._update(adapter=card.name, former=former)
+        if card.name == former:
+            self._update("it is served already", state=SwapState.DONE)
+            return
+        if self._draining is not None and not self._draining.done():
+            raise SetupError("The engine before this one still has episodes; try again when they have ended.")
+        settings = self._settings.model_copy(update={"adapter": adapter})
+        after = await asyncio.to_thread(self._prepare, settings, lambda _: None)
+        self._update(f"{card.name} is merged")
+        old = self._plan(self._settings, self._model, self._number)
+        new = self._plan(self._settings, after, 1 - self._number)
+        await self._supervisor.add(new)
+        try:
+            await _first_answer(new)
+            self._update(f"{new.name} serves it at port {new.port}")
+            await asyncio.to_thread(self._tell_roles, card.name, new, former, old)
+        except BaseException:
+            await self._supervisor.remove(new.name)
+            raise
+        self._model, self._number = after, 1 - self._number
+        environment = {
+            "ESPALIER_MODEL_URL": _url(new),
+            "ESPALIER_MERGED_ADAPTER": card.name,
+            "ESPALIER_DRAINING_ENGINES": json.dumps({former: _url(old)}),
+        }
+        self._supervisor.inform(environment, ROLES)
+        self._update(f"new episodes use {card.name}", state=SwapState.SERVING)
+        self._draining = asyncio.create_task(self._drain(former, old))
+
+    def _fitting(self, adapter: str) -> tuple[Card, str]:
+        """The adapter's card, and the name of what is served."""
+        found, before = find_adapter(adapter), self._model.card
+        if found is None or before is None:
+            raise SetupError(
+                "Only a merged adapter is followed by another: start the stack anew with ESPALIER_ADAPTER."
+            )
+        card = found[1]
+        if card.profile != before.profile:
+            raise SetupError(
+                f"{card.name} learned from prompts of {card.profile}, and {before.profile} is rendered: "
+                "start the stack anew with ESPALIER_ADAPTER."
+            )
+        return card, before.name
+
+    def _tell_roles(self, name: str, new: Part, former: str, old: Part) -> None:
+        """All roles use the new engine after this, or none does."""
+        told: list[str] = []
+        try:
+            for role in ROLES:
+                self._load(role, name, new)
+                told.append(role)
+        except EspalierError:
+            for role in told:
+                self._load(role, former, old)
+                self._forget(role, name)
+            raise
+
+    def _load(self, role: str, name: str, engine: Part) -> None:
+        with Role(self._settings.url(role), timeout=CALL_TIMEOUT) as one:
+            one.load(AdapterLoad(name=name, engine=_url(engine)))
+
+    async def _drain(self, former: str, engine: Part) -> None:
+        """Stop an engine when no live episode is pinned to its adapter."""
+        quiet = 0
+        while quiet < LOOKS:
+            await asyncio.sleep(LOOK)
+            try:
+                used = former in await asyncio.to_thread(pinned, self._settings.url("orchestrator"))
+            except EspalierError:
+                used = True  # it is not there to be asked; it comes back
+            quiet = 0 if used else quiet + 1
+        for role in ROLES:
+            await asyncio.to_thread(self._forget, role, former)
+        self._supervisor.inform({"ESPALIER_DRAINING_ENGINES": "{}"}, ROLES)
+        await self._supervisor.remove(engine.name)
+        self._update(f"{engine.name} has stopped: no episode uses {former}", state=SwapState.DONE)
+
+    def _forget(self, role: str, former: str) -> None:
+        try:
+            with Role(self._settings.url(role), timeout=CALL_TIMEOUT) as one:
+                one.unload(former)
+        except EspalierError as error:
+            self._update(f"{role} did not let go of {former}: {error}")
+
+    def _update(self, line: str = "", **changes: Any) -> None:
+        assert self._swap is not None
+        told = [*self._swap.told, line] if line else self._swap.told
+        self._tell(self._swap.model_copy(update={"told": told, **changes}))
+
+    def _tell(self, swap: Swap) -> None:
+        self._swap = swap
+        write(progress_file(self._settings), swap)
+
+
+def _read(path: Path) -> SwapRequest | None:
+    try:
+        return SwapRequest.model_validate_json(path.read_text())
+    except (OSError, ValidationError):
+        return None
+
+
+def _url(engine: Part) -> str:
+    return f"http://127.0.0.1:{engine.port}"
+
+
+async def _first_answer(engine: Part) -> None:
+    """See an engine answer before anything is sent to it."""
+    deadline = time.monotonic() + FIRST_ANSWER
+    async with httpx.AsyncClient(base_url=_url(engine), timeout=FIRST_ANSWER) as http:
+        models = (await http.get("/v1/models")).raise_for_status().json()["data"]
+        message = {"role": "user", "content": "Say yes."}
+        body = {"model": models[0]["id"], "messages": [message], "max_tokens": 1, "temperature": 0.0}
+        answer = await http.post("/v1/chat/completions", json=body, timeout=deadline - time.monotonic())
+        answer.raise_for_status()

@@ -1,0 +1,73 @@
+"""The HTTP surface of a role's adapters: which are served, and how they come and go while episodes run."""
+
+from fastapi import FastAPI
+
+from services.contracts.adapter import Adapter, AdapterLoad, Adapters
+from services.kit.model import ModelClient
+from services.kit.problems import Kind, ProblemError
+from services.kit.upstream import OutageError
+
+
+def add_adapter_routes(app: FastAPI, model: ModelClient, profile: str, role: str) -> None:
+    """Add `/v1/adapters` to a role's app.
+
+    Args:
+        app: The role's app.
+        model: Its client of the engine.
+        profile: The prompt profile that it renders with.
+        role: Its name, under which the API's documentation lists the routes.
+    """
+
+    @app.get("/v1/adapters", tags=[role])
+    async def adapters() -> Adapters:
+        """The adapters that are served, merged ones included."""
+        return await _listed(model, profile)
+
+    @app.post("/v1/adapters", tags=[role], status_code=201)
+    async def load(request: AdapterLoad) -> Adapters:
+        """Load an adapter into the engine, or go on with an engine that has it merged into its weights."""
+        if request.engine is not None:
+            await _change(model, request.name, request.engine)
+        elif request.path is not None and request.name not in (await model.engine.refresh()).adapters:
+            await _load(model, request.name, request.path)
+        return await _listed(model, profile)
+
+    @app.delete("/v1/adapters/{name}", tags=[role])
+    async def unload(name: str) -> Adapters:
+        """Let go of an adapter; episodes that are pinned to it can't go on."""
+        if name == model.engine.merged:
+            raise ProblemError(Kind.CONFLICT, f"{name} is merged into the engine's weights.")
+        if not await model.drop_engine(name):
+            served = await model.engine.refresh()
+            if name not in served.adapters:
+                raise ProblemError(
+                    Kind.NOT_FOUND, f"The engine serves no adapter {name}.", allowed=served.adapters
+                )
+            await model.unload_adapter(name)
+        return await _listed(model, profile)
+
+
+async def _load(model: ModelClient, name: str, path: str) -> None:
+    try:
+        await model.load_adapter(name, path)
+    except ProblemError as error:
+        if error.kind is not Kind.UPSTREAM:
+            raise
+        detail = f"The engine did not load {name}: {error.detail}"
+        raise ProblemError(Kind.UNPROCESSABLE, detail) from error
+
+
+async def _change(model: ModelClient, name: str, url: str) -> None:
+    try:
+        await model.change_engine(name, url)
+    except OutageError as error:
+        raise ProblemError.field("body.engine", f"it does not answer: {error.reason}") from error
+
+
+async def _listed(model: ModelClient, profile: str) -> Adapters:
+    served = await model.engine.refresh()
+    merged = model.engine.merged
+    listed = [Adapter(name=merged, merged=True)] if merged else []
+    listed += [Adapter(name=name) for name in served.adapters]
+    listed += [Adapter(name=name, merged=True, draining=True) for name in model.draining]
+    return Adapters(base=served.base, adapters=listed, runtime=not merged, profile=profile)

@@ -1,0 +1,256 @@
+"""Merged weights are swapped while episodes run: a stack of real parts, with scripted engines."""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+from espalier import tuning
+from espalier.client import Actor, Espalier, EspalierError, Role
+from espalier.serve import PORTS
+from espalier.stack.adapters import ServedModel
+from espalier.stack.embedded import MODEL
+from espalier.stack.parts import Part, plan_parts
+from espalier.stack.ports import port_holder
+from espalier.stack.settings import StackSettings
+from espalier.stack.supervisor import Supervisor
+from espalier.stack.swap import ROLES, Swapper, SwapState, progress_file, read_swap, request_file
+from espalier.stack.up import part_states, state_file
+from services.actor.api import create as create_actor
+from services.contracts.episode import EpisodeCreate, State
+from services.judge.api import create as create_judge
+from services.kit.settings import RoleSettings
+from services.kit.twins.model import ScriptedModel
+from services.kit.twins.model_server import create_app as create_model
+from services.planner.api import create as create_planner
+from services.prompting import load_profile
+from tests.espalier.test_adapters import make
+from tests.support import eventually, served
+from training.sft.card import Card
+
+FACTORIES = {"planner": create_planner, "judge": create_judge, "actor": create_actor}
+Plan = Callable[[StackSettings, ServedModel, int], Part]
+
+
+def scripted(settings: StackSettings, _: ServedModel, number: int, **environment: str) -> Part:
+    """An engine that answers by a script, each answer a while later."""
+    port = settings.port("engine") + number
+    command = [sys.executable, "-m", "espalier", "serve", "scripted-model", "--port", str(port)]
+    told = {"ESPALIER_SCRIPTED_LATENCY": "0.3", "ESPALIER_SCRIPTED_MODEL": MODEL, **environment}
+    return Part("engine" if number == 0 else "engine-2", command, port, "/health", 60, told)
+
+
+@dataclass
+class Site:
+    """A stack's settings, and two adapters of one kind."""
+
+    settings: StackSettings
+    cards: list[Card] = field(default_factory=list[Card])
+    folders: list[Path] = field(default_factory=list[Path])
+
+    def model(self, number: int) -> ServedModel:
+        return ServedModel(self.folders[number], self.cards[number])
+
+    def prepare(self, settings: StackSettings, _: Callable[[str], None]) -> ServedModel:
+        """What is merged: the folder itself, as scripted engines look at no weights."""
+        return self.model([str(folder) for folder in self.folders].index(settings.adapter))
+
+    def push(self, number: int, *words: str) -> Any:
+        return CliRunner().invoke(tuning.adapters, ["push", str(self.folders[number]), *words])
+
+    def listed(self, role: str = "actor") -> list[tuple[str, bool]]:
+        """The adapters of a role, and whether they drain; none while it is being started again."""
+        with suppress(EspalierError), Role(self.settings.url(role)) as one:
+            return [(adapter.name, adapter.draining) for adapter in one.adapters().adapters]
+        return []
+
+    def all_list(self, *expected: tuple[str, bool]) -> bool:
+        return all(self.listed(role) == list(expected) for role in ROLES)
+
+    @asynccontextmanager
+    async def up(self, plan: Plan = scripted) -> AsyncIterator[Supervisor]:
+        """The stack, watched, its second engine made by a plan."""
+        model = self.model(0)
+        parts = [
+            scripted(self.settings, model, 0) if part.name == "engine" else part
+            for part in plan_parts(self.settings, model)
+        ]
+        settings = self.settings
+        supervisor = Supervisor(parts, settings.logs, state_file(settings), lambda *_: None)
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await supervisor.start()
+            swapper = Swapper(settings, supervisor, model, prepare=self.prepare, plan=plan)
+            tasks += [asyncio.create_task(supervisor.watch()), asyncio.create_task(swapper.serve())]
+            yield supervisor
+            assert not any(task.done() for task in tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await supervisor.stop()
+
+
+def free_offset() -> int:
+    """An offset at which all ports of a stack are free."""
+    wanted = [*PORTS.values(), PORTS["engine"] + 1, 6379]
+    offsets = range(21_000 + os.getpid() % 500 * 10, 50_000, 731)
+    return next(at for at in offsets if all(port_holder(port + at) is None for port in wanted))
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    offset = free_offset()
+    for name, value in {"HOME": tmp_path / "home", "PORT_OFFSET": offset}.items():
+        monkeypatch.setenv(f"ESPALIER_{name}", str(value))
+    for name in ("MODEL_URL", "MERGED_ADAPTER", "PROMPT_PROFILE", "ADAPTER", "URL"):
+        monkeypatch.delenv(f"ESPALIER_{name}", raising=False)
+    made = Site(StackSettings(start_environments=["alfworld"]))
+    for number in range(2):
+        folder = tmp_path / f"adapter-{number}"
+        made.cards.append(make(folder, bytes([number]), profile=load_profile("compact").id))
+        made.folders.append(folder)
+    return made
+
+
+async def test_episodes_keep_their_weights_and_new_ones_get_the_new(site: Site) -> None:
+    old, new = (card.name for card in site.cards)
+    slow = EpisodeCreate(environment="alfworld", task_id="generated_valid/2", method="react", max_steps=20)
+    async with site.up():
+        with Espalier(site.settings.url("orchestrator")) as episodes:
+            first = await asyncio.to_thread(episodes.create, slow)
+            assert first.adapter == old
+            await asyncio.to_thread(eventually, lambda: episodes.get(first.id).state is State.RUNNING)
+            done = await asyncio.to_thread(site.push, 1)
+            assert done.exit_code == 0, done.output
+            assert f"new episodes use {new}" in done.output
+            assert f"{old} goes on for the episodes" in done.output
+            assert await asyncio.to_thread(site.all_list, (new, False), (old, True))
+            second = await asyncio.to_thread(episodes.create, slow.model_copy(update={"max_steps": 2}))
+            assert second.adapter == new
+            with pytest.raises(EspalierError, match="not served"):
+                await asyncio.to_thread(episodes.create, slow.model_copy(update={"adapter": old}))
+            refused = await asyncio.to_thread(site.push, 0)
+            assert "still has episodes" in refused.output
+            for episode in (first, second):
+                ended = await asyncio.to_thread(episodes.wait, episode.id)
+                assert ended.state is State.COMPLETED
+                assert ended.adapter == episode.adapter
+        await asyncio.to_thread(eventually, lambda: site.all_list((new, False)))
+        await asyncio.to_thread(eventually, lambda: port_holder(site.settings.port("engine")) is None)
+        names = [name for name, *_ in part_states(site.settings)]
+        assert "engine-2" in names
+        assert "engine" not in names
+
+        actor = next(pid for name, pid, *_ in part_states(site.settings) if name == "actor")
+        psutil.Process(actor).kill()
+        await asyncio.to_thread(eventually, lambda: not psutil.pid_exists(actor))
+        await asyncio.to_thread(eventually, lambda: site.listed() == [(new, False)])
+
+        back = await asyncio.to_thread(site.push, 0, "--retire")
+        assert back.exit_code == 0, back.output
+        assert "engine-2 has stopped" in back.output
+        assert site.all_list((old, False))
+        again = await asyncio.to_thread(site.push, 0)
+        assert "served already" in again.output
+    assert port_holder(site.settings.port("engine")) is None
+
+
+def dies(settings: StackSettings, _: ServedModel, number: int) -> Part:
+    port = settings.port("engine") + number
+    command = [sys.executable, "-c", "raise SystemExit('no memory for weights')"]
+    return Part("engine-2", command, port, "/health", 60)
+
+
+def another_base(settings: StackSettings, model: ServedModel, number: int) -> Part:
+    return scripted(settings, model, number, ESPALIER_SCRIPTED_MODEL="Llama-2-7b")
+
+
+@pytest.mark.parametrize(
+    ("plan", "told"), [(dies, "no memory for weights"), (another_base, "serves Llama-2-7b")]
+)
+async def test_a_swap_that_fails_changes_nothing(site: Site, plan: Plan, told: str) -> None:
+    def second(settings: StackSettings, model: ServedModel, number: int) -> Part:
+        return (plan if number else scripted)(settings, model, number)
+
+    async with site.up(second):
+        failed = await asyncio.to_thread(site.push, 1)
+        assert failed.exit_code == 1
+        assert told in failed.output
+        assert site.all_list((site.cards[0].name, False))
+        assert port_holder(site.settings.port("engine") + 1) is None
+        assert "engine" in [name for name, *_ in part_states(site.settings)]
+        with Actor(site.settings.url("actor")) as actor:
+            assert actor.adapters().adapters[0].name == site.cards[0].name
+        progress = read_swap(site.settings)
+        assert progress is not None
+        assert progress.state is SwapState.FAILED
+        assert not request_file(site.settings).exists()
+
+
+@pytest.fixture
+def roles(site: Site) -> Iterator[None]:
+    """Role services at the stack's ports, the judge's engine one of another base."""
+    with ExitStack() as running:
+        first, _, other = (
+            running.enter_context(
+                served(create_model(ScriptedModel(name=name)), site.settings.port("engine") + place)
+            )
+            for place, name in enumerate((MODEL, MODEL, "Llama-2-7b"))
+        )
+        for role, create in FACTORIES.items():
+            url = other if role == "judge" else first
+            settings = RoleSettings(
+                model_url=url, merged_adapter=site.cards[0].name, prompt_profile="compact"
+            )
+            running.enter_context(served(create(settings), site.settings.port(role)))
+        yield
+
+
+@pytest.mark.usefixtures("roles")
+def test_where_one_role_refuses_all_go_back(site: Site) -> None:
+    old, new = (scripted(site.settings, site.model(number), number) for number in range(2))
+    supervisor = Supervisor([], site.settings.logs, state_file(site.settings), lambda *_: None)
+    swapper = Swapper(site.settings, supervisor, site.model(0))
+    with pytest.raises(EspalierError, match="is wanted"):
+        swapper._tell_roles(site.cards[1].name, new, site.cards[0].name, old)
+    assert site.all_list((site.cards[0].name, False))
+
+
+async def test_what_cannot_follow_is_refused(site: Site, tmp_path: Path) -> None:
+    other = make(tmp_path / "other", profile="paper@0123456789ab")
+    supervisor = Supervisor([], site.settings.logs, state_file(site.settings), lambda *_: None)
+    swapper = Swapper(site.settings, supervisor, site.model(0))
+    serving = asyncio.create_task(swapper.serve())
+    try:
+        for adapter, told in [
+            (str(tmp_path / "other"), f"learned from prompts of {other.profile}"),
+            ("none", "Only a merged adapter"),
+            (str(tmp_path / "nowhere"), "ESPALIER_ADAPTER names"),
+        ]:
+            request_file(site.settings).parent.mkdir(parents=True, exist_ok=True)
+            request_file(site.settings).write_text(f'{{"id": "{told}", "adapter": "{adapter}"}}')
+
+            def answered(told: str = told) -> bool:
+                swap = read_swap(site.settings)
+                return swap is not None and swap.id == told and swap.state is SwapState.FAILED
+
+            await asyncio.to_thread(eventually, answered)
+            swap = read_swap(site.settings)
+            assert swap is not None
+            assert told in swap.error
+        request_file(site.settings).write_text("no message")
+        await asyncio.to_thread(eventually, lambda: not request_file(site.settings).exists())
+        assert not serving.done()
+        assert progress_file(site.settings).exists()
+    finally:
+        serving.cancel()
+        await asyncio.gather(serving, return_exceptions=True)
