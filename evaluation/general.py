@@ -118,11 +118,14 @@ def main() -> None:
     print(found.model_dump_json(indent=1))
     if told.questions:
         lines = told.questions.read_text(encoding="utf-8").splitlines()
-        asked = [json.loads(line)["turns"][0] for line in lines[:: max(1, len(lines) // told.limit)]]
+        asked = [json.loads(line) for line in lines[:: max(1, len(lines) // told.limit)]]
         parts = [f"# Answers of the base and of {card.name}, at most {told.most} tokens\n"]
-        for question in asked[: told.limit]:
-            before, after = _both(model, lambda asked=question: answer(model, tokenizer, asked, told.most))
-            parts.append(f"## {question}\n\n**Base:** {before}\n\n**Tuned:** {after}\n")
+        for number, question in enumerate(asked[: told.limit], 1):
+            text = question["turns"][0]
+            before, after = _both(model, lambda asked=text: answer(model, tokenizer, asked, told.most))
+            about = f"{question.get('question_id', number)}, {question.get('category', 'general')}"
+            quoted = text.replace("\n", "\n> ")
+            parts.append(f"## {about}\n\n> {quoted}\n\n**Base:** {before}\n\n**Tuned:** {after}\n")
         (told.out / "answers.md").write_text("\n".join(parts))
 
 

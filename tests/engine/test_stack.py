@@ -1,7 +1,9 @@
 """The real stack on this machine: vLLM on the CPU, ALFWorld's own engine, as a user starts it."""
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +13,10 @@ import httpx
 import psutil
 import pytest
 
+from espalier.stack.adapters import SHIPPED
 from services.contracts.episode import Episode, State
+from tests.support import eventually
+from training.sft.card import CARD, CONFIG, Card, digest, read_card, write_card
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
@@ -145,3 +150,57 @@ def test_the_engine_that_dies_is_started_again_and_the_episode_goes_on(user: Use
     ) as stream:
         last = [line for line in stream.iter_lines() if line.startswith("event:")][-1]
     assert last == "event: episode.completed"
+
+
+def weaker_adapter(folder: Path) -> str:
+    """The shipped adapter at a little less than its strength, as an adapter of its own; its name."""
+    shutil.copytree(SHIPPED / "agent", folder)
+    config = json.loads((folder / CONFIG).read_text())
+    (folder / CONFIG).write_text(json.dumps(config | {"lora_alpha": config["lora_alpha"] * 0.98}))
+    card = Card.model_validate_json((folder / CARD).read_text())
+    made = card.model_copy(update={"name": f"agent@{digest(folder)}", "measured": []})
+    write_card(folder, made)
+    return made.name
+
+
+def test_merged_weights_are_swapped_while_episodes_run(user: User, tmp_path: Path) -> None:
+    new, old = weaker_adapter(tmp_path / "weaker"), read_card(SHIPPED / "agent").name
+    body = {"environment": "alfworld", "task_id": "generated_valid/2", "method": "react", "max_steps": 8}
+    push = subprocess.Popen(
+        [*ESPALIER, "adapters", "push", str(tmp_path / "weaker"), "--retire"],
+        env=user.environment,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    made: list[Episode] = []
+    with httpx.Client(base_url=f"http://127.0.0.1:{8000 + OFFSET}/v1/episodes", timeout=60) as http:
+        try:
+            while len(made) < 150 and (push.poll() is None or not made):
+                made.append(Episode.model_validate_json(http.post("", json=body).raise_for_status().content))
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    push.wait(4)
+            told = "".join(push.communicate(timeout=300))
+        finally:
+            push.kill()
+        assert push.returncode == 0, told
+        assert "engine has stopped" in told
+        made.append(Episode.model_validate_json(http.post("", json=body).raise_for_status().content))
+        assert (made[0].adapter, made[-1].adapter) == (old, new)
+        for episode in made:
+            ended = Episode.model_validate_json(finished(http, episode.id))
+            assert (ended.state, ended.adapter) == (State.COMPLETED, episode.adapter)
+    status = user.types("status")
+    assert status.stdout.count("ready") == 12, status.stdout
+    assert "engine-2" in status.stdout
+
+
+def finished(http: httpx.Client, episode: str) -> bytes:
+    answers: list[bytes] = []
+
+    def ended() -> bool:
+        answers.append(http.get(f"/{episode}").raise_for_status().content)
+        return Episode.model_validate_json(answers[-1]).state not in (State.QUEUED, State.RUNNING)
+
+    eventually(ended, 200)
+    return answers[-1]
