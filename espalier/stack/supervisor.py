@@ -133,6 +133,28 @@ class Supervisor:
                 del self._running[name]
                 self._write_state()
 
+    async def take_turns(self, seconds: dict[str, float]) -> None:
+        """Let some parts run one at a time, each so long, until cancelled.
+
+        Engines that use the same cores starve each other otherwise: each waits at its barriers for a thread
+        that the other keeps from running.
+        """
+        try:
+            while True:
+                for turn, lasts in seconds.items():
+                    self._pass_on(turn, signal.SIGCONT)
+                    for name in seconds.keys() - {turn}:
+                        self._pass_on(name, signal.SIGSTOP)
+                    await asyncio.sleep(lasts)
+        finally:
+            for name in seconds:
+                self._pass_on(name, signal.SIGCONT)
+
+    def _pass_on(self, name: str, number: signal.Signals) -> None:
+        running = self._running.get(name)
+        if running is not None and running.process.returncode is None:
+            _signal(running.process.pid, number)
+
     def inform(self, environment: dict[str, str], names: Collection[str]) -> None:
         """What some parts are to be told of when they are started again."""
         for name in names:
@@ -152,6 +174,7 @@ class Supervisor:
     async def _end(self, parts: list[_Running]) -> None:
         for running in parts:
             _signal(running.process.pid, signal.SIGTERM)
+            _signal(running.process.pid, signal.SIGCONT)
         deadline = time.monotonic() + STOP_SECONDS
         for running in parts:
             with contextlib.suppress(TimeoutError):

@@ -2,7 +2,7 @@
 
 Its adapter is merged, so another adapter takes another engine. The supervisor starts that one beside the
 first, lets it answer, and tells the roles; new episodes go there. The first goes on for the episodes that are
-pinned to its adapter, and stops when the last of them has ended.
+pinned to its adapter, and stops when the last of them has ended. While there are two they take turns.
 
 A command asks for it, and reads how far it is, by files beside the one that tells of the stack.
 """
@@ -10,7 +10,8 @@ A command asks for it, and reads how far it is, by files beside the one that tel
 import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,9 @@ LOOKS = 3
 FIRST_ANSWER = 120.0
 """How long the new engine may take for its first answer, seconds."""
 CALL_TIMEOUT = 60.0
+STARTING = (0.25, 0.75)
+DRAINING = (0.5, 0.5)
+"""How long the engine before and the new one run in turn, seconds, while one starts and while one drains."""
 
 
 class SwapState(StrEnum):
@@ -166,14 +170,15 @@ class Swapper:
         self._update(f"{card.name} is merged")
         old = self._plan(self._settings, self._model, self._number)
         new = self._plan(self._settings, after, 1 - self._number)
-        await self._supervisor.add(new)
-        try:
-            await _first_answer(new)
-            self._update(f"{new.name} serves it at port {new.port}")
-            await asyncio.to_thread(self._tell_roles, card.name, new, former, old)
-        except BaseException:
-            await self._supervisor.remove(new.name)
-            raise
+        async with self._turns(old, new, STARTING):
+            await self._supervisor.add(new)
+            try:
+                await _first_answer(new)
+                self._update(f"{new.name} serves it at port {new.port}")
+                await asyncio.to_thread(self._tell_roles, card.name, new, former, old)
+            except BaseException:
+                await self._supervisor.remove(new.name)
+                raise
         self._model, self._number = after, 1 - self._number
         environment = {
             "ESPALIER_MODEL_URL": _url(new),
@@ -182,7 +187,7 @@ class Swapper:
         }
         self._supervisor.inform(environment, ROLES)
         self._update(f"new episodes use {card.name}", state=SwapState.SERVING)
-        self._draining = asyncio.create_task(self._drain(former, old))
+        self._draining = asyncio.create_task(self._drain(former, old, new))
 
     def _fitting(self, adapter: str) -> tuple[Card, str]:
         """The adapter's card, and the name of what is served."""
@@ -216,21 +221,32 @@ class Swapper:
         with Role(self._settings.url(role), timeout=CALL_TIMEOUT) as one:
             one.load(AdapterLoad(name=name, engine=_url(engine)))
 
-    async def _drain(self, former: str, engine: Part) -> None:
+    @asynccontextmanager
+    async def _turns(self, old: Part, new: Part, seconds: tuple[float, float]) -> AsyncIterator[None]:
+        shares = dict(zip((old.name, new.name), seconds, strict=True))
+        task = asyncio.create_task(self._supervisor.take_turns(shares))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _drain(self, former: str, old: Part, new: Part) -> None:
         """Stop an engine when no live episode is pinned to its adapter."""
         quiet = 0
-        while quiet < LOOKS:
-            await asyncio.sleep(LOOK)
-            try:
-                used = former in await asyncio.to_thread(pinned, self._settings.url("orchestrator"))
-            except EspalierError:
-                used = True  # it is not there to be asked; it comes back
-            quiet = 0 if used else quiet + 1
+        async with self._turns(old, new, DRAINING):
+            while quiet < LOOKS:
+                await asyncio.sleep(LOOK)
+                try:
+                    used = former in await asyncio.to_thread(pinned, self._settings.url("orchestrator"))
+                except EspalierError:
+                    used = True  # it is not there to be asked; it comes back
+                quiet = 0 if used else quiet + 1
         for role in ROLES:
             await asyncio.to_thread(self._forget, role, former)
         self._supervisor.inform({"ESPALIER_DRAINING_ENGINES": "{}"}, ROLES)
-        await self._supervisor.remove(engine.name)
-        self._update(f"{engine.name} has stopped: no episode uses {former}", state=SwapState.DONE)
+        await self._supervisor.remove(old.name)
+        self._update(f"{old.name} has stopped: no episode uses {former}", state=SwapState.DONE)
 
     def _forget(self, role: str, former: str) -> None:
         try:

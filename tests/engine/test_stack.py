@@ -174,10 +174,14 @@ def test_merged_weights_are_swapped_while_episodes_run(user: User, tmp_path: Pat
         text=True,
     )
     made: list[Episode] = []
-    with httpx.Client(base_url=f"http://127.0.0.1:{8000 + OFFSET}/v1/episodes", timeout=60) as http:
+    with httpx.Client(base_url=f"http://127.0.0.1:{8000 + OFFSET}", timeout=60) as http:
         try:
             while len(made) < 150 and (push.poll() is None or not made):
-                made.append(Episode.model_validate_json(http.post("", json=body).raise_for_status().content))
+                made.append(
+                    Episode.model_validate_json(
+                        http.post("/v1/episodes", json=body).raise_for_status().content
+                    )
+                )
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     push.wait(4)
             told = "".join(push.communicate(timeout=300))
@@ -185,7 +189,9 @@ def test_merged_weights_are_swapped_while_episodes_run(user: User, tmp_path: Pat
             push.kill()
         assert push.returncode == 0, told
         assert "engine has stopped" in told
-        made.append(Episode.model_validate_json(http.post("", json=body).raise_for_status().content))
+        made.append(
+            Episode.model_validate_json(http.post("/v1/episodes", json=body).raise_for_status().content)
+        )
         assert (made[0].adapter, made[-1].adapter) == (old, new)
         for episode in made:
             ended = Episode.model_validate_json(finished(http, episode.id))
@@ -199,7 +205,7 @@ def finished(http: httpx.Client, episode: str) -> bytes:
     answers: list[bytes] = []
 
     def ended() -> bool:
-        answers.append(http.get(f"/{episode}").raise_for_status().content)
+        answers.append(http.get(f"/v1/episodes/{episode}").raise_for_status().content)
         return Episode.model_validate_json(answers[-1]).state not in (State.QUEUED, State.RUNNING)
 
     eventually(ended, 200)

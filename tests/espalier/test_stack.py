@@ -140,6 +140,26 @@ async def test_a_part_that_dies_is_started_again(tmp_path: Path) -> None:
     assert port_holder(port) is None
 
 
+async def test_parts_take_turns_and_all_run_after_that(tmp_path: Path) -> None:
+    ports = [free_port(), free_port()]
+    made = supervisor(tmp_path, part("first", ports[0]), part("second", ports[1]))
+    async with up(made):
+        processes = [psutil.Process(await pid_at(port)) for port in ports]
+        turns = asyncio.create_task(made.take_turns({"first": 0.05, "second": 0.05}))
+        waited = [False, False]
+        while not all(waited):
+            await asyncio.sleep(0.005)
+            stopped = [process.status() == psutil.STATUS_STOPPED for process in processes]
+            waited = [before or now for before, now in zip(waited, stopped, strict=True)]
+        turns.cancel()
+        await asyncio.gather(turns, return_exceptions=True)
+        assert [await pid_at(port) for port in ports] == [process.pid for process in processes]
+        os.killpg(processes[0].pid, signal.SIGSTOP)
+        await made.remove("first")
+        assert not psutil.pid_exists(processes[0].pid), "a part that is stopped can be ended"
+        await made.remove("first")
+
+
 async def test_a_part_that_keeps_dying_ends_the_stack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,10 @@ class Site:
     def push(self, number: int, *words: str) -> Any:
         return CliRunner().invoke(tuning.adapters, ["push", str(self.folders[number]), *words])
 
+    def parts(self) -> dict[str, int]:
+        """The pids of the parts that run."""
+        return {name: pid for name, pid, *_ in part_states(self.settings)}
+
     def listed(self, role: str = "actor") -> list[tuple[str, bool]]:
         """The adapters of a role, and whether they drain; none while it is being started again."""
         with suppress(EspalierError), Role(self.settings.url(role)) as one:
@@ -146,11 +150,10 @@ async def test_episodes_keep_their_weights_and_new_ones_get_the_new(site: Site) 
                 assert ended.adapter == episode.adapter
         await asyncio.to_thread(eventually, lambda: site.all_list((new, False)))
         await asyncio.to_thread(eventually, lambda: port_holder(site.settings.port("engine")) is None)
-        names = [name for name, *_ in part_states(site.settings)]
-        assert "engine-2" in names
-        assert "engine" not in names
+        await asyncio.to_thread(eventually, lambda: "engine" not in site.parts())
+        assert "engine-2" in site.parts()
 
-        actor = next(pid for name, pid, *_ in part_states(site.settings) if name == "actor")
+        actor = site.parts()["actor"]
         psutil.Process(actor).kill()
         await asyncio.to_thread(eventually, lambda: not psutil.pid_exists(actor))
         await asyncio.to_thread(eventually, lambda: site.listed() == [(new, False)])
@@ -187,7 +190,7 @@ async def test_a_swap_that_fails_changes_nothing(site: Site, plan: Plan, told: s
         assert told in failed.output
         assert site.all_list((site.cards[0].name, False))
         assert port_holder(site.settings.port("engine") + 1) is None
-        assert "engine" in [name for name, *_ in part_states(site.settings)]
+        assert "engine" in site.parts()
         with Actor(site.settings.url("actor")) as actor:
             assert actor.adapters().adapters[0].name == site.cards[0].name
         progress = read_swap(site.settings)

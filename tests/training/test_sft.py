@@ -307,3 +307,32 @@ def test_general_ability_is_compared(
     assert found.difference == pytest.approx(found.tuned - found.base)
     answers = (tmp_path / "out" / "answers.md").read_text()
     assert answers.count("**Base:**") == answers.count("**Tuned:**") == 2
+
+
+def test_mixes_are_compared_on_what_was_held_out(
+    base: Path, data: Path, alpaca: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: list[str]
+) -> None:
+    """The adapter of agent data predicts agent records better, that of general data general answers."""
+    from evaluation.mixes import Mix, main
+
+    made = [
+        train(plan(base, data, alpaca, tmp_path / f"{share}", share=share, tokens=6000), lines.append)
+        for share in (0.0, 1.0)
+    ]
+    held = tmp_path / "held.jsonl"
+    append_records(held, [trajectory(number) for number in range(6, 9)])
+    told = ["mixes", tmp_path / "0.0", tmp_path / "1.0", "--base", base, "--records", held]
+    told += ["--held-out", alpaca, "--last", 1, "--out", tmp_path / "out"]
+    monkeypatch.setattr("sys.argv", [str(part) for part in told])
+    main()
+    found = [Mix.model_validate(one) for one in json.loads((tmp_path / "out" / "mixes.json").read_text())]
+    assert [mix.adapter for mix in found] == ["", *(card.name for card in made)]
+    assert [mix.share for mix in found] == [None, 0.0, 1.0]
+    environment, general = found[0].losses
+    assert general == "general"
+    assert found[0].losses[environment].n == 3
+    plain, talks, acts = ({name: one.mean for name, one in mix.losses.items()} for mix in found)
+    assert acts[environment] < min(talks[environment], plain[environment])
+    assert talks["general"] < min(acts["general"], plain["general"])
+    rows = (tmp_path / "out" / "mixes.md").read_text().splitlines()
+    assert [row.split(" | ")[0] for row in rows[2:]] == ["| base", "| 0", "| 1"]
