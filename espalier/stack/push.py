@@ -101,9 +101,7 @@ def _follow(
     """What is told of a swap, when it is as far as wanted or the patience has ended."""
     deadline = time.monotonic() + patience
     while True:
-        swap = read_swap(settings)
-        if swap is None or swap.id != number:
-            swap = Swap(id=number, state=SwapState.PREPARING)
+        swap = read_swap(settings, number) or Swap(id=number, state=SwapState.PREPARING)
         for line in swap.told[lines:]:
             tell(line)
         lines = max(lines, len(swap.told))

@@ -9,6 +9,7 @@ A command asks for it, and reads how far it is, by files beside the one that tel
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from espalier.client import EspalierError, Role
 from espalier.stack.adapters import ServedModel, find_adapter, prepare_served
@@ -38,6 +39,8 @@ LOOKS = 3
 FIRST_ANSWER = 120.0
 """How long the new engine may take for its first answer, seconds."""
 CALL_TIMEOUT = 60.0
+KEPT = 20
+"""Swaps that are told of; of the oldest nothing is kept."""
 STARTING = (0.25, 0.75)
 DRAINING = (0.5, 0.5)
 """How long the engine before and the new one run in turn, seconds, while one starts and while one drains."""
@@ -58,7 +61,7 @@ class SwapState(StrEnum):
 class SwapRequest(BaseModel):
     """What a command asks for."""
 
-    id: str
+    id: str = Field(pattern=r"^[0-9a-f]{32}$")
     adapter: str
     """A shipped adapter's name, or a folder's absolute path."""
 
@@ -82,15 +85,15 @@ def request_file(settings: StackSettings) -> Path:
     return settings.folder / "run" / "adapter.json"
 
 
-def progress_file(settings: StackSettings) -> Path:
-    """Where the last swap is told of."""
-    return settings.folder / "run" / "swap.json"
+def progress_folder(settings: StackSettings) -> Path:
+    """Where the running stack tells of its swaps, a file each."""
+    return settings.folder / "run" / "swaps"
 
 
-def read_swap(settings: StackSettings) -> Swap | None:
-    """The last swap of the running stack; None where there was none."""
+def read_swap(settings: StackSettings, number: str) -> Swap | None:
+    """A swap of the running stack, by the id of its request; None where it has not begun."""
     try:
-        return Swap.model_validate_json(progress_file(settings).read_text())
+        return Swap.model_validate_json((progress_folder(settings) / f"{number}.json").read_text())
     except (FileNotFoundError, ValidationError):
         return None
 
@@ -101,6 +104,23 @@ def write(path: Path, message: BaseModel) -> None:
     partial = path.with_suffix(".partial")
     partial.write_text(message.model_dump_json())
     partial.replace(path)
+
+
+class Progress:
+    """Tells how far one swap is."""
+
+    def __init__(self, folder: Path, number: str) -> None:
+        self._file = folder / f"{number}.json"
+        self._swap = Swap(id=number, state=SwapState.PREPARING)
+        for old in sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime)[: -KEPT + 1]:
+            old.unlink(missing_ok=True)
+        self.update()
+
+    def update(self, line: str = "", **changes: Any) -> None:
+        """Add a line of what was done, and change fields."""
+        told = [*self._swap.told, line] if line else self._swap.told
+        self._swap = self._swap.model_copy(update={"told": told, **changes})
+        write(self._file, self._swap)
 
 
 class Swapper:
@@ -130,9 +150,8 @@ class Swapper:
         self._plan = plan
         self._number = 0
         self._draining: asyncio.Task[None] | None = None
-        self._swap: Swap | None = None
-        for left in (request_file(settings), progress_file(settings)):
-            left.unlink(missing_ok=True)
+        request_file(settings).unlink(missing_ok=True)
+        shutil.rmtree(progress_folder(settings), ignore_errors=True)
 
     async def serve(self) -> None:
         """Do what is asked for, until cancelled."""
@@ -151,30 +170,30 @@ class Swapper:
                 await asyncio.gather(self._draining, return_exceptions=True)
 
     async def _do(self, request: SwapRequest) -> None:
-        self._tell(Swap(id=request.id, state=SwapState.PREPARING))
+        progress = Progress(progress_folder(self._settings), request.id)
         try:
-            await self._take(request.adapter)
+            await self._take(request.adapter, progress)
         except Exception as error:  # whatever it is, what was served is still served
-            self._update(state=SwapState.FAILED, error=str(error) or type(error).__name__)
+            progress.update(state=SwapState.FAILED, error=str(error) or type(error).__name__)
 
-    async def _take(self, adapter: str) -> None:
+    async def _take(self, adapter: str, progress: Progress) -> None:
         card, former = self._fitting(adapter)
-        self._update(adapter=card.name, former=former)
+        progress.update(adapter=card.name, former=former)
         if card.name == former:
-            self._update("it is served already", state=SwapState.DONE)
+            progress.update("it is served already", state=SwapState.DONE)
             return
         if self._draining is not None and not self._draining.done():
             raise SetupError("The engine before this one still has episodes; try again when they have ended.")
         settings = self._settings.model_copy(update={"adapter": adapter})
         after = await asyncio.to_thread(self._prepare, settings, lambda _: None)
-        self._update(f"{card.name} is merged")
+        progress.update(f"{card.name} is merged")
         old = self._plan(self._settings, self._model, self._number)
         new = self._plan(self._settings, after, 1 - self._number)
         async with self._turns(old, new, STARTING):
             await self._supervisor.add(new)
             try:
                 await _first_answer(new)
-                self._update(f"{new.name} serves it at port {new.port}")
+                progress.update(f"{new.name} serves it at port {new.port}")
                 await asyncio.to_thread(self._tell_roles, card.name, new, former, old)
             except BaseException:
                 await self._supervisor.remove(new.name)
@@ -186,8 +205,8 @@ class Swapper:
             "ESPALIER_DRAINING_ENGINES": json.dumps({former: _url(old)}),
         }
         self._supervisor.inform(environment, ROLES)
-        self._update(f"new episodes use {card.name}", state=SwapState.SERVING)
-        self._draining = asyncio.create_task(self._drain(former, old, new))
+        progress.update(f"new episodes use {card.name}", state=SwapState.SERVING)
+        self._draining = asyncio.create_task(self._drain(former, old, new, progress))
 
     def _fitting(self, adapter: str) -> tuple[Card, str]:
         """The adapter's card, and the name of what is served."""
@@ -214,12 +233,16 @@ class Swapper:
         except EspalierError:
             for role in told:
                 self._load(role, former, old)
-                self._forget(role, name)
+                self._unload(role, name)
             raise
 
     def _load(self, role: str, name: str, engine: Part) -> None:
         with Role(self._settings.url(role), timeout=CALL_TIMEOUT) as one:
             one.load(AdapterLoad(name=name, engine=_url(engine)))
+
+    def _unload(self, role: str, name: str) -> None:
+        with Role(self._settings.url(role), timeout=CALL_TIMEOUT) as one:
+            one.unload(name)
 
     @asynccontextmanager
     async def _turns(self, old: Part, new: Part, seconds: tuple[float, float]) -> AsyncIterator[None]:
@@ -231,7 +254,7 @@ class Swapper:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _drain(self, former: str, old: Part, new: Part) -> None:
+    async def _drain(self, former: str, old: Part, new: Part, progress: Progress) -> None:
         """Stop an engine when no live episode is pinned to its adapter."""
         quiet = 0
         async with self._turns(old, new, DRAINING):
@@ -243,26 +266,13 @@ class Swapper:
                     used = True  # it is not there to be asked; it comes back
                 quiet = 0 if used else quiet + 1
         for role in ROLES:
-            await asyncio.to_thread(self._forget, role, former)
+            try:
+                await asyncio.to_thread(self._unload, role, former)
+            except EspalierError as error:
+                progress.update(f"{role} did not let go of {former}: {error}")
         self._supervisor.inform({"ESPALIER_DRAINING_ENGINES": "{}"}, ROLES)
         await self._supervisor.remove(old.name)
-        self._update(f"{old.name} has stopped: no episode uses {former}", state=SwapState.DONE)
-
-    def _forget(self, role: str, former: str) -> None:
-        try:
-            with Role(self._settings.url(role), timeout=CALL_TIMEOUT) as one:
-                one.unload(former)
-        except EspalierError as error:
-            self._update(f"{role} did not let go of {former}: {error}")
-
-    def _update(self, line: str = "", **changes: Any) -> None:
-        assert self._swap is not None
-        told = [*self._swap.told, line] if line else self._swap.told
-        self._tell(self._swap.model_copy(update={"told": told, **changes}))
-
-    def _tell(self, swap: Swap) -> None:
-        self._swap = swap
-        write(progress_file(self._settings), swap)
+        progress.update(f"{old.name} has stopped: no episode uses {former}", state=SwapState.DONE)
 
 
 def _read(path: Path) -> SwapRequest | None:

@@ -8,6 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psutil
 import pytest
@@ -22,7 +23,19 @@ from espalier.stack.parts import Part, plan_parts
 from espalier.stack.ports import port_holder
 from espalier.stack.settings import StackSettings
 from espalier.stack.supervisor import Supervisor
-from espalier.stack.swap import ROLES, Swapper, SwapState, progress_file, read_swap, request_file
+from espalier.stack.swap import (
+    KEPT,
+    ROLES,
+    Progress,
+    Swap,
+    Swapper,
+    SwapRequest,
+    SwapState,
+    progress_folder,
+    read_swap,
+    request_file,
+    write,
+)
 from espalier.stack.up import part_states, state_file
 from services.actor.api import create as create_actor
 from services.contracts.episode import EpisodeCreate, State
@@ -133,11 +146,11 @@ async def test_episodes_keep_their_weights_and_new_ones_get_the_new(site: Site) 
             first = await asyncio.to_thread(episodes.create, slow)
             assert first.adapter == old
             await asyncio.to_thread(eventually, lambda: episodes.get(first.id).state is State.RUNNING)
+            whole = asyncio.create_task(asyncio.to_thread(site.push, 1, "--retire"))
+            await asyncio.to_thread(eventually, lambda: site.all_list((new, False), (old, True)))
             done = await asyncio.to_thread(site.push, 1)
             assert done.exit_code == 0, done.output
-            assert f"new episodes use {new}" in done.output
-            assert f"{old} goes on for the episodes" in done.output
-            assert await asyncio.to_thread(site.all_list, (new, False), (old, True))
+            assert "served already" in done.output
             second = await asyncio.to_thread(episodes.create, slow.model_copy(update={"max_steps": 2}))
             assert second.adapter == new
             with pytest.raises(EspalierError, match="not served"):
@@ -148,7 +161,11 @@ async def test_episodes_keep_their_weights_and_new_ones_get_the_new(site: Site) 
                 ended = await asyncio.to_thread(episodes.wait, episode.id)
                 assert ended.state is State.COMPLETED
                 assert ended.adapter == episode.adapter
-        await asyncio.to_thread(eventually, lambda: site.all_list((new, False)))
+        pushed = await whole
+        assert pushed.exit_code == 0, pushed.output
+        assert f"new episodes use {new}" in pushed.output
+        assert "engine has stopped" in pushed.output
+        assert site.all_list((new, False))
         await asyncio.to_thread(eventually, lambda: port_holder(site.settings.port("engine")) is None)
         await asyncio.to_thread(eventually, lambda: "engine" not in site.parts())
         assert "engine-2" in site.parts()
@@ -193,9 +210,8 @@ async def test_a_swap_that_fails_changes_nothing(site: Site, plan: Plan, told: s
         assert "engine" in site.parts()
         with Actor(site.settings.url("actor")) as actor:
             assert actor.adapters().adapters[0].name == site.cards[0].name
-        progress = read_swap(site.settings)
-        assert progress is not None
-        assert progress.state is SwapState.FAILED
+        told_of = list(progress_folder(site.settings).glob("*.json"))
+        assert [Swap.model_validate_json(one.read_text()).state for one in told_of] == [SwapState.FAILED]
         assert not request_file(site.settings).exists()
 
 
@@ -239,21 +255,23 @@ async def test_what_cannot_follow_is_refused(site: Site, tmp_path: Path) -> None
             ("none", "Only a merged adapter"),
             (str(tmp_path / "nowhere"), "ESPALIER_ADAPTER names"),
         ]:
-            request_file(site.settings).parent.mkdir(parents=True, exist_ok=True)
-            request_file(site.settings).write_text(f'{{"id": "{told}", "adapter": "{adapter}"}}')
+            request = SwapRequest(id=uuid4().hex, adapter=adapter)
+            write(request_file(site.settings), request)
 
-            def answered(told: str = told) -> bool:
-                swap = read_swap(site.settings)
-                return swap is not None and swap.id == told and swap.state is SwapState.FAILED
+            def failed(number: str = request.id) -> bool:
+                swap = read_swap(site.settings, number)
+                return swap is not None and swap.state is SwapState.FAILED
 
-            await asyncio.to_thread(eventually, answered)
-            swap = read_swap(site.settings)
+            await asyncio.to_thread(eventually, failed)
+            swap = read_swap(site.settings, request.id)
             assert swap is not None
             assert told in swap.error
+        for number in range(2 * KEPT):
+            Progress(progress_folder(site.settings), f"{number:032x}")
+        assert len(list(progress_folder(site.settings).iterdir())) == KEPT
         request_file(site.settings).write_text("no message")
         await asyncio.to_thread(eventually, lambda: not request_file(site.settings).exists())
         assert not serving.done()
-        assert progress_file(site.settings).exists()
     finally:
         serving.cancel()
         await asyncio.gather(serving, return_exceptions=True)
