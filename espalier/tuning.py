@@ -43,6 +43,9 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the layers first; for long runs on a GPU.")
     ] = False,
+    verdict_weight: Annotated[
+        float, typer.Option(min=0, help="How much a token of a judge's answer counts.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Learn an adapter; a run that was interrupted goes on where it was."""
@@ -68,6 +71,7 @@ def train(
             recompute=recompute,
             quantise=qlora,
             compiled=compiled,
+            verdict_weight=verdict_weight,
         )
         card = learn(
             Plan(

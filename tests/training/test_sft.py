@@ -256,8 +256,30 @@ def test_the_sparse_loss_is_the_models_own(learner: Any) -> None:
 
     batch = learner.data_collator([learner.train_dataset[0]])
     loss = learner.compute_loss(learner.model, batch)
-    reference = learner.model(**batch).loss
+    reference = learner.model(
+        **{name: batch[name] for name in ("input_ids", "labels", "attention_mask")}
+    ).loss
     assert torch.allclose(loss, reference, rtol=1e-4)
+
+
+def test_a_verdict_counts_as_much_as_was_said(base: Path, tokenizer: Any, tmp_path: Path) -> None:
+    import torch
+
+    from training.sft.lora import Hyper, trainer
+
+    asked, other = list(range(20, 40)), list(range(60, 80))
+    action = Example(asked, [IGNORED] * 10 + asked[10:], "alfworld/trajectory")
+    verdict = Example(other, [IGNORED] * 19 + other[19:], "alfworld/selection")
+
+    def lost(examples: list[Example], weight: float) -> torch.Tensor:
+        """The loss summed over the tokens."""
+        hyper = Hyper(rank=4, alpha=8, verdict_weight=weight)
+        made: Any = trainer(base, tokenizer, examples, tmp_path / "run", hyper, [])
+        batch = made.data_collator([made.train_dataset[0]])
+        return made.compute_loss(made.model, batch) * (batch["labels"] != IGNORED).sum()
+
+    both = lost([action], 1) + 16 * lost([verdict], 1)
+    assert torch.allclose(lost([action, verdict], 16), both, rtol=1e-4)
 
 
 def test_compiled_layers_lose_the_same(learner: Any) -> None:

@@ -18,6 +18,8 @@ from training.construct.record import Record
 
 IGNORED = -100
 """The label of a token without loss (torch's cross entropy)."""
+VERDICTS = ("subtask", "selection", "path")
+"""The kinds of record whose answer is one token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,11 @@ class Example:
     """The same ids where there is loss, else `IGNORED`."""
     group: str
     """What it is of: an environment and kind, or `general`."""
+
+    @property
+    def verdict(self) -> bool:
+        """Whether what is learned is a judge's answer, one token and the end mark."""
+        return self.group.rpartition("/")[2] in VERDICTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,9 @@ class Hyper:
     """QLoRA: the base in 4 bits; needs a GPU and bitsandbytes."""
     compiled: bool = False
     """The layers are compiled first: a minute's wait, then half to three quarters faster on a GPU."""
+    verdict_weight: float = 1.0
+    """How much a token of a judge's answer counts. A verdict is one token, an action ten times as many, so
+    that at 1 verdicts are hardly heard where actions are learned too."""
 
 
 class SparseLossTrainer(SFTTrainer):
@@ -62,14 +65,15 @@ class SparseLossTrainer(SFTTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """Cross entropy over labelled tokens, summed and divided by how many there are in the whole step."""
+        """Cross entropy over labelled tokens by weight, divided by how many there are in the whole step."""
         labels = inputs["labels"][:, 1:]
         base = self.accelerator.unwrap_model(model)
         inner = base.get_base_model() if hasattr(base, "get_base_model") else base
         hidden = inner.model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
         wanted = labels != IGNORED
         logits = inner.lm_head(hidden[wanted]).float()
-        total = cross_entropy(logits, labels[wanted], reduction="sum")
+        weights = inputs["weights"][:, None].expand_as(labels)[wanted]
+        total = (cross_entropy(logits, labels[wanted], reduction="none") * weights).sum()
         count = wanted.sum() if num_items_in_batch is None else num_items_in_batch
         loss = total / count
         return (loss, {"logits": logits}) if return_outputs else loss
@@ -113,7 +117,7 @@ def trainer(
     model = AutoModelForCausalLM.from_pretrained(str(base), **loading)
     if start is not None:
         model = PeftModel.from_pretrained(model, str(start), is_trainable=True)
-    dataset = rows(batches(examples, hyper.batch, hyper.seed))
+    dataset = rows(batches(examples, hyper.batch, hyper.seed), hyper.verdict_weight)
     arguments = SFTConfig(
         output_dir=str(out),
         per_device_train_batch_size=1,
@@ -193,8 +197,8 @@ def batches(examples: Sequence[Example], tokens: int, seed: int) -> list[list[Ex
     return made
 
 
-def rows(made: Sequence[Sequence[Example]]) -> Dataset:
-    """Batches as a data set: a row each, its sequences one after another, and their lengths."""
+def rows(made: Sequence[Sequence[Example]], verdict_weight: float) -> Dataset:
+    """Batches as a data set: a row each, its sequences one after another, their lengths and weights."""
 
     def joined(lists: Iterable[list[int]]) -> np.ndarray:
         return np.fromiter(itertools.chain.from_iterable(lists), dtype=np.int32)
@@ -203,6 +207,10 @@ def rows(made: Sequence[Sequence[Example]]) -> Dataset:
         "input_ids": [joined(item.input_ids for item in batch) for batch in made],
         "labels": [joined(item.labels for item in batch) for batch in made],
         "lengths": [np.array([len(item.input_ids) for item in batch]) for batch in made],
+        "weights": [
+            np.array([verdict_weight if item.verdict else 1.0 for item in batch], dtype=np.float32)
+            for batch in made
+        ],
     }
     return Dataset.from_dict(columns).with_format("numpy")
 
@@ -218,7 +226,7 @@ class Collator:
         self._pad = pad
 
     def __call__(self, rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
-        """A batch, the one row that there is: ids, labels and mask, each (sequences, longest)."""
+        """A batch, the one row that there is: ids, labels, mask (sequences, longest) and weights."""
         (row,) = rows
         lengths = np.asarray(row["lengths"])
         there = np.arange(lengths.max()) < lengths[:, None]
@@ -232,4 +240,5 @@ class Collator:
             "input_ids": padded(row["input_ids"], self._pad),
             "labels": padded(row["labels"], IGNORED),
             "attention_mask": torch.from_numpy(there.astype(np.int64)),
+            "weights": torch.from_numpy(np.asarray(row["weights"], dtype=np.float32)),
         }
