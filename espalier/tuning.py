@@ -43,6 +43,10 @@ def train(
     compiled: Annotated[
         bool, typer.Option("--compile", help="Compile the layers first; for long runs on a GPU.")
     ] = False,
+    times: Annotated[
+        list[str] | None,
+        typer.Option(help="How often a kind is taken, ENV/KIND=N (webshop/selection=2); may be given again."),
+    ] = None,
     verdict_weight: Annotated[
         float, typer.Option(min=0, help="How much a token of a judge's answer counts.")
     ] = 1.0,
@@ -84,12 +88,25 @@ def train(
                 tokens=tokens,
                 profile=profile,
                 longest=longest,
+                times=_times(times or []),
                 hyper=hyper,
                 start=start,
             ),
             tell,
         )
     print(f"{out}: {card.name}, {card.tokens:,} tokens in {card.seconds / 60:.0f} min")
+
+
+def _times(given: list[str]) -> dict[str, float]:
+    """How often kinds are taken, from what was typed."""
+    made: dict[str, float] = {}
+    for one in given:
+        group, _, number = one.partition("=")
+        try:
+            made[group] = float(number)
+        except ValueError:
+            raise typer.BadParameter(f"--times {one}: give it as ENV/KIND=N, webshop/selection=2") from None
+    return made
 
 
 @adapters.command("list")

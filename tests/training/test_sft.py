@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from tests.training.support import record, turn
 from training.construct.record import Record, append_records
 from training.sft.card import AdapterError, Card, read_card
 from training.sft.examples import IGNORED, Example, GeneralDataError, Tokens, general, spoken
-from training.sft.mix import MixError, mix
+from training.sft.mix import MixError, mix, taken
 
 if TYPE_CHECKING:
     from training.sft.train import Plan
@@ -153,6 +154,26 @@ def drawn(share: float, seed: int = 0) -> list[Example]:
     agent = [Example([n] * 10, [n] * 10, "agent") for n in range(50)]
     plain = [Example([n] * 10, [n] * 10, "general") for n in range(50)]
     return mix(agent if share else [], plain if share < 1 else [], share, 10_000, seed)
+
+
+def test_kinds_are_taken_as_often_as_was_said() -> None:
+    kinds = {"webshop/selection": 8, "alfworld/step": 8, "alfworld/path": 8, "dbbench/path": 3}
+    agent = [Example([number], [number], kind) for kind, n in kinds.items() for number in range(n)]
+    times = {"webshop/selection": 2.0, "alfworld/step": 0.25, "alfworld/path": 0.0}
+    made = taken(agent, times, seed=1)
+    assert Counter(one.group for one in made) == {
+        "webshop/selection": 16,
+        "alfworld/step": 2,
+        "dbbench/path": 3,
+    }
+    assert made == taken(agent, times, seed=1)
+    assert any(taken(agent, times, seed=1) != taken(agent, times, seed=seed) for seed in range(2, 9))
+    assert taken(agent, {}, seed=1) == agent
+    with pytest.raises(MixError, match="no webshop/step in the data; there is alfworld/path"):
+        taken(agent, {"webshop/step": 1.0}, seed=1)
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(MixError, match="0 to 100"):
+            taken(agent, {"alfworld/step": wrong}, seed=1)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.8, 1.0])

@@ -1,9 +1,12 @@
 """The mix: agent data with probability λ, general data else (the paper's Eq. 1), up to so many tokens."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from training.sft.examples import Example
+
+MOST_TIMES = 100
+"""More often no kind of record is taken."""
 
 
 class MixError(ValueError):
@@ -41,6 +44,36 @@ def mix(
         drawn.append(example)
         total += len(example.input_ids)
     return drawn
+
+
+def taken(agent: Sequence[Example], times: Mapping[str, float], seed: int) -> list[Example]:
+    """Agent data with some kinds taken more often, or in part.
+
+    Args:
+        agent: Agent data.
+        times: How often a kind is taken, by its group: 2 is twice, 0.25 a quarter of it, 1.5 all of it and a
+            half again. A kind that is not named is taken once.
+        seed: Which part.
+
+    Raises:
+        MixError: A group is not among the data, or a number is negative.
+    """
+    if not times:
+        return list(agent)
+    groups: dict[str, list[Example]] = {}
+    for example in agent:
+        groups.setdefault(example.group, []).append(example)
+    for group, often in times.items():
+        if group not in groups:
+            raise MixError(f"there is no {group} in the data; there is {', '.join(sorted(groups))}")
+        if not 0 <= often < MOST_TIMES:
+            raise MixError(f"{group} cannot be taken {often:g} times; it is from 0 to {MOST_TIMES}")
+    draw = random.Random(f"taken/{seed}")  # noqa: S311
+    made: list[Example] = []
+    for group, examples in sorted(groups.items()):
+        whole, part = divmod(times.get(group, 1.0), 1)
+        made += examples * int(whole) + draw.sample(examples, round(len(examples) * part))
+    return made
 
 
 def check_share(share: float) -> None:

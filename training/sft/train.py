@@ -5,7 +5,7 @@ import json
 import time
 from array import array
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from training.construct.record import Role, read_records
 from training.sft.card import CONFIG, WEIGHTS, AdapterError, Card, digest, read_card, write_card
 from training.sft.examples import Example, Tokens, general, spoken
 from training.sft.lora import Hyper, trainer
-from training.sft.mix import MixError, check_share, mix
+from training.sft.mix import MixError, check_share, mix, taken
 
 Tell = Callable[[str], None]
 
@@ -40,6 +40,8 @@ class Plan:
     """Longer sequences are left out, tokens."""
     hold_out: int = 99
     """So many of the last records of each general file are left out."""
+    times: Mapping[str, float] = field(default_factory=dict[str, float])
+    """How often a kind of agent record is taken, by environment and kind; by default once."""
     hyper: Hyper = field(default_factory=Hyper)
     start: Path | None = None
     """The folder of an adapter to go on from."""
@@ -104,7 +106,8 @@ def learn(plan: Plan, pools: Pools, tell: Tell) -> Card:
 
     began = time.monotonic()
     before = _before(plan, pools.profile)
-    examples = mix(pools.agent, pools.general, plan.share, plan.tokens, plan.hyper.seed)
+    agent = taken(pools.agent, plan.times, plan.hyper.seed)
+    examples = mix(agent, pools.general, plan.share, plan.tokens, plan.hyper.seed)
     fingerprint = _digest(examples)
     resumes = _claim(plan, fingerprint)
     learner = trainer(
