@@ -133,7 +133,7 @@ def plot(found: Calibration, path: Path) -> None:
         ylabel="share of yes",
         xlim=(-0.02, 1.02),
         ylim=(-0.02, 1.02),
-        title=f"balanced accuracy {found.balanced_accuracy:.3f}, calibration error "
+        title=f"balanced accuracy {found.balanced_accuracy:.3f}\ncalibration error "
         f"{found.calibration_error:.3f}, n = {found.n}",
     )
     figure.savefig(path, dpi=110)
