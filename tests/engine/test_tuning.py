@@ -81,7 +81,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     general.write_text(json.dumps(GENERAL))
     told = espalier(
         "train", "--data", good, "--general", general, "--lambda", 0.5, "--tokens", 2500, "--batch", 2048,
-        "--accumulate", 1, "--verdict-weight", 8, "--times", "alfworld/selection=2", "--out", out,
+        "--accumulate", 1, "--verdict-weight", 8, "--times", "alfworld/trajectory=4", "--out", out,
     )  # fmt: skip
     assert read_card(out).name in told
     return out
