@@ -16,6 +16,15 @@ from services.contracts.context import Context
 
 Role = Literal["actor", "judge", "planner"]
 Kind = Literal["trajectory", "step", "subtask", "selection", "path", "plan"]
+ROLES: dict[str, Role] = {
+    "trajectory": "actor",
+    "step": "actor",
+    "subtask": "judge",
+    "selection": "judge",
+    "path": "judge",
+    "plan": "planner",
+}
+"""Which role learns from a kind."""
 
 
 class RecordError(ValueError):
@@ -64,9 +73,7 @@ class Record(Message):
     @property
     def role(self) -> Role:
         """Which role learns from it."""
-        if self.kind in ("trajectory", "step"):
-            return "actor"
-        return "planner" if self.kind == "plan" else "judge"
+        return ROLES[self.kind]
 
 
 def read_records(path: Path) -> Iterator[Record]:

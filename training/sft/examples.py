@@ -14,12 +14,10 @@ from services.contracts.plan import PlanRequest
 from services.contracts.verdict import SelectionQuestion, SubtaskQuestion
 from services.prompting import Renderer
 from services.prompting.renderer import Chat
-from training.construct.record import Record
+from training.construct.record import ROLES, Record
 
 IGNORED = -100
 """The label of a token without loss (torch's cross entropy)."""
-VERDICTS = ("subtask", "selection", "path")
-"""The kinds of record whose answer is one token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class Example:
     @property
     def verdict(self) -> bool:
         """Whether what is learned is a judge's answer, one token and the end mark."""
-        return self.group.rpartition("/")[2] in VERDICTS
+        return ROLES.get(self.group.rpartition("/")[2]) == "judge"
 
 
 @dataclass(frozen=True, slots=True)
