@@ -249,8 +249,13 @@ def test_programs_live_between_rounds_and_die_with_the_session(machine: Os) -> N
     assert len(own) == 1
     word = f"3{os.getpid()}"
     machine.run(session, f"sleep {word} & (while :; do echo x >> /tmp/beat; sleep 0.1; done) &")
-    first = int(machine.run(session, "wc -l < /tmp/beat"))
-    assert int(machine.run(session, "sleep 0.5; wc -l < /tmp/beat")) > first
+
+    def beats() -> int:
+        return int(machine.run(session, "cat /tmp/beat 2>/dev/null | wc -l"))
+
+    eventually(beats)
+    first = beats()
+    eventually(lambda: beats() > first)
     assert on_host(f"sleep\0{word}")
     machine.close(session)
     eventually(lambda: not on_host(f"sleep\0{word}"), 10)
