@@ -320,7 +320,7 @@ async def test_latency_is_per_request_and_overlaps(engine: Engine) -> None:
     took = time.perf_counter() - began
     assert all(answer.status_code == 200 for answer in answers)
     expected = 0.2 + 0.01 * tokens
-    assert expected <= took < 4 * expected
+    assert expected <= took < 8 * expected
 
 
 def test_a_key_guards_v1_as_in_vllm() -> None:
