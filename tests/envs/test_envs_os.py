@@ -211,9 +211,10 @@ def test_a_fork_has_files_and_shell_and_goes_its_own_way(machine: Os) -> None:
 def test_a_fork_says_what_it_lacks_and_runs_the_tasks_own_programs(machine: Os) -> None:
     start = "bash -c 'while :; do date > /tmp/beat; sleep 0.2; done' &\nsleep 9999 &\nsleep 8888 &"
     parent = machine.start(start=start)
-    machine.run(parent, "sleep 7777 & pkill -f 9999")
+    machine.run(parent, "sleep 7777 & pkill -f 9999; until pgrep -f 7777; do sleep 0.05; done")
     fork = machine.fork(parent)
-    told = machine.step(fork, "pgrep -fa sleep | cut -d' ' -f2- | grep -v '0[.]2' | sort")
+    wait = "until pgrep -f 8888 >/dev/null; do sleep 0.05; done"
+    told = machine.step(fork, f"{wait}; pgrep -fa sleep | cut -d' ' -f2- | grep -v '0[.]2' | sort")
     assert told["observation"].endswith("\n\nsleep 8888")
     assert told["info"]["not_copied"].startswith("running programs: sleep 7777")
     machine.run(fork, "rm -f /tmp/beat")
