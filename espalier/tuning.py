@@ -134,6 +134,20 @@ def merge(
 
 
 @adapters.command()
+def shrink(
+    adapter: Annotated[str, typer.Argument(help="A shipped adapter's name, or a folder.")],
+    out: Annotated[Path, typer.Option(help="The new adapter's folder.")],
+    by: Annotated[float, typer.Option(help="The factor, above 0 and at most 1.")] = 0.75,
+) -> None:
+    """Keep a part of what an adapter learned, and so more of the base's general ability."""
+    from training.sft import shrink as shrinking
+
+    with told():
+        card = shrinking.shrink(adapter_folder(adapter), by, out)
+    print(card.name)
+
+
+@adapters.command()
 def measured(
     adapter: Annotated[str, typer.Argument(help="A shipped adapter's name, or a folder.")],
     runs: Annotated[list[Path], typer.Argument(help="Folders that `espalier eval` wrote.")],

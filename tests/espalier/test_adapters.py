@@ -1,24 +1,31 @@
 """Which adapter is served, and what the roles are told of it."""
 
+import json
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file, save, save_file
+from typer.testing import CliRunner
 
+from espalier.cli import app
 from espalier.stack.adapters import NONE, SHIPPED, ServedModel, find_adapter, shipped
 from espalier.stack.embedded import MODEL, SetupError
+from espalier.stack.merge import merge
 from espalier.stack.settings import StackSettings
 from services.contracts.adapter import Adapter
 from services.prompting import load_profile
-from training.sft.card import CONFIG, WEIGHTS, Card, digest, read_card, write_card
+from training.sft.card import CONFIG, WEIGHTS, AdapterError, Card, digest, read_card, write_card
+from training.sft.shrink import shrink
 
 LARGEST = 10_000_000
 """Bytes of a shipped adapter."""
 
 
-def make(folder: Path, weights: bytes = b"weights", **changes: object) -> Card:
+def make(folder: Path, weights: bytes = b"weights", config: str = "{}", **changes: object) -> Card:
     """A folder with a card; its weights are only bytes."""
     folder.mkdir()
-    (folder / CONFIG).write_text("{}")
+    (folder / CONFIG).write_text(config)
     (folder / WEIGHTS).write_bytes(weights)
     given = {
         "name": f"agent@{digest(folder)}",
@@ -88,3 +95,42 @@ def test_the_roles_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ESPALIER_PROMPT_PROFILE", "paper")
     assert ServedModel(tmp_path, card).environment()["ESPALIER_PROMPT_PROFILE"] == "paper"
     assert ServedModel(tmp_path).environment() == {}
+
+
+def test_a_shrunk_adapter_changes_the_weights_by_a_part(tmp_path: Path) -> None:
+    """W + (alpha / r) B A: of the change, three quarters are left."""
+    model = tmp_path / "model"
+    model.mkdir()
+    before = torch.randn(6, 4)
+    save_file({"layer.weight": before}, model / "model.safetensors")
+    pair = {"lora_A": torch.randn(2, 4), "lora_B": torch.randn(6, 2)}
+    weights = save({f"base_model.model.layer.{name}.weight": tensor for name, tensor in pair.items()})
+    config = json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4})
+    card = make(tmp_path / "whole", weights, config)
+    part = shrink(tmp_path / "whole", 0.75, tmp_path / "part")
+    assert part == read_card(tmp_path / "part")
+    assert (part.scale, part.measured) == (0.75, [])
+    assert part.name != card.name
+    changes: list[torch.Tensor] = []
+    for name in ("whole", "part"):
+        merge(model, tmp_path / name, tmp_path / f"merged-{name}")
+        changes.append(load_file(tmp_path / f"merged-{name}" / "model.safetensors")["layer.weight"] - before)
+    assert changes[0].abs().max() > 0.1
+    torch.testing.assert_close(changes[1], changes[0] * 0.75)
+    assert shrink(tmp_path / "part", 0.5, tmp_path / "less").scale == 0.375
+
+
+def test_what_cannot_be_shrunk_is_refused(tmp_path: Path) -> None:
+    make(tmp_path / "mine")
+    for by in (0.0, -1.0, 1.5, float("nan")):
+        with pytest.raises(AdapterError, match="a factor above 0"):
+            shrink(tmp_path / "mine", by, tmp_path / "out")
+    with pytest.raises(AdapterError, match="lora_alpha"):
+        shrink(tmp_path / "mine", 0.5, tmp_path / "out")
+    with pytest.raises(AdapterError, match="there already"):
+        shrink(tmp_path / "mine", 0.5, tmp_path / "mine")
+    told = CliRunner().invoke(
+        app, ["adapters", "shrink", str(tmp_path / "none"), "--out", str(tmp_path / "x")]
+    )
+    assert told.exit_code != 0
+    assert not (tmp_path / "out").exists()

@@ -62,6 +62,8 @@ class Card(Message):
     """The splits that were trained on, `environment/split`."""
     start: str = ""
     """The adapter that it goes on from; its tokens are not counted here."""
+    scale: float = 1.0
+    """The part of the learned change of weights that is kept: `espalier adapters shrink`."""
     hyper: dict[str, Any] = Field(default_factory=dict[str, Any])
     losses: list[tuple[int, float]] = Field(default_factory=list[tuple[int, float]])
     """Step and loss."""

@@ -1,0 +1,40 @@
+"""A part of what an adapter learned: the change of the weights times a factor, for more general ability."""
+
+import json
+import shutil
+from pathlib import Path
+
+from training.sft.card import CONFIG, WEIGHTS, AdapterError, Card, digest, read_card, write_card
+
+
+def shrink(folder: Path, by: float, out: Path) -> Card:
+    """Write an adapter whose change of the base's weights is `by` times another's: LoRA with a smaller alpha.
+
+    Args:
+        folder: The adapter.
+        by: The factor, above 0 and at most 1.
+        out: The new adapter's folder, which must be new or empty.
+
+    Returns:
+        The new adapter's card, without what the other one was measured at.
+
+    Raises:
+        AdapterError: The factor is out of range, it is no adapter, or `out` holds something.
+    """
+    if not 0 < by <= 1:
+        raise AdapterError(f"an adapter is shrunk by a factor above 0 and at most 1, not {by:g}")
+    card = read_card(folder)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise AdapterError(f"{out} is there already; name a new folder")
+    config = json.loads((folder / CONFIG).read_text())
+    alpha = config.get("lora_alpha")
+    if not isinstance(alpha, int | float):
+        raise AdapterError(f"{folder / CONFIG} has no number lora_alpha")
+    config["lora_alpha"] = int(alpha * by) if float(alpha * by).is_integer() else alpha * by
+    out.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(folder / WEIGHTS, out / WEIGHTS)
+    (out / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
+    name = f"{card.name.rpartition('@')[0]}@{digest(out)}"
+    card = card.model_copy(update={"name": name, "scale": card.scale * by, "measured": []})
+    write_card(out, card)
+    return card
