@@ -105,11 +105,12 @@ def test_a_shrunk_adapter_changes_the_weights_by_a_part(tmp_path: Path) -> None:
     save_file({"layer.weight": before}, model / "model.safetensors")
     pair = {"lora_A": torch.randn(2, 4), "lora_B": torch.randn(6, 2)}
     weights = save({f"base_model.model.layer.{name}.weight": tensor for name, tensor in pair.items()})
-    config = json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4})
+    config = json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "alpha_pattern": {"layer": 4}})
     card = make(tmp_path / "whole", weights, config)
     part = shrink(tmp_path / "whole", 0.75, tmp_path / "part")
     assert part == read_card(tmp_path / "part")
     assert (part.scale, part.measured) == (0.75, [])
+    assert json.loads((tmp_path / "part" / CONFIG).read_text())["alpha_pattern"] == {"layer": 3}
     assert part.name != card.name
     changes: list[torch.Tensor] = []
     for name in ("whole", "part"):

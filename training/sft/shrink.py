@@ -30,7 +30,9 @@ def shrink(folder: Path, by: float, out: Path) -> Card:
     alpha = config.get("lora_alpha")
     if not isinstance(alpha, int | float):
         raise AdapterError(f"{folder / CONFIG} has no number lora_alpha")
-    config["lora_alpha"] = int(alpha * by) if float(alpha * by).is_integer() else alpha * by
+    config["lora_alpha"] = _scaled(alpha, by)
+    patterns = config.get("alpha_pattern") or {}
+    config["alpha_pattern"] = {name: _scaled(own, by) for name, own in patterns.items()}
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder / WEIGHTS, out / WEIGHTS)
     (out / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
@@ -38,3 +40,9 @@ def shrink(folder: Path, by: float, out: Path) -> Card:
     card = card.model_copy(update={"name": name, "scale": card.scale * by, "measured": []})
     write_card(out, card)
     return card
+
+
+def _scaled(alpha: float, by: float) -> float:
+    """The product; a whole number as an integer, as engines expect."""
+    product = float(alpha) * by
+    return int(product) if product.is_integer() else product
