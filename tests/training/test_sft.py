@@ -40,6 +40,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
     torch.set_num_threads(1)
+    torch.manual_seed(0)
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {letter: number for number, letter in enumerate([*alphabet, "<|im_start|>", "<|im_end|>"])}
     raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
@@ -92,7 +93,7 @@ def plan(base: Path, data: Path, alpaca: Path, out: Path, **changes: Any) -> "Pl
     from training.sft.lora import Hyper
     from training.sft.train import Plan
 
-    hyper = Hyper(rank=4, alpha=8, batch=600, accumulate=1, save_steps=2)
+    hyper = Hyper(rank=4, alpha=8, batch=600, accumulate=1, save_steps=2, learning_rate=2e-2)
     made = Plan(
         base=base, data=[data], general=[alpaca], out=out, share=0.5, tokens=4000, hold_out=1, hyper=hyper
     )

@@ -4,12 +4,15 @@ import contextlib
 import os
 import resource
 import signal
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
 SMALL_STACK = 8 * 2**20
+ENDING = 2.0
+"""So long a killed program's end is waited for, seconds; one that the kernel holds may take longer."""
 
 
 class Limits(NamedTuple):
@@ -37,6 +40,8 @@ class Program(NamedTuple):
     """Its own and its ended children's, seconds."""
     memory: int
     """Resident, bytes."""
+    parent: int
+    """The process id of the program that started it; 1 once that one is gone."""
 
     @property
     def alive(self) -> bool:
@@ -123,16 +128,24 @@ class Programs:
                     self.ended.pop(next(iter(self.ended)))
 
     def kill(self, spared: Sequence[Program | int] = ()) -> None:
-        """End all programs but those that are spared; all stand still meanwhile, so that none escapes."""
+        """End all programs but those that are spared, and wait until they are gone.
+
+        All stand still meanwhile, so that none escapes.
+        """
         pids = {one for one in spared if isinstance(one, int)}
         births = {(one.pid, one.born) for one in spared if isinstance(one, Program)}
         stopped = self.stop()
+        killed: set[tuple[int, int]] = set()
         for _ in range(3):
             for one in self.listed().values():
                 if one.alive and one.pid not in pids and (one.pid, one.born) not in births:
                     _send(one.pid, signal.SIGKILL)
+                    killed.add((one.pid, one.born))
             self.reap()
         self.resume(stopped)
+        until = time.monotonic() + ENDING
+        while self._remain(killed) and time.monotonic() < until:
+            time.sleep(0.002)
 
     def stop(self) -> set[int]:
         """Let all stand still; the process ids of those that did so already."""
@@ -145,6 +158,14 @@ class Programs:
         for pid in self.listed():
             if pid not in stopped:
                 _send(pid, signal.SIGCONT)
+
+    def _remain(self, killed: Collection[tuple[int, int]]) -> bool:
+        """Whether some of them run yet, or wait for process 1 to ask how they ended."""
+        self.reap()
+        return any(
+            (one.pid, one.born) in killed and (one.alive or one.parent == os.getpid())
+            for one in self.listed().values()
+        )
 
     def _cpu(self, listed: dict[int, Program]) -> float:
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -184,7 +205,7 @@ def _read(pid: int) -> Program:
     with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stat:
         fields = stat.read().rpartition(")")[2].split()
     cpu = sum(int(field) for field in fields[11:15]) / TICKS
-    return Program(pid, int(fields[19]), fields[0], cpu, int(fields[21]) * PAGE)
+    return Program(pid, int(fields[19]), fields[0], cpu, int(fields[21]) * PAGE, int(fields[1]))
 
 
 def _share(program: Program) -> int:
