@@ -136,7 +136,7 @@ def test_create_is_idempotent_by_its_key(served: Serve) -> None:
 
 
 def test_a_failed_create_can_be_tried_again_under_its_key(served: Serve) -> None:
-    s = served(TwinEnvironment(start_latency=30.0), start_timeout=0.05)
+    s = served(TwinEnvironment(start_latency=30.0), start_timeout=1.0)
     asked = {"task_id": "corridors/4", "session_key": "k"}
     problem(s.http.post("/v1/sessions", json=asked), 504, "timeout")
     s.twin.start_latency = 0.0
@@ -239,7 +239,7 @@ def test_a_lost_instance_that_cannot_be_rebuilt_is_gone(served: Serve) -> None:
 
 
 def test_a_late_step_counts_as_not_taken(served: Serve) -> None:
-    s = served(TwinEnvironment(), action_timeout=0.1)
+    s = served(TwinEnvironment(), action_timeout=1.0)
     session = s.create("corridors/9")["session_id"]
     s.step(session, "north", step_key="b/0")
     s.twin.latency = 30.0
