@@ -132,7 +132,7 @@ def run(
     method: Annotated[str, typer.Option(help="io, cot, react or tmbr.")] = "tmbr",
     num_branch: Annotated[int | None, typer.Option(help="Candidates a step.")] = None,
     num_path: Annotated[int | None, typer.Option(help="Root-to-end attempts.")] = None,
-    num_subtasks: Annotated[int | None, typer.Option(help="Subtasks of the plan.")] = None,
+    num_subtasks: Annotated[int | None, typer.Option(help="Subtasks of the plan; 0: none.")] = None,
     max_steps: Annotated[int | None, typer.Option(help="Steps of a path.")] = None,
     seed: int = 0,
     feedback: Feedback = Feedback.JUDGE,

@@ -59,8 +59,8 @@ class EpisodeCreate(Request):
     """Candidates an expansion (paper, Table 3: 2 is best)."""
     num_path: int = Field(default=2, ge=1, le=16)
     """Root-to-end attempts (paper, Table 3: 2 is best)."""
-    num_subtasks: int = Field(default=3, ge=1, le=16)
-    """k, the subtasks of a plan (paper, section 3.3: usually 3)."""
+    num_subtasks: int = Field(default=3, ge=0, le=16)
+    """k, the subtasks of a plan (paper, section 3.3: usually 3); 0: the task is not split."""
     max_steps: int | None = Field(default=None, ge=1, le=200)
     """Environment steps of a path; None: the environment's own."""
     seed: int = Field(default=0, ge=0, le=2**31 - 1)

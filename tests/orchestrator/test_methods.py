@@ -1,5 +1,7 @@
 """What each method does, on scripted ports and a real Valkey."""
 
+from collections import Counter
+
 import pytest
 
 from services.contracts.action import ActionRequest, Candidate, Form
@@ -127,6 +129,18 @@ async def test_the_last_subtask_done_ends_the_path(bench: Bench) -> None:
     episode = await bench.run("tmbr")
     assert episode.result is not None
     assert (episode.result.ended, episode.result.steps) == ("subtasks", 3)
+
+
+async def test_a_task_that_is_not_split_has_branches_and_paths_alone(bench: Bench) -> None:
+    bench.roles.act_by = lambda request: moves("look", "north")
+    bench.roles.good_by = lambda context: 0.9 if context.tried else 0.1
+    episode = await bench.run("tmbr", max_steps=3, num_subtasks=0)
+    assert episode.result is not None
+    assert (episode.result.branch, episode.result.good_enough) == ("0.1", True)
+    assert Counter(bench.roles.calls) == {"actor": 6, "judge": 8}
+    kinds = Counter(event.type for event in await bench.events(episode.id))
+    assert (kinds[EventType.VERDICT_SELECTION], kinds[EventType.VERDICT_PATH]) == (6, 2)
+    assert not kinds.keys() & {EventType.PLAN_MADE, EventType.VERDICT_SUBTASK, EventType.SUBTASK_EXPIRED}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """tmbr: task decomposition, branches, a judge, and backtracking (paper, section 3.3).
 
 Each path is a branch: planned, then walked with `num_branch` candidates a step, of which the judge
-picks one, until the judge says that the last subtask is done or the path ends otherwise. The judge
+picks one, until the judge says that the last subtask is done or the path ends otherwise. With
+`num_subtasks` 0 there is no plan, and the judge is not asked about subtasks. The judge
 weighs the end; if it is not good enough, the next path starts from the beginning and is told what
 was tried, up to `num_path`.
 """
@@ -71,11 +72,16 @@ async def run(world: World, spec: Spec) -> Committed:
 async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> PathResult:
     """One path, and the judge's word on its end."""
     params = TmbrParams.model_validate(spec.request.params)
-    policy = Policy(form=params.form, num_branch=spec.request.num_branch, plans=True, grammar=params.grammar)
+    request = spec.request
+    policy = Policy(
+        form=params.form,
+        num_branch=request.num_branch,
+        plans=request.num_subtasks > 0,
+        grammar=params.grammar,
+    )
     path = await walk(world, spec, policy, PathArguments.model_validate(arguments))
     if path.ended is Ended.BUDGET:
         return path
-    request = spec.request
     try:
         verdict = await world.judge_path(
             PathQuestion(paths=[path.context], adapter=request.adapter, seed=request.seed)
