@@ -31,6 +31,7 @@ class Summary(BaseModel):
     num_branch: int | None
     """None where the method does not use it."""
     num_path: int | None
+    num_subtasks: int | None = None
     max_steps: int | None
     seed: int
     version: str
@@ -89,6 +90,7 @@ def summarise(episodes: Sequence[Episode], split: str) -> Summary:
         feedback=request.feedback.value,
         num_branch=request.num_branch if request.method == "tmbr" else None,
         num_path=request.num_path if request.method == "tmbr" else None,
+        num_subtasks=request.num_subtasks if request.method == "tmbr" else None,
         max_steps=request.max_steps,
         seed=request.seed,
         version=first.version,

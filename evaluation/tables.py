@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from evaluation.summary import Summary
 
 HEAD = (
@@ -51,12 +53,24 @@ def _rate(rate: float | None, interval: tuple[float, float] | None = None) -> st
     return f"{100 * rate:.1f}" + (f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else "")
 
 
-def main() -> None:
+def main(told: Sequence[str] | None = None) -> None:
     """Print the table of the folders that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
-    folders: list[Path] = parser.parse_args().folders
-    print(table([Summary.model_validate_json((one / "summary.json").read_bytes()) for one in folders]))
+    folders: list[Path] = parser.parse_args(told).folders
+    try:
+        print(table([_read(folder / "summary.json") for folder in folders]))
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _read(path: Path) -> Summary:
+    try:
+        return Summary.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"{error}: the run has not ended, or is elsewhere") from error
+    except ValidationError as error:
+        raise ValueError(f"{path} is no run's summary ({error.error_count()} errors)") from error
 
 
 if __name__ == "__main__":

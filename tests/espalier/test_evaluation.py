@@ -1,5 +1,6 @@
 """Intervals and summaries."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from evaluation.intervals import bootstrap, wilson
 from evaluation.summary import summarise
+from evaluation.tables import main
 from services.contracts.episode import Episode, EpisodeCreate, Failure, Figures, Result, State
 from services.contracts.usage import Usage
 
@@ -109,3 +111,25 @@ def test_rates_and_sums_are_over_all_steps() -> None:
 def test_nothing_is_not_summed_up() -> None:
     with pytest.raises(ValueError, match="no episodes"):
         summarise([], "corridors")
+
+
+def test_a_table_has_a_row_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = summarise([episode(State.COMPLETED, 1.0)], "valid")
+    (tmp_path / "summary.json").write_text(found.model_dump_json())
+    main([str(tmp_path), str(tmp_path)])
+    rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 4
+    assert rows[2] == rows[3]
+    assert f"| {found.env} | valid |" in rows[2]
+
+
+@pytest.mark.parametrize(("text", "told"), [(None, "the run has not ended"), ("{}", "is no run's summary")])
+def test_a_folder_without_a_summary_is_told(
+    text: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if text is not None:
+        (tmp_path / "summary.json").write_text(text)
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path)])
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
