@@ -80,6 +80,7 @@ def summarise(episodes: Sequence[Episode], split: str) -> Summary:
     steps = sum(item.steps for item in figures)
     ended = [told.ended_at for told in episodes if told.ended_at is not None]
     request = first.request
+    searches = request.method == "tmbr"
     return Summary(
         env=request.environment,
         split=split,
@@ -88,9 +89,9 @@ def summarise(episodes: Sequence[Episode], split: str) -> Summary:
         adapter=first.adapter,
         profile=first.profile,
         feedback=request.feedback.value,
-        num_branch=request.num_branch if request.method == "tmbr" else None,
-        num_path=request.num_path if request.method == "tmbr" else None,
-        num_subtasks=request.num_subtasks if request.method == "tmbr" else None,
+        num_branch=request.num_branch if searches else None,
+        num_path=request.num_path if searches else None,
+        num_subtasks=request.num_subtasks if searches else None,
         max_steps=request.max_steps,
         seed=request.seed,
         version=first.version,

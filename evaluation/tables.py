@@ -53,11 +53,11 @@ def _rate(rate: float | None, interval: tuple[float, float] | None = None) -> st
     return f"{100 * rate:.1f}" + (f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else "")
 
 
-def main(told: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Print the table of the folders that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+")
-    folders: list[Path] = parser.parse_args(told).folders
+    folders: list[Path] = parser.parse_args().folders
     try:
         print(table([_read(folder / "summary.json") for folder in folders]))
     except ValueError as error:

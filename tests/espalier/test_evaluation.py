@@ -113,10 +113,13 @@ def test_nothing_is_not_summed_up() -> None:
         summarise([], "corridors")
 
 
-def test_a_table_has_a_row_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_has_a_row_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     found = summarise([episode(State.COMPLETED, 1.0)], "valid")
     (tmp_path / "summary.json").write_text(found.model_dump_json())
-    main([str(tmp_path), str(tmp_path)])
+    monkeypatch.setattr("sys.argv", ["tables", str(tmp_path), str(tmp_path)])
+    main()
     rows = capsys.readouterr().out.splitlines()
     assert len(rows) == 4
     assert rows[2] == rows[3]
@@ -125,11 +128,16 @@ def test_a_table_has_a_row_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 @pytest.mark.parametrize(("text", "told"), [(None, "the run has not ended"), ("{}", "is no run's summary")])
 def test_a_folder_without_a_summary_is_told(
-    text: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    text: str | None,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     if text is not None:
         (tmp_path / "summary.json").write_text(text)
+    monkeypatch.setattr("sys.argv", ["tables", str(tmp_path)])
     with pytest.raises(SystemExit) as ended:
-        main([str(tmp_path)])
+        main()
     assert ended.value.code == 2
     assert told in capsys.readouterr().err

@@ -97,9 +97,7 @@ class Init:
 
     def do_end(self, pid: int, born: int) -> dict[str, Any]:
         """End one program."""
-        one = self._programs.listed().get(pid)
-        if one is not None and one.born == born:
-            os.kill(pid, signal.SIGKILL)
+        self._programs.end(pid, born)
         return {}
 
     def do_pack(self) -> dict[str, Any]:

@@ -143,9 +143,14 @@ class Programs:
                     killed.add((one.pid, one.born))
             self.reap()
         self.resume(stopped)
-        until = time.monotonic() + ENDING
-        while self._remain(killed) and time.monotonic() < until:
-            time.sleep(0.002)
+        self._wait(killed)
+
+    def end(self, pid: int, born: int) -> None:
+        """End one program, and wait until it is gone."""
+        one = self.listed().get(pid)
+        if one is not None and one.born == born:
+            _send(pid, signal.SIGKILL)
+            self._wait({(pid, born)})
 
     def stop(self) -> set[int]:
         """Let all stand still; the process ids of those that did so already."""
@@ -158,6 +163,12 @@ class Programs:
         for pid in self.listed():
             if pid not in stopped:
                 _send(pid, signal.SIGCONT)
+
+    def _wait(self, killed: Collection[tuple[int, int]]) -> None:
+        """Until killed programs, by pid and birth, are gone and their memory is given back."""
+        until = time.monotonic() + ENDING
+        while self._remain(killed) and time.monotonic() < until:
+            time.sleep(0.002)
 
     def _remain(self, killed: Collection[tuple[int, int]]) -> bool:
         """Whether some of them run yet, or wait for process 1 to ask how they ended."""

@@ -143,14 +143,12 @@ class Shell:
     def _stop(self, before: list[Any], ended: str, streams: list[Told], over: Any) -> bool:
         """End what a command started, or all where memory or CPU time ran out; True if the shell too."""
         spared = [] if ended in ("memory", "cpu") else before
-        self._programs.kill([*spared, self.pid] if ended != "memory" else [])
-        again = [Told(self.output), *streams[-1:]]
-        if ended != "memory" and watch(self._programs, again, GRACE, over) == "exit":
-            return False
+        if ended != "memory":
+            self._programs.kill([*spared, self.pid])
+            again = [Told(self.output), *streams[-1:]]
+            if watch(self._programs, again, GRACE, over) == "exit":
+                return False
         self._programs.kill(spared)
-        until = time.monotonic() + GRACE
-        while self._alive() and time.monotonic() < until:
-            time.sleep(0.005)
         return True
 
     def _send(self, text: str, seconds: float) -> bool:
