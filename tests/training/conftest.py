@@ -31,20 +31,15 @@ def _apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("COLUMNS", "160")
 
 
-@pytest.fixture(scope="session")
-def role_server() -> Iterator[RoleServer]:
-    """One server of role models for all tests."""
-    server = RoleServer(plays_well)
-    with served(server.app()) as url:
-        server.url = url
-        yield server
-
-
 @pytest.fixture
-def roles(role_server: RoleServer) -> RoleServer:
-    """Role models that play well until told otherwise."""
-    role_server.forget()
-    return role_server
+def roles() -> Iterator[RoleServer]:
+    """Role models that play well until told otherwise.
+
+    Each test has a server of its own: what a run that ended early had asked may come after its test.
+    """
+    server = RoleServer(plays_well)
+    with served(server.app()) as server.url:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -49,12 +49,6 @@ class RoleServer:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
 
-    def forget(self) -> None:
-        """Play well again, and forget what was asked."""
-        self.script, self.models = plays_well, ["player"]
-        for log in (self.asked, self.bodies, self.keys):
-            log.clear()
-
     def app(self) -> FastAPI:
         """The server."""
         app = FastAPI()

@@ -94,7 +94,7 @@ async def test_examples_are_drawn_by_the_seed(
 ) -> None:
     drawn: list[list[str]] = []
     for name in ("one", "two"):
-        roles.forget()
+        roles.asked.clear()
         await imitate(roles, corridor, [examples], tmp_path / name, shots=1)
         begun = [chat[0]["content"] for chat in roles.asked_of("in_context") if not moves_made(chat)]
         drawn.append(sorted(prompt.partition("### Your task")[0] for prompt in begun))
