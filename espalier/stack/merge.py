@@ -13,6 +13,20 @@ from pathlib import Path
 
 WEIGHTS = "model.safetensors"
 PREFIX = "base_model.model."
+NOT_PLAIN = (
+    "alora_invocation_tokens",
+    "alpha_pattern",
+    "fan_in_fan_out",
+    "layer_replication",
+    "lora_bias",
+    "modules_to_save",
+    "rank_pattern",
+    "use_bdlora",
+    "use_dora",
+    "use_qalora",
+    "use_rslora",
+)
+"""Settings of PEFT with which a layer's change is something else than (alpha / r) B A."""
 
 
 class MergeError(ValueError):
@@ -68,7 +82,7 @@ def merge(model: Path, adapter: Path, destination: Path) -> None:
 
 
 def _check(config: dict[str, object]) -> None:
-    wrong = [name for name in ("use_dora", "use_rslora", "modules_to_save") if config.get(name)]
+    wrong = [name for name in NOT_PLAIN if config.get(name)]
     if config.get("peft_type") != "LORA" or config.get("bias", "none") != "none" or wrong:
         raise MergeError(f"only plain LoRA is merged (no {', '.join(wrong) or 'other kind, no bias'})")
 

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from espalier.cli import app
 from espalier.stack.adapters import NONE, SHIPPED, ServedModel, find_adapter, shipped
 from espalier.stack.embedded import MODEL, SetupError
-from espalier.stack.merge import merge
+from espalier.stack.merge import NOT_PLAIN, MergeError, merge
 from espalier.stack.settings import StackSettings
 from services.contracts.adapter import Adapter
 from services.prompting import load_profile
@@ -105,12 +105,11 @@ def test_a_shrunk_adapter_changes_the_weights_by_a_part(tmp_path: Path) -> None:
     save_file({"layer.weight": before}, model / "model.safetensors")
     pair = {"lora_A": torch.randn(2, 4), "lora_B": torch.randn(6, 2)}
     weights = save({f"base_model.model.layer.{name}.weight": tensor for name, tensor in pair.items()})
-    config = json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "alpha_pattern": {"layer": 4}})
+    config = json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4, "alpha_pattern": {}})
     card = make(tmp_path / "whole", weights, config)
     part = shrink(tmp_path / "whole", 0.75, tmp_path / "part")
     assert part == read_card(tmp_path / "part")
     assert (part.scale, part.measured) == (0.75, [])
-    assert json.loads((tmp_path / "part" / CONFIG).read_text())["alpha_pattern"] == {"layer": 3}
     assert part.name != card.name
     changes: list[torch.Tensor] = []
     for name in ("whole", "part"):
@@ -119,6 +118,35 @@ def test_a_shrunk_adapter_changes_the_weights_by_a_part(tmp_path: Path) -> None:
     assert changes[0].abs().max() > 0.1
     torch.testing.assert_close(changes[1], changes[0] * 0.75)
     assert shrink(tmp_path / "part", 0.5, tmp_path / "less").scale == 0.375
+
+
+def test_the_alphas_of_single_layers_shrink_too(tmp_path: Path) -> None:
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "alpha_pattern": {"layer": 8}}
+    make(tmp_path / "whole", config=json.dumps(config))
+    shrink(tmp_path / "whole", 0.75, tmp_path / "part")
+    told = json.loads((tmp_path / "part" / CONFIG).read_text())
+    assert (told["lora_alpha"], told["alpha_pattern"]) == (3, {"layer": 6})
+
+
+@pytest.mark.parametrize("name", NOT_PLAIN)
+def test_an_adapter_that_is_no_plain_lora_is_not_merged(name: str, tmp_path: Path) -> None:
+    """Its layers would be changed by something else than was learned."""
+    model = tmp_path / "model"
+    model.mkdir()
+    save_file({"layer.weight": torch.zeros(6, 4)}, model / "model.safetensors")
+    config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4}
+    weights = save(
+        {
+            "base_model.model.layer.lora_A.weight": torch.ones(2, 4),
+            "base_model.model.layer.lora_B.weight": torch.ones(6, 2),
+        }
+    )
+    make(tmp_path / "plain", weights, json.dumps(config | {name: None}))
+    merge(model, tmp_path / "plain", tmp_path / "merged")
+    make(tmp_path / "other", weights, json.dumps(config | {name: {"layer": 8}}))
+    with pytest.raises(MergeError, match=name):
+        merge(model, tmp_path / "other", tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
 
 
 def test_what_cannot_be_shrunk_is_refused(tmp_path: Path) -> None:
