@@ -62,7 +62,7 @@ def _has_headers() -> bool:
 
 
 def _flags() -> set[str]:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    for line in Path("/proc/cpuinfo").read_text().split("\n"):
         if line.startswith("flags"):
             return set(line.partition(":")[2].split())
     return set()
@@ -137,7 +137,7 @@ def _check_engine() -> None:
     python = str(VENV / "bin" / "python")
     done = subprocess.run([python, "-c", check], env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        words = done.stderr.strip().splitlines()[-1:] or ["no words"]
+        words = (done.stderr.strip() or "no words").split("\n")[-1:]
         sys.exit(
             f"set-up failed: the embedded engine does not load ({words[0]}). torch must be the CPU build: "
             f"{CPU_TORCH} has it, or a wheel in a folder named by PIP_FIND_LINKS."

@@ -117,7 +117,7 @@ def main() -> None:
     (told.out / "general.json").write_text(found.model_dump_json(indent=1) + "\n")
     print(found.model_dump_json(indent=1))
     if told.questions:
-        lines = told.questions.read_text(encoding="utf-8").splitlines()
+        lines = told.questions.read_text(encoding="utf-8").rstrip("\n").split("\n")
         asked = [json.loads(line) for line in lines[:: max(1, len(lines) // told.limit)]]
         parts = [f"# Answers of the base and of {card.name}, at most {told.most} tokens\n"]
         for number, question in enumerate(asked[: told.limit], 1):

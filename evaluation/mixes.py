@@ -110,7 +110,7 @@ def main() -> None:
             model.load_adapter(str(folder), adapter_name=card.name)
         model.set_adapter(card.name)
         mixes.append(measure(model, examples, card))
-        print(table(mixes[-1:]).splitlines()[-1], flush=True)
+        print(table(mixes[-1:]).rstrip("\n").split("\n")[-1], flush=True)
     told.out.mkdir(parents=True, exist_ok=True)
     dumped = ",\n".join(mix.model_dump_json() for mix in mixes)
     (told.out / "mixes.json").write_text(f"[{dumped}]\n")

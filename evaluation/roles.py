@@ -90,7 +90,7 @@ async def measure(
 
     async def plan(record: Record) -> bool:
         request = PlanRequest.model_validate({"context": record.context, **record.question})
-        return stages((await planner.plan(request)).subtasks) == stages(record.answer.splitlines())
+        return stages((await planner.plan(request)).subtasks) == stages(record.answer.split("\n"))
 
     options = [1 / len(record.question["options"]) for record in by_kind["selection"]]
     return Roles(

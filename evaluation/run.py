@@ -125,7 +125,7 @@ def _key(run: str, task: str, attempt: int) -> str:
 def _known(path: Path) -> dict[str, list[Episode]]:
     """Episodes that were written before, by task, in order; a torn last line is dropped."""
     known: dict[str, list[Episode]] = {}
-    lines = path.read_text().splitlines() if path.is_file() else []
+    lines = path.read_text().split("\n") if path.is_file() else []
     for line in lines:
         try:
             episode = Episode.model_validate_json(line)

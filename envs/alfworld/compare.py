@@ -322,7 +322,7 @@ def main() -> int:
     chosen = sources(options.data, options.games, options.generated, options.seed)
     known: list[dict[str, Any]] = []
     if options.out is not None and options.out.exists():
-        known = [json.loads(line) for line in options.out.read_text().splitlines()]
+        known = [json.loads(line) for line in options.out.read_text().split("\n") if line]
     done = {report["game"] for report in known}
     fresh: list[dict[str, Any]] = []
     left = [source for source in chosen if source.id not in done]

@@ -223,7 +223,7 @@ class _Words:
 
 def _read(text: str) -> Iterator[tuple[_Domain, _Form]]:
     domain, form = _Domain(), _Form()
-    for line in text.splitlines():
+    for line in text.split("\n"):
         mark, _, rest = line.partition(" ")
         if mark == "#":
             domain = _Domain()

@@ -68,7 +68,7 @@ def read(folder: Path, top_k: int, candidates: int) -> dict[str, list[Record]]:
 
 
 def _steps(path: Path, candidates: int) -> Iterator[Record]:
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().rstrip(b"\n").split(b"\n"), 1):
         try:
             raw = orjson.loads(line)
             elements = [

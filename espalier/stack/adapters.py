@@ -86,6 +86,6 @@ def prepare_served(settings: StackSettings, tell: Callable[[str], None]) -> Serv
         command = [sys.executable, "-m", "espalier.stack.merge", str(model), str(folder), str(merged)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
         if done.returncode != 0:
-            words = done.stderr.strip().splitlines()[-1:] or ["no words"]
+            words = (done.stderr.strip() or "no words").split("\n")[-1:]
             raise SetupError(f"The adapter could not be merged: {words[0]}")
     return ServedModel(merged, card)

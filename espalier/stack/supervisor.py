@@ -258,7 +258,7 @@ class Supervisor:
         return self._logs / f"{name}.log"
 
     def _log_end(self, name: str) -> str:
-        lines = self._log_file(name).read_text(errors="replace").splitlines()[-15:]
+        lines = self._log_file(name).read_text(errors="replace").rstrip("\n").split("\n")[-15:]
         return "\n".join(f"  {line[:300]}" for line in lines)
 
 

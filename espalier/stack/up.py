@@ -86,7 +86,7 @@ def detach(settings: StackSettings, console: Console) -> int:
         )
     told = 0
     while True:
-        lines = log.read_text(errors="replace").splitlines()
+        lines = log.read_text(errors="replace").split("\n")[:-1]
         for line in lines[told:]:
             console.print(line, markup=False, highlight=False)
         told = len(lines)

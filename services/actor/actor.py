@@ -5,13 +5,14 @@ from services.kit.model import Sample
 from services.prompting.asker import Asker
 from services.prompting.parser import parse_action
 
-LINE = r"[^\n<>]{1,200}"
-GRAMMARS = {
-    Form.IO: rf"ACTION: {LINE}",
-    Form.COT: rf"THOUGHT: [^\n<>]{{1,400}}\nACTION: {LINE}",
-    Form.REACT: rf"THOUGHT: {LINE}\nACTION: {LINE}",
-}
-"""The form of an answer as a regular expression, for one-line actions."""
+THOUGHT = r"THOUGHT: [^\n<][^\n]{0,400}\n"
+ACTION = r"ACTION: (?:[^\n<`][^\n]*|\n```[a-z]{0,8}\n(?:[^\n`][^\n]*\n)+```)"
+GRAMMARS = {Form.IO: ACTION, Form.COT: f"{THOUGHT}{ACTION}", Form.REACT: f"{THOUGHT}{ACTION}"}
+"""The form of an answer as a regular expression: an action is a line, or a fenced block.
+
+Neither may begin as the template's `<action>` does. Only the limit of tokens bounds an
+action: the parser marks one that reaches it as malformed, whereas one that a grammar cuts looks whole.
+"""
 
 
 async def propose(asker: Asker, request: ActionRequest) -> Actions:
@@ -35,8 +36,9 @@ async def propose(asker: Asker, request: ActionRequest) -> Actions:
         stop=list(asker.profile.stop),
         structured={"regex": GRAMMARS[request.form]} if request.grammar else None,
     )
+    samples, placeholders = asked.completion.samples, asker.profile.placeholders
     return Actions(
-        candidates=distinct([_candidate(sample, request.form) for sample in asked.completion.samples]),
+        candidates=distinct([_candidate(sample, request.form, placeholders) for sample in samples]),
         usage=asked.usage,
         window=asked.window,
         model=asked.completion.model,
@@ -65,8 +67,8 @@ def _same(action: str) -> str:
     return " ".join(action.lower().split())
 
 
-def _candidate(sample: Sample, form: Form) -> Candidate:
-    parsed = parse_action(sample.text, form)
+def _candidate(sample: Sample, form: Form, placeholders: frozenset[str]) -> Candidate:
+    parsed = parse_action(sample.text, form, truncated=sample.truncated, placeholders=placeholders)
     return Candidate(
         action=parsed.action,
         thought=parsed.thought,

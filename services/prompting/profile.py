@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
+
+from services.prompting.parser import PLACEHOLDERS
 
 PROFILES = Path(__file__).parent / "profiles"
 PURPOSES = (
@@ -36,6 +39,22 @@ class Profile:
     """Jinja templates by purpose."""
     stop: tuple[str, ...] = ()
     """Texts that end an actor's answer."""
+
+    @property
+    def placeholders(self) -> frozenset[str]:
+        """What the actor's templates leave to be filled in, in lower case.
+
+        Each `<...>` of a template, and each whole text after a label that has one: an answer that equals one
+        is an echo of the template.
+        """
+        found = set(PLACEHOLDERS)
+        for purpose in ("actor_io", "actor_cot", "actor_react"):
+            for line in self.prompts[purpose].lower().split("\n"):
+                holes = re.findall(r"<[^<>\n]{1,100}>", line)
+                found.update(holes)
+                if holes:
+                    found.add(line.partition(":")[2].strip())
+        return frozenset(found)
 
     @property
     def id(self) -> str:

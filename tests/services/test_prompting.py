@@ -141,7 +141,7 @@ def test_thoughts_are_kept_only_where_the_turn_has_one() -> None:
             True,
         ),
         ("ACTION: bash\n\n```bash\nls\nwc\n```", Form.IO, "bash\n```bash\nls\nwc\n```", "", True),
-        ("ACTION: go to desk 1\nThen:\n```\nls\n```", Form.IO, "go to desk 1", "", True),
+        ("ACTION: go to desk 1\nThen:\n```\nls\n```", Form.IO, "go to desk 1\nThen:\n```\nls\n```", "", True),
         # what looks like a placeholder and is none
         ("ACTION: echo <a> > b", Form.IO, "echo <a> > b", "", True),
     ],

@@ -69,7 +69,7 @@ def test_format_passes(one: Record) -> None:
         (record(turn("look", thought="")), "no thought"),
         (record(turn("")), "no thought"),
         (record(turn("<action>", thought="<why this action>")), "echoes the template"),
-        (record(turn("echo a\necho b")), "read as another action"),
+        (record(turn("look\nOBSERVATION: dark")), "read as another action"),
         (record(turn("look ", thought="x")), "read as another action"),
         (record(turn("look", thought="x\nACTION: go north")), "read as another action"),
         (record(turn("look"), turn("look", thought=""), kind="step"), "no thought"),

@@ -23,7 +23,7 @@ def said(turn: Turn | ParsedAction) -> str:
 
 def read_move(text: str) -> ParsedAction | None:
     """One thought and action; None where the text has another form, or plays the environment too."""
-    lines = text.splitlines()
+    lines = text.split("\n")
     answers = [number for number, line in enumerate(lines) if line.strip().upper().startswith("OBSERVATION:")]
     move = parse_action("\n".join(lines[: answers[0]] if answers else lines), Form.REACT)
     return move if move.well_formed else None

@@ -33,7 +33,7 @@ def normalised(observation: str, *, shell: bool = False) -> str:
     text = _VARYING.sub("#", observation)
     if shell and _PROCESSES.search(text):
         text = _NUMBER.sub("#", text)
-    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    lines = [" ".join(line.split()) for line in text.split("\n") if line.strip()]
     return "\n".join(sorted(lines) if shell else lines)
 
 

@@ -100,7 +100,9 @@ class Review:
     def _read(self) -> Iterator[Decision]:
         if not self._file.is_file():
             return
-        for number, line in enumerate(self._file.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(self._file.read_text(encoding="utf-8").split("\n"), 1):
+            if not line:
+                continue
             try:
                 yield Decision.model_validate_json(line)
             except ValidationError as error:

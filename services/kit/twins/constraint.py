@@ -82,7 +82,7 @@ def grammar_regex(grammar: str) -> str:
     """
     bodies: dict[str, str] = {}
     name = ""
-    for line in grammar.splitlines():
+    for line in grammar.split("\n"):
         if not line.strip() or line.strip().startswith(("#", "//")):
             continue
         if found := _RULE.match(line):

@@ -1,0 +1,129 @@
+r"""Lines of a model's answer: their labels (`THOUGHT:`, `**Action 1:**`, `## Action`) and their fences.
+
+Every function takes time that is linear in the length of the text. Lines end at `\n` only: U+2028, U+0085
+and their like are part of a line.
+"""
+
+import re
+from dataclasses import dataclass
+
+THOUGHT = frozenset({"thought", "think"})
+ACTION = frozenset({"action", "act"})
+OBSERVATION = frozenset({"observation"})
+FENCE = "```"
+_LABEL = re.compile(
+    r"""(?:(?:[-+*>]|\d{1,2}[.)])[ \t]{1,4})?       # a bullet, a quote or a number
+    (?P<heading>\#{1,6}[ \t]{0,4})?
+    (?P<emphasis>[*_`]{0,3})
+    (?P<word>thought|think|action|act|observation)
+    (?:[ \t]{0,4}\#?\d{1,3})?                       # Action 1
+    (?P<closed>[*_`]{0,3})[ \t]{0,8}(?P<colon>[:\uff1a]?)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_CHOICE = re.compile(r"answer[ \t]{0,4}[:\uff1a][ \t]{0,4}[a-z][ \t]{0,4}[.):]?", re.IGNORECASE)
+_TICKS = re.compile(r"`{3,}")
+_OPEN, _CLOSE = re.compile(r"<(think|thinking|thought|reasoning)>", re.IGNORECASE), "</{}>"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label at the start of a line."""
+
+    word: str
+    """In lower case."""
+    rest: str
+    """What follows the label in its line."""
+    mark: str
+    """The emphasis or heading around it; empty for a plain label."""
+    emphasis: str
+    """An emphasis that was opened before the label and is still open after it."""
+
+
+def read_label(line: str) -> Label | None:
+    """Return the label that a line begins with, or None.
+
+    A label has a colon, or it is a heading or emphasised and alone in its line.
+    """
+    text = line.lstrip()
+    found = _LABEL.match(text)
+    if not found:
+        return None
+    rest, emphasis = text[found.end() :], found["emphasis"]
+    if not found["colon"]:
+        alone = not rest.strip() and (found["heading"] or (emphasis and found["closed"]))
+        if not alone:
+            return None
+    is_open = emphasis if emphasis and not found["closed"] else ""
+    if is_open and rest.startswith(is_open):
+        rest, is_open = rest[len(is_open) :], ""
+    mark = f"{'#' if found['heading'] else ''}{emphasis}"
+    return Label(found["word"].lower(), rest, mark, is_open)
+
+
+def is_choice(line: str) -> bool:
+    """Return whether a line is AgentBench's `Answer: C.`, the first of the three lines of an action."""
+    return bool(_CHOICE.fullmatch(line.strip()))
+
+
+class Fences:
+    """The fenced blocks among some lines.
+
+    Args:
+        lines: The lines, without their line breaks.
+    """
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines = lines
+        self._next: dict[int, list[int]] = {}
+
+    def end(self, start: int, opening: str) -> int | None:
+        """Return the line that closes a block, or None where no line does.
+
+        Args:
+            start: The line that opens it.
+            opening: The text that begins with the opening backticks.
+        """
+        ticks = count_ticks(opening)
+        if ticks not in self._next:
+            self._next[ticks] = self._find_closing(ticks)
+        end = self._next[ticks][start + 1]
+        return end if end < len(self._lines) else None
+
+    def _find_closing(self, ticks: int) -> list[int]:
+        """For each line, the first closing fence of at least so many backticks from there on."""
+        following = [len(self._lines)] * (len(self._lines) + 1)
+        for number in range(len(self._lines) - 1, -1, -1):
+            text = self._lines[number].strip()
+            closes = len(text) >= ticks and text == "`" * len(text)
+            following[number] = number if closes else following[number + 1]
+        return following
+
+
+def count_ticks(text: str) -> int:
+    """Return how many backticks a text begins with; 0 for fewer than three."""
+    found = _TICKS.match(text)
+    return len(found[0]) if found else 0
+
+
+def split_reasoning(text: str) -> tuple[str, str]:
+    """Split a reasoning model's `<think>` block off an answer.
+
+    Returns:
+        The reasoning and the answer. A block that is not closed leaves no answer. The opening tag may be
+        missing, as where the chat template has written it.
+    """
+    given = text.lstrip()
+    opened = _OPEN.match(given)
+    if opened:
+        closing = _CLOSE.format(opened[1].lower())
+        inside, found, after = _partition(given[opened.end() :], closing)
+        return inside.strip(), after if found else ""
+    before, found, after = _partition(text, "</think>")
+    if found and any(label and label.word in ACTION for label in map(read_label, after.split("\n"))):
+        return before.strip(), after
+    return "", text
+
+
+def _partition(text: str, mark: str) -> tuple[str, bool, str]:
+    where = text.lower().find(mark) if len(text.lower()) == len(text) else text.find(mark)
+    return (text, False, "") if where < 0 else (text[:where], True, text[where + len(mark) :])
