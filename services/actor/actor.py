@@ -34,7 +34,7 @@ async def propose(asker: Asker, request: ActionRequest) -> Actions:
         temperature=temperature,
         seed=request.seed,
         stop=list(asker.profile.stop),
-        structured={"regex": GRAMMARS[request.form]} if request.grammar else None,
+        regex=GRAMMARS[request.form] if request.grammar else None,
     )
     samples, placeholders = asked.completion.samples, asker.profile.placeholders
     return Actions(

@@ -4,28 +4,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from pydantic import BaseModel, ConfigDict
+import structlog
 
+from services.kit.abilities import Abilities, Grammar, Labels, estimate_tokens
 from services.kit.auth import bearer
+from services.kit.completion import as_count, as_list, as_object, quote, read_reply
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import RoleSettings
 from services.kit.upstream import RefusedError, Upstream
 
-
-class Wire(BaseModel):
-    """A message of the engine's; what we do not read is passed over."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class _Model(Wire):
-    id: str
-    parent: str | None = None
-    max_model_len: int | None = None
-
-
-class _Models(Wire):
-    data: list[_Model]
+TOP_LOGPROBS = (20, 5)
+"""How many alternatives are requested: vLLM's most, then OpenAI-compatible servers' least."""
+PROBE = "Is water wet? Output Yes or No."
+CONTEXT = 4096
+"""The context that is assumed where neither the engine nor the settings name one, tokens."""
+NOT_OFFERED = (400, 404, 405, 422, 501)
+"""The statuses by which a server answers a path or a form of it that it does not have."""
+TOO_LONG = ("context length", "maximum context", "context size", "max_new_tokens` must be", "too long")
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -51,7 +47,10 @@ class Engine:
     def __init__(self, url: str, settings: RoleSettings, merged: str = "") -> None:
         self.url = url.rstrip("/")
         self.merged = merged
+        self.abilities = Abilities()
+        self.top_logprobs = TOP_LOGPROBS[0]
         self._named = settings.model_name
+        self._context = settings.model_context
         self._upstream = Upstream(
             "model",
             self.url,
@@ -69,57 +68,165 @@ class Engine:
         await self._upstream.close()
 
     async def refresh(self) -> Served:
-        """Ask what it serves.
+        """Find out what it serves.
 
         Raises:
-            ProblemError: It does not serve the model that the settings name.
+            ProblemError: It does not serve the model that the settings name, or lists none.
             OutageError: It is not there.
         """
-        response = await self._upstream.request("GET", "/v1/models")
-        models = _Models.model_validate_json(response.content).data
-        bases = [model for model in models if model.parent is None]
-        base = next((model for model in bases if self._named in ("", model.id)), None)
-        if base is None:
-            known = [model.id for model in bases]
+        try:
+            response = await self._upstream.request("GET", "/v1/models")
+        except RefusedError as error:
+            raise _describe_refusal(error) from error
+        listed = _read_json(response.content, "/v1/models", response.headers.get("content-type", ""))
+        models = [as_object(model) for model in as_list(as_object(listed).get("data"))]
+        bases = {str(model["id"]): model for model in models if model.get("id") and not model.get("parent")}
+        name = self._named if self._named in bases else "" if self._named else next(iter(bases), "")
+        if not name:
             raise ProblemError(
                 Kind.UPSTREAM,
-                f"The engine does not serve {self._named} (ESPALIER_MODEL_NAME).",
-                allowed=known,
+                f"The engine does not serve {self._named or 'any model'} (ESPALIER_MODEL_NAME).",
+                allowed=list(bases),
             )
-        adapters = [model.id for model in models if model.parent is not None]
-        self._served = Served(base.id, adapters, base.max_model_len or 4096)
+        adapters = [str(model["id"]) for model in models if model.get("id") and model.get("parent")]
+        base = bases[name]
+        length = base.get("max_model_len") or as_object(base.get("meta")).get("n_ctx")
+        self._served = Served(name, adapters, self._context or as_count(length) or CONTEXT)
         return self._served
 
     async def served(self) -> Served:
         """What it serves, as last asked."""
         return self._served or await self.refresh()
 
-    async def token(self, text: str) -> int:
-        """The first token of a short text (a label such as `Yes`); remembered."""
+    async def token(self, text: str) -> int | None:
+        """Return the first token of a short text (such as `Yes`); None where it has no `/tokenize`."""
         if text not in self._tokens:
+            if self.abilities.tokenize is False:
+                return None
             model = (await self.served()).base
-            body = {"model": model, "prompt": text, "add_special_tokens": False}
-            self._tokens[text] = int((await self.send("/tokenize", body))["tokens"][0])
+            tokens = await self._tokenize({"model": model, "prompt": text, "add_special_tokens": False})
+            found = as_list(tokens.get("tokens"))
+            if not found or not isinstance(found[0], int):
+                return None
+            self._tokens[text] = found[0]
         return self._tokens[text]
 
-    async def send(self, path: str, body: dict[str, Any]) -> Any:
-        """Post a message; the answer's JSON, or nothing where it has none.
+    async def count(self, model: str, messages: list[dict[str, str]]) -> int:
+        """Return how many tokens a prompt has, by the engine's own count or by an upper estimate."""
+        if self.abilities.tokenize is not False:
+            body = {"model": model, "messages": messages, "add_generation_prompt": True}
+            counted = await self._tokenize(body)
+            if isinstance(counted.get("count"), int):
+                self.abilities.tokenize = True
+                return int(counted["count"])
+            self.abilities.tokenize = False
+        return estimate_tokens(messages)
+
+    async def probe(self) -> Abilities:
+        """Find out what it can do, with a few calls of one token; once for an engine."""
+        known = self.abilities
+        if known.grammar is not None:
+            return known
+        model = (await self.served()).base
+        messages = [{"role": "user", "content": PROBE}]
+        await self.count(model, messages)
+        if known.labels is None:
+            await self.find_labels()
+        if known.several is None:
+            body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 1.0, "n": 2}
+            answer = await self._attempt(body)
+            known.several = len(as_list(as_object(answer).get("choices"))) == 2
+        for grammar in (Grammar.STRUCTURED_OUTPUTS, Grammar.GUIDED_REGEX, Grammar.REGEX):
+            body = {"model": model, "messages": messages, "max_tokens": 8, "temperature": 0.0}
+            answer = await self._attempt({**body, **grammar.fields("(ab)")})
+            if answer and read_reply(answer).samples[0].text.strip() == "ab":
+                known.grammar = grammar
+                break
+        else:
+            known.grammar = Grammar.NONE
+        log.info("engine probed", engine=self._upstream.shown, **known.describe())
+        return known
+
+    async def find_labels(self) -> None:
+        """Find out how it reports the log-probabilities of labels."""
+        messages = [{"role": "user", "content": PROBE}]
+        self.abilities.labels = await self._probe_labels((await self.served()).base, messages)
+
+    async def _probe_labels(self, model: str, messages: list[dict[str, str]]) -> Labels:
+        body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 0.0, "logprobs": True}
+        ids = [await self.token(label) for label in ("Yes", "No")]
+        if None not in ids:
+            answer = await self._attempt({**body, "logprob_token_ids": ids})
+            first = read_reply(answer).samples[0].first if answer else {}
+            if {"Yes", "No"} <= first.keys():
+                return Labels.IDS
+        for top in TOP_LOGPROBS:
+            answer = await self._attempt({**body, "top_logprobs": top})
+            if answer and len(read_reply(answer).samples[0].first) > 1:
+                self.top_logprobs = top
+                return Labels.TOP
+        return Labels.NONE
+
+    async def _attempt(self, body: dict[str, Any]) -> Any:
+        """The answer to a chat that the engine may refuse; None where it does."""
+        try:
+            answer = await self.send("/v1/chat/completions", body)
+            self.abilities.usage = read_reply(answer).tokens.reported
+        except ProblemError as error:
+            if error.kind is Kind.TOO_MANY:
+                raise
+            return None
+        return answer
+
+    async def _tokenize(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The answer of `/tokenize`; empty where the engine has none or one of another shape."""
+        try:
+            response = await self._upstream.request("POST", "/tokenize", body)
+            return as_object(_read_json(response.content, "/tokenize", ""))
+        except RefusedError as error:
+            refusal = _describe_refusal(error)
+            if refusal.kind is not Kind.UPSTREAM or error.problem.status not in NOT_OFFERED:
+                raise refusal from error
+        except ProblemError as error:
+            if error.kind is not Kind.UPSTREAM:
+                raise
+        return {}
+
+    async def send(self, path: str, body: dict[str, Any], *, text: bool = False) -> Any:
+        """Post a message; the answer's JSON.
+
+        Args:
+            path: Where to.
+            body: The message.
+            text: Whether an answer may be plain text, which is then passed over.
 
         Raises:
-            ProblemError: The engine refused.
+            ProblemError: The engine refused, or answered with something else than JSON.
             OutageError: It is not there, or not in time.
         """
         try:
             response = await self._upstream.request("POST", path, body)
         except RefusedError as error:
-            raise _told(error) from error
-        is_json = response.headers.get("content-type", "").startswith("application/json")
-        return orjson.loads(response.content) if is_json else {}
+            raise _describe_refusal(error) from error
+        kind = response.headers.get("content-type", "")
+        if text and not kind.startswith("application/json"):
+            return {}
+        return _read_json(response.content, path, kind)
 
 
-def _told(error: RefusedError) -> ProblemError:
+def _read_json(content: bytes, path: str, kind: str) -> Any:
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        shown = quote(content.decode("utf-8", "replace").strip())
+        raise ProblemError(
+            Kind.UPSTREAM, f"The engine answered {path} with {kind or 'something'} that is not JSON: {shown}"
+        ) from None
+
+
+def _describe_refusal(error: RefusedError) -> ProblemError:
     status, detail = error.problem.status, error.problem.detail
-    if status == 400 and ("context length" in detail or "maximum context" in detail):
+    if status in (400, 413, 422) and any(words in detail for words in TOO_LONG):
         return ProblemError(Kind.CONTEXT_TOO_LONG, detail)
     if status == 429:
         return ProblemError(Kind.TOO_MANY, f"The engine is full: {detail}", retry_after=1)

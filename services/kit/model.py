@@ -1,13 +1,14 @@
 """The client of a model: vLLM's OpenAI API, as far as the roles need it."""
 
+import asyncio
 import time
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
-
 from services.contracts.usage import Usage
-from services.kit.engine import Engine, Wire
+from services.kit.abilities import Grammar, Labels
+from services.kit.completion import MISSING, Reply, Sample, read_reply
+from services.kit.engine import Engine
 from services.kit.metrics import Metrics, ModelMetrics
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import RoleSettings
@@ -15,59 +16,9 @@ from services.kit.upstream import OutageError, RefusedError
 
 Chat = list[dict[str, str]]
 """Messages in OpenAI's form: `role` and `content`."""
+CHAT = "/v1/chat/completions"
 DRAINING = 4
 """The most engines that may drain at once."""
-
-
-class _TopLogprob(Wire):
-    token: str = ""
-    logprob: float = -9999.0
-
-
-class _TokenLogprob(_TopLogprob):
-    top_logprobs: list[_TopLogprob] = Field(default_factory=list[_TopLogprob])
-
-
-class _Logprobs(Wire):
-    content: list[_TokenLogprob] | None = None
-
-
-class _Said(Wire):
-    content: str | None = None
-
-
-class _Choice(Wire):
-    message: _Said
-    logprobs: _Logprobs | None = None
-    finish_reason: str | None = None
-
-
-class _Cached(Wire):
-    cached_tokens: int | None = 0
-
-
-class _Usage(Wire):
-    prompt_tokens: int = 0
-    completion_tokens: int | None = 0
-    prompt_tokens_details: _Cached | None = None
-
-
-class _Completion(Wire):
-    choices: list[_Choice]
-    usage: _Usage = _Usage()
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One of the texts that a model call gave."""
-
-    text: str
-    logprob: float | None
-    """Sum over its tokens."""
-    first: dict[str, float]
-    """Logprobs of the first token's alternatives, by token text, as far as they were asked for."""
-    truncated: bool
-    """Whether it ended at `max_tokens`."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +58,8 @@ class ModelClient:
             name: Engine(url, settings, name) for name, url in settings.draining_engines.items()
         }
 
+        self._probe: tuple[Engine, asyncio.Task[Any]] | None = None
+
     @property
     def draining(self) -> list[str]:
         """The merged adapters of engines before this one."""
@@ -114,13 +67,29 @@ class ModelClient:
 
     async def close(self) -> None:
         """Close the connections."""
+        if self._probe is not None:
+            self._probe[1].cancel()
+            await asyncio.gather(self._probe[1], return_exceptions=True)
         for engine in (self.engine, *self._draining.values()):
             await engine.close()
 
-    async def check(self) -> str | None:
-        """For readiness: None where the engine answers."""
+    async def check(self, *, needs_labels: bool = False) -> str | None:
+        """For readiness: None where the engine answers and can do what the role needs.
+
+        What it can do is found out once, in the background: a first check may come back before.
+        """
+        engine = self.engine
         try:
-            await self.engine.refresh()
+            await engine.refresh()
+            if self._probe is None or self._probe[0] is not engine or _failed(self._probe[1]):
+                self._probe = (engine, asyncio.create_task(engine.probe()))
+            if needs_labels:
+                while engine.abilities.labels is None and not self._probe[1].done():
+                    await asyncio.wait([self._probe[1]], timeout=0.05)
+                if engine.abilities.labels is Labels.NONE:
+                    return "the engine reports no log-probabilities of labels: docs/engines.md"
+                if engine.abilities.labels is None:
+                    await self._probe[1]
         except (OutageError, RefusedError, ProblemError) as error:
             return str(error)
         return None
@@ -200,8 +169,7 @@ class ModelClient:
         temperature: float = 0.0,
         seed: int | None = None,
         stop: list[str] | None = None,
-        structured: dict[str, Any] | None = None,
-        label_tokens: list[int] | None = None,
+        regex: str | None = None,
     ) -> Completion:
         """One chat completion with `n` samples.
 
@@ -213,50 +181,115 @@ class ModelClient:
             temperature: 0 is greedy.
             seed: Sent only to engines that stand it.
             stop: Texts that end an answer.
-            structured: vLLM's `structured_outputs`, one of regex, choice, json, grammar.
-            label_tokens: Token ids whose logprobs are wanted at the first token.
+            regex: A pattern that the whole answer has to match, where the engine takes one.
         """
         body: dict[str, Any] = {
             "model": target.model,
             "messages": messages,
             "max_tokens": max_tokens,
             "temperature": temperature,
-            "n": n,
             "logprobs": True,
         }
         if seed is not None and self.settings.model_seeds:
             body["seed"] = seed
         if stop:
             body["stop"] = stop
-        if structured:
-            body["structured_outputs"] = structured
-        if label_tokens:
-            body["logprob_token_ids"] = label_tokens
+        if regex:
+            body |= (target.engine.abilities.grammar or Grammar.STRUCTURED_OUTPUTS).fields(regex)
+        replies, seconds = await self._sample(target.engine, body, n if temperature > 0 else 1)
+        samples = [sample for reply in replies for sample in reply.samples][:n]
+        return Completion(samples, self._account(replies, seconds), target.model)
+
+    async def score_labels(
+        self, messages: Chat, labels: list[str], *, target: Target
+    ) -> tuple[list[float], Completion]:
+        """Return the log-probability of each label as the first token of the answer.
+
+        A label that an engine leaves out of its likeliest tokens gets the lowest that it reports.
+
+        Raises:
+            ProblemError: `upstream`: the engine reports none of the labels.
+        """
+        engine = target.engine
+        body: dict[str, Any] = {
+            "model": target.model,
+            "messages": messages,
+            "max_tokens": 1,
+            "temperature": 0.0,
+            "logprobs": True,
+        }
+        ids = [await engine.token(label) for label in labels]
+        replies: list[Reply] = []
         began = time.perf_counter()
-        answer = _Completion.model_validate(await self._send(target.engine, "/v1/chat/completions", body))
-        usage = self._account(answer.usage, time.perf_counter() - began)
-        return Completion([_sample(choice) for choice in answer.choices], usage, target.model)
+        found: dict[str, float] = {}
+        if engine.abilities.labels in (None, Labels.IDS) and None not in ids:
+            replies.append(read_reply(await self._send(engine, CHAT, {**body, "logprob_token_ids": ids})))
+            found = _found(replies[-1], labels)
+        if len(found) < len(labels):
+            if engine.abilities.labels is None:
+                await engine.find_labels()
+            found = {}
+            if engine.abilities.labels is Labels.TOP:
+                body["top_logprobs"] = engine.top_logprobs
+                replies.append(read_reply(await self._send(engine, CHAT, body)))
+                found = _found(replies[-1], labels)
+        usage = self._account(replies, time.perf_counter() - began)
+        if not found:
+            raise ProblemError(
+                Kind.UPSTREAM,
+                f"The engine reports no log-probability of {', '.join(labels)}; a judge needs vLLM "
+                "0.32 or one with top_logprobs (docs/engines.md).",
+            )
+        lowest = min(replies[-1].samples[0].first.values())
+        scores = [found.get(label, lowest) for label in labels]
+        return scores, Completion(replies[-1].samples[:1], usage, target.model)
 
     async def count(self, messages: Chat, target: Target) -> int:
-        """How many tokens a prompt is, as the engine counts them."""
-        body = {"model": target.model, "messages": messages, "add_generation_prompt": True}
-        return int((await self._send(target.engine, "/tokenize", body))["count"])
+        """Return how many tokens a prompt has: as the engine counts them, or an upper estimate."""
+        return await target.engine.count(target.model, messages)
+
+    async def _sample(self, engine: Engine, body: dict[str, Any], n: int) -> tuple[list[Reply], float]:
+        """Request n answers: in one call, and in calls of their own for those that are missing."""
+        began = time.perf_counter()
+        replies: list[Reply] = []
+        if engine.abilities.several is not False or n == 1:
+            replies += await self._chat(engine, {**body, "n": n} if n > 1 else body, n)
+        missing = n - sum(len(reply.samples) for reply in replies)
+        if missing > 0:
+            engine.abilities.several = False
+            seed = body.get("seed")
+            bodies = [body if seed is None else {**body, "seed": seed + place} for place in range(missing)]
+            for more in await asyncio.gather(*(self._chat(engine, one, 1) for one in bodies)):
+                replies += more
+        return replies, time.perf_counter() - began
+
+    async def _chat(self, engine: Engine, body: dict[str, Any], n: int) -> list[Reply]:
+        """The answer to a chat; none where the engine refuses n above 1."""
+        try:
+            return [read_reply(await self._send(engine, CHAT, body))]
+        except ProblemError as error:
+            if n == 1 or error.kind is not Kind.UPSTREAM or engine.abilities.several:
+                raise
+            # Whatever else is wrong with the request, the single calls are refused as well.
+            return []
 
     async def load_adapter(self, name: str, path: str) -> None:
         """Load an adapter into the engine at run time."""
-        await self._send(self.engine, "/v1/load_lora_adapter", {"lora_name": name, "lora_path": path})
+        await self._send(
+            self.engine, "/v1/load_lora_adapter", {"lora_name": name, "lora_path": path}, text=True
+        )
         await self.engine.refresh()
 
     async def unload_adapter(self, name: str) -> None:
         """Take an adapter out of the engine."""
-        await self._send(self.engine, "/v1/unload_lora_adapter", {"lora_name": name})
+        await self._send(self.engine, "/v1/unload_lora_adapter", {"lora_name": name}, text=True)
         await self.engine.refresh()
 
-    async def _send(self, engine: Engine, path: str, body: dict[str, Any]) -> Any:
+    async def _send(self, engine: Engine, path: str, body: dict[str, Any], *, text: bool = False) -> Any:
         self.metrics.in_flight.labels(self.role).inc()
         outcome = "error"
         try:
-            answer = await engine.send(path, body)
+            answer = await engine.send(path, body, text=text)
             outcome = "ok"
             return answer
         finally:
@@ -264,13 +297,12 @@ class ModelClient:
             if path.endswith("completions"):
                 self.metrics.calls.labels(self.role, outcome).inc()
 
-    def _account(self, usage: _Usage, seconds: float) -> Usage:
-        details = usage.prompt_tokens_details
+    def _account(self, replies: list[Reply], seconds: float) -> Usage:
         cost = Usage(
-            calls=1,
-            prompt_tokens=usage.prompt_tokens,
-            cached_tokens=(details.cached_tokens or 0) if details else 0,
-            completion_tokens=usage.completion_tokens or 0,
+            calls=len(replies),
+            prompt_tokens=sum(reply.tokens.prompt for reply in replies),
+            cached_tokens=sum(reply.tokens.cached for reply in replies),
+            completion_tokens=sum(reply.tokens.completion for reply in replies),
             seconds=seconds,
         )
         self.metrics.seconds.labels(self.role).observe(seconds)
@@ -280,15 +312,15 @@ class ModelClient:
         return cost
 
 
-def _sample(choice: _Choice) -> Sample:
-    content = (choice.logprobs.content if choice.logprobs else None) or []
-    first: dict[str, float] = {}
-    if content:
-        for alternative in [content[0], *content[0].top_logprobs]:
-            first[alternative.token] = max(alternative.logprob, first.get(alternative.token, -9999.0))
-    return Sample(
-        text=choice.message.content or "",
-        logprob=sum(token.logprob for token in content) if content else None,
-        first=first,
-        truncated=choice.finish_reason == "length",
-    )
+def _failed(task: "asyncio.Task[Any]") -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def _found(reply: Reply, labels: list[str]) -> dict[str, float]:
+    """The labels' log-probabilities, as far as they are reported; a token's leading blank does not matter."""
+    found: dict[str, float] = {}
+    for token, logprob in reply.samples[0].first.items():
+        text = token.lstrip(" \u0120\u2581\n")
+        if text in labels:
+            found[text] = max(logprob, found.get(text, MISSING))
+    return found

@@ -1,6 +1,6 @@
 """Errors, raised as exceptions and answered as RFC 9457 problem details."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 
 import orjson
@@ -21,8 +21,10 @@ class Kind(Enum):
 
     BAD_REQUEST = ("bad-request", 400, "The request is not well-formed")
     UNAUTHORIZED = ("unauthorized", 401, "A valid bearer token is required")
+    FORBIDDEN = ("forbidden", 403, "This caller may not do that")
     NOT_FOUND = ("not-found", 404, "There is no such thing")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "This path does not take this method")
+    REQUEST_TIMEOUT = ("request-timeout", 408, "The request took too long to arrive")
     CONFLICT = ("conflict", 409, "The state does not allow it")
     FENCED = ("fenced", 409, "Another worker has taken over")
     GONE = ("gone", 410, "It has expired or was closed")
@@ -59,6 +61,7 @@ class ProblemError(Exception):
         errors: Sequence[FieldError] = (),
         allowed: Sequence[str] = (),
         retry_after: float | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(detail)
         self.kind = kind
@@ -66,6 +69,7 @@ class ProblemError(Exception):
         self.errors = list(errors)
         self.allowed = list(allowed)
         self.retry_after = retry_after
+        self.headers = dict(headers or {})
 
     @classmethod
     def field(cls, name: str, message: str, allowed: Sequence[str] = ()) -> "ProblemError":
@@ -94,7 +98,7 @@ class ProblemError(Exception):
 def answer(error: ProblemError, instance: str, request_id: str) -> Response:
     """The HTTP response of an error."""
     problem = error.problem(instance, request_id)
-    headers: dict[str, str] = {}
+    headers = dict(error.headers)
     if error.kind is Kind.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after is not None:
@@ -105,6 +109,21 @@ def answer(error: ProblemError, instance: str, request_id: str) -> Response:
         media_type=PROBLEM_MEDIA_TYPE,
         headers=headers,
     )
+
+
+PASSED_ON = frozenset({400, 404, 409, 410, 413, 422})
+"""The refusals of a part that are the caller's to mend."""
+
+
+def of_refusal(part: str, problem: Problem) -> ProblemError:
+    """Return the error of a request that another part refused: what the caller can mend keeps its status."""
+    detail = f"{part}: {problem.detail or problem.title}"
+    if problem.status not in PASSED_ON:
+        return ProblemError(
+            Kind.UPSTREAM, f"{part} answered {problem.status}: {problem.detail or problem.title}"
+        )
+    kind = next((kind for kind in Kind if kind.slug == problem.name), Kind.of_status(problem.status))
+    return ProblemError(kind, detail, errors=problem.errors, allowed=problem.allowed)
 
 
 def _field_errors(error: RequestValidationError) -> list[FieldError]:
@@ -138,14 +157,9 @@ def install(app: FastAPI) -> None:
         detail = str(error.detail)
         if error.status_code == 404 and detail == "Not Found":
             detail = f"Nothing is served at {request.url.path}; /openapi.json lists what is."
-        return told(request, ProblemError(Kind.of_status(error.status_code), detail))
-
-    async def on_bug(request: Request, error: Exception) -> Response:
-        log.error("unhandled", path=request.url.path, exc_info=error)
-        detail = f"An unexpected {type(error).__name__}; the log has it under the request id."
-        return told(request, ProblemError(Kind.INTERNAL, detail))
+        kind = Kind.of_status(error.status_code)
+        return told(request, ProblemError(kind, detail, headers=error.headers))
 
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)
     app.add_exception_handler(HTTPException, on_http)
-    app.add_exception_handler(Exception, on_bug)

@@ -26,8 +26,26 @@ class Settings(BaseSettings):
     log_level: str = "info"
     max_body_bytes: int = Field(default=4_000_000, ge=1_000)
     """Larger request bodies are refused with 413."""
+    body_timeout: float = Field(default=30.0, gt=0)
+    """A request whose body is not there in this time is answered 408, seconds."""
+    root_path: str = Field(default="", pattern=r"^(/[\w.~-]+)*$")
+    """The path below which a proxy serves this part."""
+    cors_origins: str = ""
+    """Origins whose pages may call this part from a browser, separated by commas; by default none."""
+    allowed_hosts: str = ""
+    """Host names that requests may carry besides this part's own addresses, separated by commas; `*`: any."""
+    use_proxy: bool = False
+    """Whether calls to other parts, engines and environments honour `HTTP_PROXY` and its like."""
     request_timeout: float = Field(default=300.0, gt=0)
     """A request that takes longer is answered 504, seconds."""
+
+    @field_validator("api_keys")
+    @classmethod
+    def _some_key(cls, value: SecretStr) -> SecretStr:
+        given = value.get_secret_value()
+        if given and not given.replace(",", "").strip():
+            raise ValueError("api_keys holds commas and blanks and no key; leave it empty for none")
+        return value
 
     @field_validator("log_level")
     @classmethod
@@ -67,6 +85,8 @@ class RoleSettings(Settings):
     actor_model_url: str = ""
     model_name: str = ""
     """The model to ask for; by default the first base model that the engine lists."""
+    model_context: int | None = Field(default=None, ge=64)
+    """The engine's context, tokens; None: what it reports, or 4,096 where it reports none."""
     model_key: SecretStr = SecretStr("")
     """Bearer token for the engine."""
     model_concurrency: int = Field(default=64, ge=1)

@@ -1,45 +1,44 @@
 """Calls to another part over HTTP: bounded, with deadlines and retries.
 
-What may be repeated is repeated: connections refused, reads that break, 429, 502, 503 and 504 (a model
-call has no side effect, and everything else that we send carries a key that makes it safe).
+What may be repeated is repeated: refused connections, reads that break, 429, 502, 503 and 504. A model call
+has no side effect, and everything else carries a key that makes it safe to repeat.
 """
 
 import asyncio
 import random
-import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import orjson
 import structlog
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay
 
 from services.contracts.problem import PROBLEM_MEDIA_TYPE, Problem
-from services.kit.problems import Kind, ProblemError
+from services.kit.failures import BusyError, OutageError, RefusedError
+from services.kit.problems import Kind
+
+__all__ = ["BusyError", "OutageError", "RefusedError", "Upstream", "problem_of", "shown_url"]
 
 RETRIED_STATUS = frozenset({429, 502, 503, 504})
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
+LONGEST_RETRY_AFTER = 300.0
+"""A longer `Retry-After` is taken for this, seconds."""
+Reply = TypeVar("Reply", bound=BaseModel)
 log = structlog.get_logger()
 
 
-class OutageError(Exception):
-    """A part could not be reached, or said that it cannot work now; trying later may help."""
+class _UnavailableError(Exception):
+    """An attempt that may be repeated."""
 
-    def __init__(self, part: str, reason: str) -> None:
-        super().__init__(f"{part}: {reason}")
-        self.part = part
+    def __init__(self, reason: str, retry_after: float | None = None, *, busy: bool = False) -> None:
+        super().__init__(reason)
         self.reason = reason
-
-
-class RefusedError(Exception):
-    """A part answered that the request is wrong; trying again will not help."""
-
-    def __init__(self, part: str, problem: Problem) -> None:
-        super().__init__(f"{part}: {problem.status} {problem.detail or problem.title}")
-        self.part = part
-        self.problem = problem
+        self.retry_after = retry_after
+        self.busy = busy
 
 
 class Upstream:
@@ -54,6 +53,7 @@ class Upstream:
         waiting: Requests that may wait; more are refused (429).
         timeout: One request's deadline, waiting and retries included, seconds.
         retry_for: How long to go on trying a part that is not there, seconds.
+        proxied: Whether `HTTP_PROXY` and its like apply.
     """
 
     def __init__(
@@ -66,10 +66,12 @@ class Upstream:
         waiting: int = 1024,
         timeout: float = 60.0,
         retry_for: float = 5.0,
+        proxied: bool = False,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.part = part
         self.url = url.rstrip("/")
+        self.shown = shown_url(self.url)
         self.timeout = timeout
         self.retry_for = retry_for
         self._places = asyncio.Semaphore(concurrency)
@@ -81,6 +83,7 @@ class Upstream:
             timeout=httpx.Timeout(timeout, connect=min(5.0, timeout)),
             limits=httpx.Limits(max_connections=concurrency, max_keepalive_connections=concurrency),
             transport=transport,
+            trust_env=proxied,
         )
 
     async def close(self) -> None:
@@ -91,9 +94,9 @@ class Upstream:
         """For readiness: None where the part answers, else why it does not; asked once."""
         try:
             response = await self._http.get("/healthz", timeout=2.0)
-        except httpx.HTTPError as error:
-            return f"{type(error).__name__} at {self.url}"
-        return None if response.status_code == 200 else f"answers {response.status_code} at {self.url}"
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return f"{type(error).__name__} at {self.shown}"
+        return None if response.status_code == 200 else f"answers {response.status_code} at {self.shown}"
 
     async def request(
         self,
@@ -108,21 +111,38 @@ class Upstream:
 
         Raises:
             OutageError: The part is not there, or not in time.
-            RefusedError: It answered 4xx or 500.
-            ProblemError: Too many requests wait for this part already.
+            BusyError: It answers 429, or too many requests wait for it already.
+            RefusedError: It answered anything else that is no success.
         """
         if self._present >= self._limit:
-            raise ProblemError(
-                Kind.TOO_MANY, f"{self._limit} requests wait for {self.part} already.", retry_after=1
-            )
+            raise BusyError(self.part, f"{self._limit} requests wait for it already", 1.0)
         self._present += 1
+        deadline = asyncio.timeout(self.timeout)
         try:
-            async with asyncio.timeout(self.timeout), self._places:
+            async with deadline, self._places:
                 return await self._insist(method, path, body, params, headers)
         except TimeoutError:
-            raise OutageError(self.part, f"no answer within {self.timeout:g} s from {self.url}") from None
+            if not deadline.expired():
+                raise
+            raise OutageError(self.part, f"no answer within {self.timeout:g} s from {self.shown}") from None
         finally:
             self._present -= 1
+
+    def read(self, response: httpx.Response, reply: type[Reply]) -> Reply:
+        """Return an answer's message.
+
+        Raises:
+            RefusedError: The answer is not such a message.
+        """
+        try:
+            return reply.model_validate_json(response.content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the body"
+            kind = response.headers.get("content-type", "no content type")
+            detail = f"its answer ({kind}) is no {reply.__name__}: {where}: {first['msg']}"
+            problem = Problem(title=Kind.UPSTREAM.title, status=502, detail=detail)
+            raise RefusedError(self.part, problem) from error
 
     async def _insist(
         self,
@@ -134,26 +154,63 @@ class Upstream:
     ) -> httpx.Response:
         content = None if body is None else orjson.dumps(body)
         sent = {"content-type": "application/json", **(headers or {})}
-        give_up = time.monotonic() + self.retry_for
-        pause = FIRST_PAUSE
-        while True:
-            try:
-                response = await self._http.request(
-                    method, path, content=content, params=params, headers=sent
-                )
-                if response.status_code < 400:
-                    return response
-                if response.status_code not in RETRIED_STATUS:
-                    raise RefusedError(self.part, problem_of(response))
-                reason = f"answered {response.status_code}: {problem_of(response).detail}"
-            except httpx.TimeoutException:
-                raise OutageError(self.part, f"no answer in time from {self.url}") from None
-            except httpx.TransportError as error:
-                reason = f"{type(error).__name__} at {self.url}: {error}"
-            if time.monotonic() + pause > give_up:
-                raise OutageError(self.part, reason)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311
-            pause = min(pause * 2, LONGEST_PAUSE)
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type(_UnavailableError),
+            wait=_pause,
+            stop=stop_before_delay(self.retry_for),
+            reraise=True,
+        )
+        try:
+            return await attempts(self._attempt, method, path, content, params, sent)
+        except _UnavailableError as error:
+            if error.busy:
+                raise BusyError(self.part, error.reason, error.retry_after or 1.0) from None
+            raise OutageError(self.part, error.reason) from None
+
+    async def _attempt(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        params: Mapping[str, str | int] | None,
+        headers: Mapping[str, str],
+    ) -> httpx.Response:
+        try:
+            response = await self._http.request(method, path, content=content, params=params, headers=headers)
+        except httpx.TimeoutException:
+            raise OutageError(self.part, f"no answer in time from {self.shown}") from None
+        except httpx.RequestError as error:
+            raise _UnavailableError(f"{type(error).__name__} at {self.shown}: {error}") from error
+        status = response.status_code
+        if status < 300:
+            return response
+        problem = problem_of(response)
+        # A part that answers 502 for itself has been answered wrongly: the same request gets the same.
+        if status not in RETRIED_STATUS or (status == 502 and problem.name == Kind.UPSTREAM.slug):
+            raise RefusedError(self.part, problem)
+        reason = f"answered {status}: {problem.detail}"
+        raise _UnavailableError(reason, _retry_after(response), busy=status == 429)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds until the next attempt: exponential with jitter, and no less than `Retry-After`."""
+    grown = min(FIRST_PAUSE * 2 ** (state.attempt_number - 1), LONGEST_PAUSE)
+    error = state.outcome.exception() if state.outcome else None
+    wanted = error.retry_after if isinstance(error, _UnavailableError) else None
+    return max(grown * random.uniform(0.5, 1.0), wanted or 0.0)  # noqa: S311
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """The seconds of `Retry-After`; None where there are none, or a date."""
+    given = response.headers.get("retry-after", "")
+    return min(float(given), LONGEST_RETRY_AFTER) if given.isascii() and given.isdigit() else None
+
+
+def shown_url(url: str) -> str:
+    """Return an address without the credentials and the query that it may hold."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, host, parts.path, "", ""))
 
 
 def problem_of(response: httpx.Response) -> Problem:
@@ -163,7 +220,7 @@ def problem_of(response: httpx.Response) -> Problem:
     try:
         data = orjson.loads(response.content)
     except orjson.JSONDecodeError:
-        return Problem(title=title, status=status, detail=response.text[:500])
+        return Problem(title=title, status=max(status, 100), detail=response.text[:500])
     if response.headers.get("content-type", "").startswith(PROBLEM_MEDIA_TYPE):
         try:
             return Problem.model_validate(data)

@@ -17,14 +17,14 @@ async def make_plan(asker: Asker, request: PlanRequest) -> Plan:
     question = asker.renderer.planner(request)
     k = request.num_subtasks
 
-    async def ask(grammar: dict[str, str] | None) -> Asked:
+    async def ask(grammar: str | None) -> Asked:
         return await asker.ask(
             request.context,
             question,
             adapter=request.adapter,
             max_tokens=asker.settings.plan_tokens,
             seed=request.seed,
-            structured=grammar,
+            regex=grammar,
         )
 
     asked = await ask(None)
@@ -32,7 +32,7 @@ async def make_plan(asker: Asker, request: PlanRequest) -> Plan:
     usage = asked.usage
     subtasks, origin = parse_plan(text, k), "model"
     if subtasks is None:
-        asked = await ask({"regex": plan_grammar(k)})
+        asked = await ask(plan_grammar(k))
         text = asked.completion.samples[0].text
         usage += asked.usage
         subtasks, origin = parse_plan(text, k), "grammar"

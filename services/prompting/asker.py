@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from fastapi import FastAPI
 
@@ -13,15 +12,12 @@ from services.contracts.window import Window
 from services.kit.adapters import add_adapter_routes
 from services.kit.app import create_app
 from services.kit.metrics import Metrics
-from services.kit.model import Chat, Completion, ModelClient
+from services.kit.model import Chat, Completion, ModelClient, Target
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import RoleSettings
 from services.prompting.profile import Profile, load_profile
 from services.prompting.renderer import Renderer
 from services.prompting.window import WindowOverflowError, fit
-
-NEVER = -100.0
-"""The logprob of a label that the engine did not report."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,7 @@ class Asker:
         temperature: float = 0.0,
         seed: int | None = None,
         stop: list[str] | None = None,
-        structured: dict[str, Any] | None = None,
-        labels: list[str] | None = None,
+        regex: str | None = None,
     ) -> Asked:
         """Ask the model one question about a path.
 
@@ -69,17 +64,7 @@ class Asker:
             OutageError: The engine is not there.
         """
         target = await self.model.resolve(adapter)
-        served = await target.engine.served()
-
-        async def count(messages: Chat) -> int:
-            return await self.model.count(messages, target)
-
-        limit = served.context - max_tokens
-        try:
-            messages, window = await fit(self.renderer, context, question, limit=limit, count=count)
-        except WindowOverflowError as error:
-            raise ProblemError(Kind.CONTEXT_TOO_LONG, f"{error} (context {served.context}).") from error
-        tokens = [await target.engine.token(label) for label in labels or []]
+        messages, window = await self._fit(context, question, target, max_tokens)
         completion = await self.model.chat(
             messages,
             target=target,
@@ -88,32 +73,49 @@ class Asker:
             temperature=temperature,
             seed=seed,
             stop=stop,
-            structured=structured,
-            label_tokens=tokens or None,
+            regex=regex,
         )
         return Asked(completion, window, target.adapter)
 
     async def label_logprobs(
         self, context: Context, question: str, labels: list[str], *, adapter: str | None
     ) -> tuple[list[float], Asked]:
-        """Logprobs of labels at the first token of the answer, in one call of one token."""
-        asked = await self.ask(context, question, adapter=adapter, max_tokens=1, labels=labels)
-        first = asked.completion.samples[0].first
-        return [first.get(label, NEVER) for label in labels], asked
+        """Return the log-probabilities of labels at the first token of the answer. Raises as `ask` does."""
+        target = await self.model.resolve(adapter)
+        messages, window = await self._fit(context, question, target, 1)
+        scores, completion = await self.model.score_labels(messages, labels, target=target)
+        return scores, Asked(completion, window, target.adapter)
+
+    async def _fit(
+        self, context: Context, question: str, target: Target, max_tokens: int
+    ) -> tuple[Chat, Window]:
+        """The prompt, cut to leave room for the answer."""
+        served = await target.engine.served()
+
+        async def count(messages: Chat) -> int:
+            return await self.model.count(messages, target)
+
+        try:
+            return await fit(self.renderer, context, question, limit=served.context - max_tokens, count=count)
+        except WindowOverflowError as error:
+            raise ProblemError(Kind.CONTEXT_TOO_LONG, f"{error} (context {served.context}).") from error
 
 
 def create_role(role: str, settings: RoleSettings, add_routes: Callable[[FastAPI, Asker], None]) -> FastAPI:
     """The app of a role service."""
 
     async def engine() -> str | None:
-        return await app.state.asker.model.check()
+        return await app.state.asker.model.check(needs_labels=role == "judge")
+
+    def facts() -> dict[str, object]:
+        return {"engine": app.state.asker.model.engine.abilities.describe()}
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         await app.state.asker.model.close()
 
-    app = create_app(role, settings=settings, lifespan=lifespan, checks={"model": engine})
+    app = create_app(role, settings=settings, lifespan=lifespan, checks={"model": engine}, facts=facts)
     app.state.asker = Asker(role, settings, app.state.metrics)
     add_routes(app, app.state.asker)
     add_adapter_routes(app, app.state.asker.model, app.state.asker.profile.id, role)

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.kit.settings import Settings
 from services.kit.twins import wire
 from services.kit.twins.faults import DROP
+from services.kit.twins.flavours import Disguise, Flavour
 from services.kit.twins.model import DEFAULT_MODEL, ScriptedModel
 from services.kit.twins.wire import EngineError
 
@@ -66,14 +67,17 @@ class Gate:
         return hmac.compare_digest(headers.get(b"authorization", b""), expected)
 
 
-def create_app(model: ScriptedModel, *, api_key: str = "") -> FastAPI:
+def create_app(model: ScriptedModel, *, api_key: str = "", flavour: Flavour = Flavour.VLLM) -> FastAPI:
     """The app of a scripted model.
 
     Args:
         model: Answers.
+        flavour: The server whose shapes it has.
         api_key: The bearer token that `/v1` asks for; empty: none.
     """
     app = FastAPI(title="Scripted model", version=VERSION)
+    if flavour is not Flavour.VLLM:
+        app.add_middleware(Disguise, flavour=flavour, context=model.max_model_len)
     app.add_middleware(Gate, model=model, api_key=api_key)
     _add_errors(app)
     _add_models(app, model)

@@ -1,0 +1,35 @@
+"""What a call to another part may end with, each kind classified once.
+
+`OutageError` and `BusyError` are transient: the caller may try again later. `RefusedError` will not change.
+Every other exception is a bug.
+"""
+
+from services.contracts.problem import Problem
+
+
+class OutageError(Exception):
+    """Raised when a part cannot be reached or cannot work now; a later try may succeed."""
+
+    def __init__(self, part: str, reason: str) -> None:
+        super().__init__(f"{part}: {reason}")
+        self.part = part
+        self.reason = reason
+
+
+class BusyError(Exception):
+    """Raised when a part is at a limit of its own (429): backpressure, which is no outage."""
+
+    def __init__(self, part: str, reason: str, retry_after: float) -> None:
+        super().__init__(f"{part}: {reason}")
+        self.part = part
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class RefusedError(Exception):
+    """Raised when a part refuses a request or answers it wrongly; another try will not help."""
+
+    def __init__(self, part: str, problem: Problem) -> None:
+        super().__init__(f"{part}: {problem.status} {problem.detail or problem.title}")
+        self.part = part
+        self.problem = problem
