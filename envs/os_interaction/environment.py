@@ -9,13 +9,14 @@ from typing import Any
 import structlog
 
 from envs.os_interaction import actions, official, text
-from envs.os_interaction.actions import Bash, Submit
+from envs.os_interaction.actions import Bash, Invalid, Submit
+from envs.os_interaction.answers import Result, Running
 from envs.os_interaction.base import Base
 from envs.os_interaction.generator import Generator
 from envs.os_interaction.grading import BASH, PYTHON, Before, Grader
 from envs.os_interaction.limits import MIB, Limits
 from envs.os_interaction.nursery import Nursery
-from envs.os_interaction.sandbox import Layer, Result, Running, Sandbox, Start
+from envs.os_interaction.sandbox import Layer, RefusedError, Sandbox, Start
 from envs.os_interaction.settings import OsSettings
 from envs.os_interaction.tasks import GENERATED_TRAIN, GENERATED_VALID, Example, OsTask, OsTasks, Script
 from envs.serving.environment import BadTaskError, EngineUnavailableError, Frame, InstanceLostError, Opening
@@ -25,7 +26,7 @@ from services.contracts.task import InlineTask, Task
 MAX_STEPS = 8
 """AgentBench's limit of rounds for OS."""
 FIRST = "You are in {folder} on a Linux machine."
-NOT_UNDERSTOOD = "No action was understood. Actions are: bash: SCRIPT; answer(TEXT); finish"
+BROKEN = "[The command could not be run.]"
 SUBMITTED = "The task has ended."
 SETTLE, SETTLE_TRIES = 0.05, 20
 """What programs in the background have to begin, seconds and times."""
@@ -115,8 +116,10 @@ class OsEnvironment:
         sandbox = await Sandbox.start(self._how, nursery=self._nursery)
         try:
             before, notes = await self._prepare(whole, sandbox)
-        except BaseException:
+        except BaseException as error:
             sandbox.kill()
+            if isinstance(error, RefusedError):
+                raise BadTaskError(f"`create` leaves a machine that cannot be used: {error}") from error
             raise
         folder = "/root" if whole.user == "root" else f"/home/{whole.user}"
         frame = Frame(FIRST.format(folder=folder), info=notes)
@@ -127,8 +130,8 @@ class OsEnvironment:
         instance = self._get(handle)
         parsed = actions.parse(action)
         info, instance.notes = instance.notes, {}
-        if parsed is None:
-            return Frame(NOT_UNDERSTOOD, valid=False, info=info)
+        if isinstance(parsed, Invalid):
+            return Frame(parsed.why, valid=False, info=info)
         if isinstance(parsed, Submit):
             return await self._submit(instance, parsed, info)
         return await self._bash(instance, parsed, info)
@@ -136,11 +139,18 @@ class OsEnvironment:
     async def fork(self, handle: str) -> str:
         """Copy the files and what the shell knows. Running programs are not copied: `start` is run again."""
         parent = self._get(handle)
+        try:
+            return await self._copied(parent)
+        except RefusedError as error:
+            raise InstanceLostError(f"no copy can be made: {error}") from error
+
+    async def _copied(self, parent: _Instance) -> str:
         layer = await parent.sandbox.pack()
         alive = {(one.pid, one.born) for one in await parent.sandbox.programs()}
         sandbox = await Sandbox.start(self._how, layer, nursery=self._nursery)
         try:
-            before = Before(parent.before.layer, await self._launched(parent.task, sandbox))
+            programs = await self._launched(parent.task, sandbox)
+            before = Before(parent.before.layer, programs, parent.before.changed)
             ended = [one.command for one in parent.before.programs if (one.pid, one.born) not in alive]
             for one in before.programs:
                 if one.command in ended:
@@ -161,7 +171,10 @@ class OsEnvironment:
         return text.normalised(observation)
 
     async def _bash(self, instance: _Instance, action: Bash, info: dict[str, Any]) -> Frame:
-        result = await instance.sandbox.run(action.script, self._limits.seconds)
+        try:
+            result = await instance.sandbox.run(action.script, self._limits.seconds)
+        except RefusedError as error:
+            return Frame(text.shown("", [BROKEN]), info=info | {"status": None, "ended": str(error)})
         observation = text.shown(result.output, self._notes(result))
         return Frame(observation, info=info | {"status": result.status, "ended": result.ended})
 
@@ -187,7 +200,9 @@ class OsEnvironment:
             await sandbox.run(known, self._limits.seconds)
         needed = any(isinstance(check, Example) for check in task.check)
         layer = await sandbox.pack() if needed else None
-        return Before(layer, await self._launched(task, sandbox)), notes
+        scripts = any(isinstance(check, Script) for check in task.check)
+        changed = await sandbox.changes() if scripts and task.init else []
+        return Before(layer, await self._launched(task, sandbox), changed), notes
 
     async def _launched(self, task: OsTask, sandbox: Sandbox) -> Sequence[Running]:
         """The programs that the task's `start` starts."""

@@ -82,8 +82,9 @@ class Expert:
             why, f"```bash\n{script}\n```" if "\n" in script.strip() else f"bash: {script.strip()}"
         )
         answer = printed(shown)
+        first = answer.partition("\n")[0] or "nothing"
         yield Move(
-            f"The output is the answer: {answer.splitlines()[0] if answer else 'nothing'}.",
+            f"The output is the answer: {first}.",
             f"answer({answer})",
         )
 

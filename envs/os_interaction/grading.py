@@ -1,23 +1,36 @@
 """Judges the end of a task, out of the agent's reach.
 
 No script of a check runs where the agent was. What it left is copied into a sandbox of the checker's own,
-where programs are found and loaded from the host alone; the example runs on a copy made before the agent
-came, so that an answer cannot be made true by changing what it is about.
+whose system folders are made anew; the example runs on a copy made before the agent came, so that an answer
+cannot be made true by changing what it is about. Scripts, answers and expected values are never on a command
+line. What cannot be judged because of what the agent left is wrong; only what the host cannot do is an error.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from envs.os_interaction import scoring
+from envs.os_interaction import arithmetic, scoring
+from envs.os_interaction.answers import Result, Running
+from envs.os_interaction.inside.checks import BASH_LOADER, C_LOADER, HIDDEN_BASH, PROGRAM, PYTHON_LOADER
 from envs.os_interaction.nursery import Nursery
-from envs.os_interaction.sandbox import Kind, Layer, Result, Running, Sandbox, Start, trusted_environ
+from envs.os_interaction.sandbox import About, Kind, Layer, RefusedError, Sandbox, Start, trusted_environ
 from envs.os_interaction.tasks import Example, Named, OsTask, Script
 from envs.serving.environment import EngineUnavailableError
 
 BASH, PYTHON = "/usr/bin/bash", "/usr/bin/python3"
 COMPILERS = {"c": "/usr/bin/gcc", "c++": "/usr/bin/g++"}
-SUFFIXES = {"c": "c", "c++": "cpp"}
+COMPILE = """[ -x "$1" ] || exit 127
+cd /; d=${PROGRAM%/*}; rm -rf "$d"; mkdir -m 700 "$d" || exit 1
+printf %s "$2" > "$d/code" && printf %s "$3" > "$d/start.c" || exit 1
+"$1" -o "$PROGRAM" -x "$4" "$d/code" -x c "$d/start.c" -x none -Wl,--wrap=main; s=$?
+rm -f "$d/code" "$d/start.c"; exit $s"""
+HOME_PATHS = re.compile(r"(?<![\w.$}*?~/-])(?:~|\$HOME|\$\{HOME\})/([\w./+-]+)")
+FILES = re.compile(r"(?<![\w./$~-])[\w-]{1,255}\.[a-z]{1,8}(?![\w/.])")
+PATHS = re.compile(r"(?<![\w.$}*?~-])/[\w./+-]+")
+"""What a script names: paths at home, files of the current folder, absolute paths."""
 SEARCH = "import re, sys; sys.exit(0 if re.search(sys.argv[1], sys.argv[2]) else 1)"
 SETTLE, SETTLE_TRIES = 0.1, 5
 """A program that was told to end may take a moment, seconds and times."""
@@ -33,6 +46,8 @@ class Before:
     """The files; None where no check needs them."""
     programs: Sequence[Running] = ()
     """What the task's `start` had started."""
+    changed: Sequence[str] = ()
+    """Paths in the system's folders that the task's preparation had made or changed."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +85,12 @@ class Grader:
             InstanceLostError: A sandbox is gone.
             EngineUnavailableError: No sandbox can be made, or a check's compiler is not installed.
         """
+        try:
+            return await self._judged(task, answer, sandbox, first)
+        except RefusedError as error:
+            return Verdict(False, f"what was left cannot be checked: {error}"[:SHOWN])
+
+    async def _judged(self, task: OsTask, answer: str | None, sandbox: Sandbox, first: Before) -> Verdict:
         if task.match is not None:
             verdict = await self._match(task, answer)
             if not verdict.success:
@@ -96,7 +117,7 @@ class Grader:
     async def _chain(self, task: OsTask, answer: str | None, sandbox: Sandbox, first: Before) -> Verdict:
         told = [str(answer)]
         expected: str | None = None
-        async with _Checker(self, sandbox) as left:
+        async with _Checker(self, sandbox, about=_about(task, first)) as left:
             for number, check in enumerate(task.check, start=1):
                 if isinstance(check, Named):
                     if not scoring.CHECKS[check.name](told[0], told[1] if len(told) > 1 else ""):
@@ -107,6 +128,8 @@ class Grader:
                     result = await self._example(task, told, first, left)
                     expected = result.output[:SHOWN] if expected is None else expected
                 else:
+                    if why := arithmetic.find_unsafe_word(check, told):
+                        return Verdict(False, f"check {number} computes with {why}", expected)
                     result = await left.script(check, told)
                 if result.ended != "exit" or result.status != 0:
                     why = f"check {number} ended with {result.ended} {result.status}: {result.errors[:SHOWN]}"
@@ -114,19 +137,31 @@ class Grader:
                 told.append(result.output)
         return Verdict(True, expected=expected)
 
-    async def _example(self, task: OsTask, told: list[str], first: Before, left: "_Checker") -> Result:
-        """What the example prints where the agent has not been; where it needs what the agent did, there."""
+    async def _example(self, task: OsTask, words: list[str], first: Before, left: "_Checker") -> Result:
+        """What the example prints where the agent has not been.
+
+        It runs on what the agent left only where it cannot be about anything else: it fails and prints
+        nothing on the untouched machine, and a path that it names is not there.
+        """
         assert task.example is not None
         if first.layer is not None:
             async with _Checker(self, layer=first.layer, start=task.start) as before:
-                result = await before.script(task.example, told)
-            if result.status == 0 and result.output.strip():
-                return result
-        return await left.script(task.example, told)
+                result = await before.script(task.example, words)
+                if result.status == 0 or result.output.strip() or not await before.lacks(task.example):
+                    return result
+        return await left.script(task.example, words)
 
 
 class _Checker:
-    """A sandbox for checks, made when it is first needed: a copy of another one, or empty."""
+    """A sandbox for checks, made when it is first needed.
+
+    Args:
+        grader: Whose it is.
+        of: A sandbox that it is a copy of, with the system's folders made anew.
+        layer: Else an untouched machine.
+        start: A script that starts programs in the background.
+        about: What the task is about.
+    """
 
     def __init__(
         self,
@@ -134,11 +169,13 @@ class _Checker:
         of: Sandbox | None = None,
         layer: Layer | None = None,
         start: Script | None = None,
+        about: About | None = None,
     ) -> None:
         self._grader = grader
         self._of = of
         self._layer = layer
         self._start = start
+        self._about = about or About()
         self._sandbox: Sandbox | None = None
 
     async def __aenter__(self) -> "_Checker":
@@ -148,39 +185,90 @@ class _Checker:
         if self._sandbox is not None:
             await self._sandbox.close()
 
-    async def script(self, script: Script, told: Sequence[str]) -> Result:
+    async def script(self, script: Script, words: Sequence[str]) -> Result:
         """Run a script as AgentBench calls it."""
-        told = [word.replace("\0", "") for word in told]
+        words = [word.replace("\0", "") for word in words]
+        code = script.code.replace("\0", "")
+        if self._of is None:
+            return await self._untouched(script.language, code, words)
         if script.language == "python":
-            return await self.once([PYTHON, "-I", "-S", "-c", script.code, *told])
+            argv = [PYTHON, "-I", "-S", "-c", PYTHON_LOADER]
+            return await self._check(argv, [code, *words], "python")
         if script.language == "bash":
-            return await self.once([BASH, "-c", script.code, "--", *told])
-        return await self._compiled(script, told)
+            return await self._bash([code, *words])
+        made = await self._bash(self._compile(script.language, code))
+        return made if self._failed(made, script.language) else await self._check([PROGRAM], words, "program")
+
+    @staticmethod
+    def _compile(language: str, code: str) -> list[str]:
+        """A script that compiles a check, with its arguments."""
+        return [f"PROGRAM={PROGRAM}\n{COMPILE}", COMPILERS[language], code, C_LOADER, language]
+
+    @staticmethod
+    def _failed(made: Result, language: str) -> bool:
+        if made.status == 127:
+            raise EngineUnavailableError(f"A check is written in {language}: install gcc and g++.")
+        return made.status != 0
 
     async def once(self, argv: Sequence[str]) -> Result:
         """Run a program by itself, with a checker's environment."""
+        return await self._run(argv, None)
+
+    async def lacks(self, script: Script) -> bool:
+        """Whether a path that a script names is not there."""
+        test = 'for path; do [ -e "$path" ] || [ -L "$path" ] || exit 3; done'
+        paths = [path for path in PATHS.findall(script.code) if not path.endswith("/")]
+        paths += [f"/root/{name}" for name in HOME_PATHS.findall(script.code) + FILES.findall(script.code)]
+        return (await self.once([BASH, "-c", test, "--", *paths])).status == 3
+
+    async def _untouched(self, language: str, code: str, words: Sequence[str]) -> Result:
+        if language == "python":
+            return await self.once([PYTHON, "-I", "-S", "-c", code, *words])
+        if language == "bash":
+            return await self.once([BASH, "-c", code, "--", *words])
+        script, *arguments = self._compile(language, code)
+        made = await self.once([BASH, "-c", script, "--", *arguments])
+        return made if self._failed(made, language) else await self._check([PROGRAM], words, "program", False)
+
+    async def _bash(self, words: Sequence[str]) -> Result:
+        return await self._check([HIDDEN_BASH, "-c", BASH_LOADER, "--"], words, "bash")
+
+    async def _check(
+        self, argv: Sequence[str], words: Sequence[str], language: str, alone: bool = True
+    ) -> Result:
+        return await self._run(argv, {"words": list(words), "language": language, "alone": alone})
+
+    async def _run(self, argv: Sequence[str], check: dict[str, Any] | None) -> Result:
         if self._sandbox is None:
             self._sandbox = await self._made()
-        return await self._sandbox.once(argv, self._grader.seconds, trusted_environ())
+        return await self._sandbox.once(argv, self._grader.seconds, trusted_environ(), check=check)
 
     async def _made(self) -> Sandbox:
         layer = await self._of.pack() if self._of is not None else self._layer
-        # What is put back is newer than it was, and checks count files by date: not where no agent has been.
-        kind = Kind.CHECKER if self._layer is None else Kind.EXAMPLE
-        sandbox = await Sandbox.start(self._grader.how, layer, kind, self._grader.nursery)
-        if self._start is not None:
-            await sandbox.launch([BASH, "-c", self._start.code])
+        # What is made anew is newer than it was, and checks count files by date: not where no agent has been.
+        kind = Kind.CHECKER if self._of is not None else Kind.EXAMPLE
+        grader = self._grader
+        sandbox = await Sandbox.start(grader.how, layer, kind, grader.nursery, self._about)
+        try:
+            if self._start is not None:
+                await sandbox.launch([BASH, "-c", self._start.code])
+        except BaseException:
+            sandbox.kill()
+            raise
         return sandbox
 
-    async def _compiled(self, script: Script, told: Sequence[str]) -> Result:
-        compiler, source = COMPILERS[script.language], f"/run/check.{SUFFIXES[script.language]}"
-        write = (
-            f'[ -x {compiler} ] || exit 127; printf %s "$1" > {source} && {compiler} -o /run/check {source}'
-        )
-        made = await self.once([BASH, "-c", write, "--", script.code])
-        if made.status == 127:
-            raise EngineUnavailableError(f"A check is written in {script.language}: install gcc and g++.")
-        return made if made.status else await self.once(["/run/check", *told])
+
+def _about(task: OsTask, first: Before) -> About:
+    """What a task is about, for its checker."""
+    prepared = [*task.init, *([task.start] if task.start else [])]
+    checked = [check for check in task.check if isinstance(check, Script)]
+    checked += [task.example] if task.example else []
+    return About(
+        task.instruction,
+        "\n".join(script.code for script in prepared),
+        "\n".join(script.code for script in checked),
+        first.changed,
+    )
 
 
 async def _settled(task: OsTask, before: Sequence[Running], sandbox: Sandbox) -> str:

@@ -7,6 +7,9 @@ from envs.os_interaction.settings import OsSettings
 MIB = 2**20
 INODES_PER_MIB = 256
 """Files and folders for each MiB of disk."""
+FIXED_INODES = 2048
+"""About so many files and folders every sandbox has from the start."""
+BYTES_PER_HEAD = 2048
 CHECK_ROOM = 2
 """A checker's sandbox has so many times the disk, so that it can write beside what it checks."""
 
@@ -38,6 +41,11 @@ class Limits:
             cpu=settings.os_cpu,
             seconds=settings.os_command_timeout,
         )
+
+    @property
+    def copied(self) -> int:
+        """The most bytes that a copy of its files has: their content, and 2 KiB of names for each."""
+        return self.disk + (self.inodes + FIXED_INODES) * BYTES_PER_HEAD
 
     @property
     def inodes(self) -> int:

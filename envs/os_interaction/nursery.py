@@ -68,6 +68,7 @@ async def _spawn() -> asyncio.subprocess.Process:
         *("-I", "-S", "-c", CODE, str(ROOT)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
         env={"LANG": "C.UTF-8"},
         cwd="/",
         start_new_session=True,

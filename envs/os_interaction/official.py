@@ -14,8 +14,8 @@ from envs.os_interaction.tasks import Check, Example, Match, Named, OsTask, Prog
 LANGUAGES = frozenset(("bash", "python", "c", "c++"))
 LONGEST_SCRIPT = 120_000
 """Linux's limit of one argument, less a little, bytes."""
-SWITCH = re.compile(r"(?:&&|;|\n)\s*su\s+(?:-|-l|--login)\s+(?P<user>[a-z_][a-z0-9_-]{0,31})\s*;?\s*\Z")
-"""A script that ends as another user, for the agent to go on as."""
+SEPARATORS = ("&&", ";", "\n")
+USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
 class RecordError(ValueError):
@@ -98,7 +98,6 @@ def task(record: Any, scripts: Path | None) -> OsTask:
         raise RecordError("`evaluation` has none of `match`, `check` and `programs`")
     if example is None and any(isinstance(one, Example) for one in check):
         raise RecordError("`check` has a null, which stands for the `example`, and there is none")
-    switch = SWITCH.search(prepared[-1].code) if prepared else None
     labels = record.get("labels")
     return OsTask(
         instruction=record["description"],
@@ -108,9 +107,18 @@ def task(record: Any, scripts: Path | None) -> OsTask:
         check=check,
         programs=programs,
         example=_script(example, scripts) if example else None,
-        user=switch["user"] if switch else "root",
+        user=_switched_user(prepared[-1].code) if prepared else "root",
         kind=", ".join(str(label) for label in labels) if isinstance(labels, list) else "",
     )
+
+
+def _switched_user(code: str) -> str:
+    """The user that a script's last command goes on as (`su - jack`); `root` where it is another command."""
+    code = code.rstrip().removesuffix(";")
+    start = max(code.rfind(mark) + len(mark) if mark in code else 0 for mark in SEPARATORS)
+    words = code[start:].split()
+    switched = start > 0 and len(words) == 3 and words[0] == "su" and words[1] in ("-", "-l", "--login")
+    return words[2] if switched and USER.fullmatch(words[2]) else "root"
 
 
 def _files(root: Path) -> Iterator[tuple[str, str, Path, Path]]:
@@ -130,7 +138,7 @@ def _records(file: Path) -> list[Any]:
     try:
         text = file.read_text(encoding="utf-8")
         if file.suffix == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
         records = json.loads(text)
     except (OSError, ValueError) as error:
         raise RecordError(f"{file}: {error}") from error

@@ -7,21 +7,28 @@ reads answers of bounded length.
 import asyncio
 import contextlib
 import json
+import secrets
 import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, TypeVar
 
+from envs.os_interaction.answers import Answer, Changes, Envelope, Listing, Nothing, Packed, Result, Running
 from envs.os_interaction.base import ENVIRON, TRUSTED_PATH, Base
+from envs.os_interaction.inside.restoring import PYTHON as PYTHON_MODULES
 from envs.os_interaction.limits import CHECK_ROOM, Limits
 from envs.os_interaction.nursery import Nursery
+from envs.os_interaction.spool import Spool
 from envs.serving.environment import EngineUnavailableError, InstanceLostError
 
 HEAD = struct.Struct("!I")
 LONGEST = 8 * 2**20
 """The longest answer, bytes."""
 START_SECONDS = 20.0
+LOST = (TimeoutError, asyncio.IncompleteReadError, OSError, ValueError, RuntimeError)
+"""What a call raises where a sandbox is gone or answers out of form (a RuntimeError: uvloop, pipe closed)."""
+A = TypeVar("A", bound=Answer)
 MARGIN = 10.0
 """What an answer may take beyond the deadline that process 1 keeps itself, seconds."""
 
@@ -37,40 +44,32 @@ class Kind(Enum):
     """A task's example, where no agent has been."""
 
 
+class RefusedError(Exception):
+    """Raised where a sandbox lives and cannot do what is wanted, because of what an agent made of it."""
+
+
 @dataclass(frozen=True)
 class Layer:
     """A copy of a sandbox: its writable files and what its shell knew."""
 
-    pieces: list[bytes]
+    files: Spool
     state: str | None
-    """A script that tells a shell what the other one knew; None where it could not be had."""
+    """A script that gives another shell what this one knew; None where it could not be had."""
     running: list[str]
     """Command lines of the programs that ran, which no copy has."""
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a command or script did."""
+class About:
+    """What a task is about: decides what a checker takes of an agent's system folders."""
 
-    output: str
-    ended: str
-    """`exit`, `shell` (the shell itself ended), or the limit: `deadline output memory cpu`."""
-    status: int | None = None
-    errors: str = ""
-    restarted: bool = False
-    """Whether a new shell was started."""
-    spent: str | None = None
-    """The limit that programs in the background were ended for before the command."""
-
-
-@dataclass(frozen=True)
-class Running:
-    """A program that runs in a sandbox, as its process 1 tells; pid and birth are never given twice."""
-
-    pid: int
-    born: int
-    stopped: bool
-    command: str
+    instruction: str = ""
+    prepared: str = ""
+    """The scripts that prepare the machine."""
+    checked: str = ""
+    """The scripts that check it."""
+    changed: Sequence[str] = ()
+    """Paths in the system's folders that the preparation had made or changed."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Start:
     environ: Mapping[str, str] = field(default_factory=lambda: dict(ENVIRON))
     folder: str = "/root"
 
-    def config(self, copied: bool, kind: Kind, uid: int | None) -> dict[str, Any]:
+    def config(self, copied: bool, kind: Kind, uid: int | None, about: About) -> dict[str, Any]:
         """As process 1 reads it."""
         limits, room = self.limits, 1 if kind is Kind.AGENT else CHECK_ROOM
         trusted = kind is Kind.CHECKER
@@ -96,6 +95,7 @@ class Start:
             "folder": self.folder,
             "uid": uid,
             "copied": copied,
+            "task": asdict(about) | {"changed": list(about.changed)} if trusted else None,
             "trusted": self.base.trusted if trusted else [],
             "removed": self.base.removed if trusted else [],
         }
@@ -104,8 +104,9 @@ class Start:
 class Sandbox:
     """A live sandbox; made by `start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, limits: Limits) -> None:
         self._process = process
+        self._limits = limits
         self._turn = asyncio.Lock()
         self._broken = False
 
@@ -116,6 +117,7 @@ class Sandbox:
         layer: Layer | None = None,
         kind: Kind = Kind.AGENT,
         nursery: Nursery | None = None,
+        about: About = About(),
     ) -> "Sandbox":
         """Build a sandbox, fresh or as a copy.
 
@@ -124,16 +126,18 @@ class Sandbox:
             layer: What it is a copy of; an agent's shell is told what the other's knew.
             kind: What it is for.
             nursery: Where its process and its user id on the host come from.
+            about: Of a checker: what the task is about.
 
         Raises:
             EngineUnavailableError: This host cannot make one; says what is missing.
+            RefusedError: The layer cannot be copied.
         """
         nursery = nursery or Nursery()
         uid, process = nursery.uid(), await nursery.take()
-        sandbox = cls(process)
+        sandbox = cls(process, how.limits)
         try:
             async with asyncio.timeout(START_SECONDS):
-                await sandbox._open(how.config(layer is not None, kind, uid), layer)
+                await sandbox._open(how.config(layer is not None, kind, uid, about), layer)
         except BaseException as error:
             await sandbox.close()
             if isinstance(error, TimeoutError | InstanceLostError):
@@ -142,7 +146,7 @@ class Sandbox:
                 ) from error
             raise
         if layer is not None and layer.state and kind is Kind.AGENT:
-            await sandbox.ask(10.0, "resume", state=layer.state)
+            await sandbox.request(Nothing, 10.0, "resume", state=layer.state)
         return sandbox
 
     async def run(self, script: str, seconds: float) -> Result:
@@ -150,8 +154,9 @@ class Sandbox:
 
         Raises:
             InstanceLostError: The sandbox is gone.
+            RefusedError: Its process 1 cannot do it.
         """
-        return Result(**await self.ask(seconds, "run", script=script, seconds=seconds))
+        return await self.request(Result, seconds, "run", script=script, seconds=seconds)
 
     async def once(
         self,
@@ -159,22 +164,32 @@ class Sandbox:
         seconds: float,
         environ: Mapping[str, str] | None = None,
         folder: str = "/root",
+        check: Mapping[str, Any] | None = None,
     ) -> Result:
         """A program by itself.
 
+        Args:
+            argv: Its name and arguments.
+            seconds: Its deadline.
+            environ: Its environment variables.
+            folder: Where it starts.
+            check: In a checker: words that no other program can read, as `inside.checks.Check` takes them.
+
         Raises:
             InstanceLostError: The sandbox is gone.
+            RefusedError: Its process 1 cannot do it.
         """
-        told = {"argv": list(argv), "environ": dict(environ or ENVIRON), "folder": folder}
-        return Result(**await self.ask(seconds, "once", seconds=seconds, **told))
+        request = {"argv": list(argv), "environ": dict(environ or ENVIRON), "folder": folder}
+        return await self.request(Result, seconds, "once", seconds=seconds, check=check, **request)
 
     async def launch(self, argv: Sequence[str]) -> None:
         """A program in the background.
 
         Raises:
             InstanceLostError: The sandbox is gone.
+            RefusedError: Its process 1 cannot do it.
         """
-        await self.ask(0, "launch", argv=list(argv), environ=ENVIRON, folder="/root")
+        await self.request(Nothing, 0, "launch", argv=list(argv), environ=ENVIRON, folder="/root")
 
     async def programs(self) -> list[Running]:
         """What runs now, but for the shell.
@@ -182,7 +197,15 @@ class Sandbox:
         Raises:
             InstanceLostError: The sandbox is gone.
         """
-        return [Running(**told) for told in (await self.ask(0, "programs"))["programs"]]
+        return (await self.request(Listing, 0, "programs")).programs
+
+    async def changes(self) -> list[str]:
+        """The paths in the system's folders that are not as they were made.
+
+        Raises:
+            InstanceLostError: The sandbox is gone.
+        """
+        return (await self.request(Changes, 0, "changes")).paths
 
     async def end_program(self, program: Running) -> None:
         """End a program.
@@ -190,31 +213,44 @@ class Sandbox:
         Raises:
             InstanceLostError: The sandbox is gone.
         """
-        await self.ask(0, "end", pid=program.pid, born=program.born)
+        await self.request(Nothing, 0, "end", pid=program.pid, born=program.born)
 
     async def pack(self) -> Layer:
         """A copy of the writable files, while all programs stand still.
 
         Raises:
             InstanceLostError: The sandbox is gone.
+            RefusedError: The files cannot be copied: they are too many, or their names too long.
         """
+        limit = self._limits.copied
         async with self._asking(20.0):
-            await self._send({"op": "pack"})
-            pieces: list[bytes] = []
+            number = await self._send("pack", limit=limit)
+            files = Spool(limit)
             while piece := await self._payload():
-                pieces.append(piece)
-            told = json.loads(await self._payload())
-            return Layer(pieces, told["state"], told["running"])
+                await files.add(piece)
+            packed = await self._answer(Packed, number)
+        if isinstance(packed, RefusedError):
+            raise packed
+        return Layer(files, packed.state, packed.running)
 
-    async def ask(self, limit: float, op: str, /, **arguments: Any) -> dict[str, Any]:
-        """Ask process 1; one call at a time.
+    async def request(self, model: type[A], limit: float, op: str, /, **arguments: Any) -> A:
+        """Send a request to process 1 and return its answer; one at a time.
+
+        Args:
+            model: What the answer must be.
+            limit: The deadline that process 1 keeps, seconds.
+            op: What is wanted.
+            arguments: What it needs.
 
         Raises:
-            InstanceLostError: It does not answer; then the sandbox is ended.
+            InstanceLostError: It does not answer, or not in form; then the sandbox is ended.
+            RefusedError: It lives and cannot do it.
         """
         async with self._asking(limit):
-            await self._send({"op": op} | arguments)
-            return json.loads(await self._payload())
+            answer = await self._answer(model, await self._send(op, **arguments))
+        if isinstance(answer, RefusedError):
+            raise answer
+        return answer
 
     async def close(self) -> None:
         """End it with all that runs in it."""
@@ -240,23 +276,44 @@ class Sandbox:
             except BaseException as error:
                 # Half a message may be in the pipe: there is no second one.
                 self.kill()
-                if isinstance(error, TimeoutError | asyncio.IncompleteReadError | OSError | ValueError):
+                if isinstance(error, LOST):
                     raise InstanceLostError(f"the sandbox is gone ({type(error).__name__})") from error
                 raise
 
     async def _open(self, config: dict[str, Any], layer: Layer | None) -> None:
         async with self._asking(START_SECONDS):
-            await self._send(config)
-            for piece in layer.pieces if layer else ():
-                await self._write(piece)
+            number = secrets.token_hex(8)
+            await self._write(json.dumps(config | {"id": number}).encode())
             if layer is not None:
-                await self._write(b"")
-            told = json.loads(await self._payload())
-        if "error" in told:
-            raise EngineUnavailableError(advice(told["error"]))
+                # Process 1 may refuse before it has read all of it: its answer comes all the same.
+                with contextlib.suppress(ConnectionError, RuntimeError):
+                    async for piece in layer.files.pieces():
+                        await self._write(piece)
+                    await self._write(b"")
+            envelope = self._checked(await self._payload(), number)
+        if envelope.error is not None:
+            if envelope.stage == "copy" and layer is not None:
+                raise RefusedError(envelope.error)
+            raise EngineUnavailableError(advice(envelope.error))
 
-    async def _send(self, message: dict[str, Any]) -> None:
-        await self._write(json.dumps(message).encode())
+    async def _send(self, op: str, /, **arguments: Any) -> str:
+        """Send a request; its random id, which the answer must have."""
+        number = secrets.token_hex(8)
+        await self._write(json.dumps({"op": op, "id": number} | arguments).encode())
+        return number
+
+    async def _answer(self, model: type[A], number: str) -> A | RefusedError:
+        envelope = self._checked(await self._payload(), number)
+        if envelope.error is not None:
+            return RefusedError(envelope.error)
+        return model.model_validate(envelope.answer)
+
+    @staticmethod
+    def _checked(payload: bytes, number: str) -> Envelope:
+        envelope = Envelope.model_validate_json(payload)
+        if envelope.id != number or (envelope.answer is None) == (envelope.error is None):
+            raise ValueError("an answer to another request")
+        return envelope
 
     async def _write(self, payload: bytes) -> None:
         assert self._process.stdin is not None
@@ -273,7 +330,13 @@ class Sandbox:
 
 def trusted_environ(folder: str = "/root") -> dict[str, str]:
     """A checker's environment variables."""
-    return dict(ENVIRON) | {"PATH": TRUSTED_PATH, "HOME": folder, "PYTHONNOUSERSITE": "1"}
+    return dict(ENVIRON) | {
+        "PATH": TRUSTED_PATH,
+        "HOME": folder,
+        "PYTHONNOUSERSITE": "1",
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": PYTHON_MODULES,
+    }
 
 
 def advice(error: str) -> str:

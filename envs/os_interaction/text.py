@@ -66,7 +66,11 @@ def normalised(observation: str) -> str:
 
     Where processes are listed, neither numbers nor states count.
     """
+    whole, cut, notes = observation.partition(CUT_NOTE)
+    if cut:
+        # The cut falls into a line at a place that depends on how long the numbers before it are.
+        observation = whole.rpartition("\n")[0] + notes
     text = _VARYING.sub("#", observation)
     if _PROCESSES.search(text):
         text = _STATE.sub("#", _NUMBER.sub("#", text))
-    return "\n".join(sorted(" ".join(line.split()) for line in text.splitlines() if line.strip()))
+    return "\n".join(sorted(" ".join(line.split()) for line in text.split("\n") if line.strip()))

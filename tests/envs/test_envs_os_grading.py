@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from envs.os_interaction import actions, scoring, text
-from envs.os_interaction.actions import Bash, Submit
+from envs.os_interaction.actions import Bash, Invalid, Submit
 from envs.os_interaction.generator import TOPICS, Generator
 from envs.os_interaction.official import RecordError, read_official, task
 from envs.os_interaction.tasks import GENERATED_TRAIN, GENERATED_VALID, Example, Named, Script
@@ -48,16 +48,44 @@ def machine() -> Iterator[Os]:
         ("answer(42)", Submit("42")),
         ("answer( a (b) c )", Submit("a (b) c")),
         ("answer(a\nb)", Submit("a\nb")),
-        ("answer()", Submit("")),
+        ("answer()", Invalid(actions.EMPTY_ANSWER)),
+        ("answer( )", Invalid(actions.EMPTY_ANSWER)),
+        ("Answer", Invalid(actions.EMPTY_ANSWER)),
+        ("answer:", Invalid(actions.EMPTY_ANSWER)),
+        ("answer: ", Invalid(actions.EMPTY_ANSWER)),
+        ("Act: answer()", Invalid(actions.EMPTY_ANSWER)),
+        ("Think: x\nAction: Answer\n", Invalid(actions.EMPTY_ANSWER)),
+        ("Act: answer\n42", Submit("42")),
+        ("answer\n42", Submit("42")),
+        ("answer(42).", Submit("42")),
+        ("answer (f(x))", Submit("f(x)")),
+        ("answer(a) and (b)", Submit("a) and (b")),
+        ("Act: answer(220)\n\nThat is all.", Submit("220")),
+        ("answered=1", Bash("answered=1")),
+        ("```shutdown```", Bash("shutdown")),
+        ("```sh ls```", Bash("ls")),
+        ("```bash\necho '```'\nls\n```", Bash("echo '```'\nls")),
+        ("```bash\nls```", Bash("ls")),
+        ("```bash\nrm -r a\nrm -r b", Invalid(actions.OPEN_FENCE)),
+        ("Act: bash\n```bash\ncat > x <<E\naction: go\nE\n```", Bash("cat > x <<E\naction: go\nE")),
+        ("Think: ```no```\nAct: bash\n```\nls\n```", Bash("ls")),
+        ("Act\uff1a finish", Submit(None)),
+        ("finish ( ) .", Submit(None)),
+        ("finish the task", Bash("finish the task")),
+        ("bashful", Bash("bashful")),
+        ("a\u2028b", Bash("a\u2028b")),
+        ("answer(a\u2028b\x85c)", Submit("a\u2028b\x85c")),
         ("answer: 42", Submit("42")),
         ("Think: x (y)\n\nAct: answer(220)", Submit("220")),
         ("Think: x\nAct: bash\nAct: answer(1)", Submit("1")),
         ("echo 'answer(1)'", Bash("echo 'answer(1)'")),
-        ("", None),
-        ("bash", None),
-        ("bash:", None),
-        ("Think: hm", None),
-        ("Think: x\nAct: bash", None),
+        ("", Invalid(actions.NO_SCRIPT)),
+        ("bash", Invalid(actions.NO_SCRIPT)),
+        ("bash:", Invalid(actions.NO_SCRIPT)),
+        ("```bash\n```", Invalid(actions.NO_SCRIPT)),
+        ("``` ```", Invalid(actions.NO_SCRIPT)),
+        ("Think: hm", Invalid(actions.NO_SCRIPT)),
+        ("Think: x\nAct: bash", Invalid(actions.NO_SCRIPT)),
     ],
 )
 def test_actions_are_read(written: str, meant: Any) -> None:

@@ -1,5 +1,6 @@
 """Messages between the server and a sandbox: a length and JSON; a stream is many of them, then an end."""
 
+import fcntl
 import json
 import os
 import struct
@@ -11,6 +12,28 @@ PIECE = 2**18
 """About so long are a stream's pieces, bytes."""
 LONGEST = 8 * 2**20
 """The longest message, bytes."""
+PRIVATE = 64
+"""Descriptors of process 1's own have this number or a higher one."""
+
+
+def move_away(number: int) -> int:
+    """Give a descriptor a number out of the way of programs' streams; no program that is started has it."""
+    moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, PRIVATE)
+    os.close(number)
+    return moved
+
+
+def claim_streams() -> tuple[int, int]:
+    """Take standard input and output for messages, and leave the null device in their place.
+
+    The new descriptors are closed in every program that is started.
+    """
+    streams = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, PRIVATE) for number in (0, 1)]
+    nowhere = os.open("/dev/null", os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(nowhere, number)
+    os.close(nowhere)
+    return streams[0], streams[1]
 
 
 class Frames:
@@ -40,16 +63,23 @@ class Frames:
         self._write(json.dumps(message).encode())
 
     def write_stream(self, pieces: Iterable[bytes]) -> None:
-        """Send a stream, and an empty piece at its end."""
+        """Send a stream, and an empty piece at its end, also where the pieces end with an error."""
         gathered = bytearray()
-        for piece in pieces:
-            gathered += piece
-            if len(gathered) >= PIECE:
+        try:
+            for piece in pieces:
+                gathered += piece
+                if len(gathered) >= PIECE:
+                    self._write(bytes(gathered))
+                    gathered.clear()
+            if gathered:
                 self._write(bytes(gathered))
-                gathered.clear()
-        if gathered:
-            self._write(bytes(gathered))
-        self._write(b"")
+        finally:
+            self._write(b"")
+
+    def close(self) -> None:
+        """Close both descriptors."""
+        for number in {self.source, self._target}:
+            os.close(number)
 
     def _write(self, payload: bytes) -> None:
         view = memoryview(HEAD.pack(len(payload)) + payload)
@@ -67,9 +97,13 @@ class Frames:
             if not piece:
                 raise EOFError("the stream is too short")
             self._stream, self._read = self._stream[self._read :] + piece, 0
-        told = self._stream[self._read : self._read + count]
+        taken = self._stream[self._read : self._read + count]
         self._read += count
-        return told
+        return taken
+
+    def forget_stream(self) -> None:
+        """Forget what was read of a stream; another process has read it to its end."""
+        self._stream, self._read = b"", 0
 
     def end_stream(self) -> None:
         """Read to the stream's end."""
@@ -84,10 +118,10 @@ class Frames:
         return self._exactly(length)
 
     def _exactly(self, count: int) -> bytes:
-        told = b""
-        while len(told) < count:
-            piece = os.read(self.source, count - len(told))
+        gathered = bytearray()
+        while len(gathered) < count:
+            piece = os.read(self.source, count - len(gathered))
             if not piece:
                 raise EOFError
-            told += piece
-        return told
+            gathered += piece
+        return bytes(gathered)

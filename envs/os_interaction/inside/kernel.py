@@ -17,6 +17,7 @@ CAPABILITY_VERSION = 0x20080522
 LAST_CAPABILITY = 63
 KEPT_CAPABILITIES = (0, 1, 3, 4, 5, 10)
 """CHOWN, DAC_OVERRIDE, FOWNER, FSETID, KILL, NET_BIND_SERVICE: over the sandbox's own files and programs."""
+DAC_OVERRIDE = 1
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 
 
@@ -79,8 +80,20 @@ class Kernel:
                 break  # the kernel has no more of them
         self.prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)
         low = sum(1 << number for number in KEPT_CAPABILITIES)
+        self._set_capabilities(low, low)
+
+    def hide_memory(self) -> None:
+        """Make the next program that this process becomes unreadable for all others.
+
+        The kernel does so for a program whose file the process may not read: the file's mode must be
+        without reading, and the right to read all the same is given up until then.
+        """
+        low = sum(1 << number for number in KEPT_CAPABILITIES)
+        self._set_capabilities(low & ~(1 << DAC_OVERRIDE), low)
+
+    def _set_capabilities(self, effective: int, permitted: int) -> None:
         header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
-        sets = (ctypes.c_uint32 * 6)(low, low, low, 0, 0, 0)
+        sets = (ctypes.c_uint32 * 6)(effective, permitted, permitted, 0, 0, 0)
         self._check(self._libc.capset(header, sets), "capset")
 
     def filter_calls(self, program: bytes) -> None:

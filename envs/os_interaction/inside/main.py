@@ -1,7 +1,8 @@
 """Process 1 of a sandbox: it builds it, locks it, and does what the server asks.
 
-`python -I -S -c "..." ROOT`, with messages on standard input and output. When the server goes, its
-standard input ends, and with process 1 the kernel ends all that is in the sandbox.
+`python -I -S -c "..." ROOT`, with messages on standard input and output. The first thing it does is to close
+every other descriptor that it was given. When the server goes, its standard input ends, and with process 1
+the kernel ends all that is in the sandbox.
 """
 
 import contextlib
@@ -10,27 +11,35 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from envs.os_interaction.inside import archive, calls, kernel, root
-from envs.os_interaction.inside.frames import Frames
+from envs.os_interaction.inside import archive, calls, checks, kernel, restoring, root
+from envs.os_interaction.inside.checks import Check
+from envs.os_interaction.inside.frames import Frames, claim_streams
 from envs.os_interaction.inside.programs import Limits, Programs
 from envs.os_interaction.inside.rounds import Told, close, pipe, watch
-from envs.os_interaction.inside.shell import Shell
+from envs.os_interaction.inside.shell import Files, Shell
 
 IDLE = 0.1
 """How often limits are looked at between commands, seconds."""
 LAUNCH = 1.0
 """So long a script that starts programs in the background is waited for, seconds."""
+LONGEST_ERROR = 1000
+BUILD, COPY = "build", "copy"
+"""Stages of a start: what the host may refuse, and what the copied files may."""
 
 
 class Init:
     """What a sandbox can be asked for."""
 
-    def __init__(self, frames: Frames, config: dict[str, Any]) -> None:
+    def __init__(self, frames: Frames, config: dict[str, Any], system: kernel.Kernel, files: Files) -> None:
         self._frames = frames
+        self._system = restoring.System(config["tree"], [target for _, target in config["binds"]])
+        self._kernel = system
+        self._files = files
         self._programs = Programs(Limits(**config["limits"]))
-        self._shell = Shell(self._programs, config["environ"], config["folder"])
+        self._shell = Shell(self._programs, config["environ"], config["folder"], files)
         self._spent: str | None = None
         """What limit the programs in the background were ended for since the last command."""
 
@@ -39,8 +48,14 @@ class Init:
         while True:
             self._wait()
             request = self._frames.read()
-            answer = getattr(self, f"do_{request.pop('op')}")(**request)
-            self._frames.write(answer)
+            number, operation = request.pop("id"), request.pop("op")
+            try:
+                reply: dict[str, Any] = {"answer": getattr(self, f"do_{operation}")(**request)}
+            except EOFError:
+                raise
+            except Exception as error:  # whatever an agent did to its machine, the next request is answered
+                reply = {"error": f"{type(error).__name__}: {error}"[:LONGEST_ERROR]}
+            self._frames.write({"id": number} | reply)
 
     def do_run(self, script: str, seconds: float) -> dict[str, Any]:
         """A command in the agent's shell."""
@@ -49,15 +64,41 @@ class Init:
         return told
 
     def do_once(
-        self, argv: list[str], environ: dict[str, str], folder: str, seconds: float
+        self,
+        argv: list[str],
+        environ: dict[str, str],
+        folder: str,
+        seconds: float,
+        check: dict[str, Any] | None = None,
     ) -> dict[str, Any]:
-        """A program by itself, to its end; what it leaves in the background lives on."""
+        """A program by itself, to its end; what it leaves in the background lives on.
+
+        Args:
+            argv: Its name and arguments.
+            environ: Its environment variables.
+            folder: Where it starts.
+            seconds: Its deadline.
+            check: Where it is a check: what `Check` takes.
+        """
+        with Check(self._kernel, **check) if check is not None else contextlib.nullcontext() as secret:
+            if secret is not None and secret.alone:
+                self._programs.kill()
+            return self._once(argv, environ, folder, seconds, secret)
+
+    def _once(
+        self, argv: list[str], environ: dict[str, str], folder: str, seconds: float, secret: Check | None
+    ) -> dict[str, Any]:
         (out, to_out), (err, to_err) = pipe(), pipe()
-        nowhere = os.open("/dev/null", os.O_RDONLY)
+        streams = [self._files.null, to_out, to_err]
         before = list(self._programs.listed().values())
         self._programs.begin_round()
-        pid = self._programs.spawn(argv, environ, folder, [nowhere, to_out, to_err])
-        close(nowhere, to_out, to_err)
+        if secret is None:
+            pid = self._programs.spawn(argv, environ, folder, streams)
+        else:
+            streams += [self._files.null] * (secret.number - 3) + [secret.source]
+            pid = self._programs.spawn(argv, environ, folder, streams, secret.path, secret.before)
+            secret.send()
+        close(to_out, to_err)
         printed, errors = Told(out), Told(err)
         ended = watch(
             self._programs,
@@ -71,11 +112,13 @@ class Init:
         status = self._programs.ended.pop(pid, None)
         return {"output": printed.text(), "errors": errors.text(), "status": status, "ended": ended}
 
+    def do_changes(self) -> dict[str, Any]:
+        """The paths in the system's folders that are not as they were made."""
+        return {"paths": restoring.list_changes(self._system)}
+
     def do_launch(self, argv: list[str], environ: dict[str, str], folder: str) -> dict[str, Any]:
         """A program in the background; what it prints goes nowhere."""
-        nowhere = os.open("/dev/null", os.O_RDWR)
-        pid = self._programs.spawn(argv, environ, folder, [nowhere] * 3)
-        close(nowhere)
+        pid = self._programs.spawn(argv, environ, folder, [self._files.null] * 3)
         watch(self._programs, [], LAUNCH, lambda: "exit" if pid in self._programs.ended else None)
         return {}
 
@@ -100,13 +143,17 @@ class Init:
         self._programs.end(pid, born)
         return {}
 
-    def do_pack(self) -> dict[str, Any]:
-        """The writable layer as a stream, with what the shell knows and what cannot be copied."""
+    def do_pack(self, limit: int) -> dict[str, Any]:
+        """The writable layer as a stream, with what the shell knows and what cannot be copied.
+
+        Args:
+            limit: The most bytes that the stream may have.
+        """
         state = self._shell.state()
         running = [one["command"] for one in self.do_programs()["programs"]]
         stopped = self._programs.stop()
         try:
-            self._frames.write_stream(archive.pack())
+            self._frames.write_stream(archive.pack(limit=limit))
         finally:
             self._programs.resume(stopped)
         return {"state": state, "running": running}
@@ -135,7 +182,8 @@ class Init:
 
 def main() -> None:
     """Read what to build, build it, serve."""
-    frames = Frames(0, 1)
+    _close_others()
+    frames = Frames(*claim_streams())
     system = kernel.Kernel()
     with contextlib.suppress(OSError):
         system.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -143,24 +191,42 @@ def main() -> None:
         config = frames.read()
     except EOFError:
         sys.exit(0)  # it was kept ready, and never taken
-    try:
+    with _told(frames, config, BUILD):
         _leave(system, config)
-    except OSError as error:
-        frames.write({"error": f"{error.strerror} ({errno.errorcode.get(error.errno or 0, error.errno)})"})
-        sys.exit(1)
     child = os.fork()
     if child:
-        close(0, 1)
+        frames.close()
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) % 256)
-    try:
-        _become_first(system, frames, config)
-    except OSError as error:
-        frames.write({"error": f"{error.strerror} ({errno.errorcode.get(error.errno or 0, error.errno)})"})
-        os._exit(1)
+    with _told(frames, config, BUILD):
+        _become_first(system, config)
+    with _told(frames, config, COPY):
+        _fill(system, frames, config)
     with contextlib.suppress(EOFError, BrokenPipeError):
-        frames.write({})
-        Init(frames, config).serve()
+        files = Files.open()
+        frames.write({"id": config["id"], "answer": {}})
+        Init(frames, config, system, files).serve()
     os._exit(0)
+
+
+def _close_others() -> None:
+    """Close every descriptor but standard input, output and errors; a server's event loop may leave some."""
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2:
+            close(int(name))
+
+
+@contextlib.contextmanager
+def _told(frames: Frames, config: dict[str, Any], stage: str) -> Iterator[None]:
+    """Send an error of a stage to the server, and end."""
+    try:
+        yield
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}"
+        if isinstance(error, OSError):
+            what = f"{error.strerror} ({errno.errorcode.get(error.errno or 0, error.errno)})"
+        with contextlib.suppress(OSError):
+            frames.write({"id": config["id"], "error": what[:LONGEST_ERROR], "stage": stage})
+        os._exit(1)
 
 
 def _leave(system: kernel.Kernel, config: dict[str, Any]) -> None:
@@ -178,8 +244,8 @@ def _leave(system: kernel.Kernel, config: dict[str, Any]) -> None:
             file.write(text)
 
 
-def _become_first(system: kernel.Kernel, frames: Frames, config: dict[str, Any]) -> None:
-    """Build the sandbox around this process and lock it."""
+def _become_first(system: kernel.Kernel, config: dict[str, Any]) -> None:
+    """Build the sandbox around this process; it is still empty."""
     system.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setsid()
@@ -189,13 +255,63 @@ def _become_first(system: kernel.Kernel, frames: Frames, config: dict[str, Any])
     system.rename_process("init")
     os.nice(5)
     root.build(system, config)
-    system.drop_capabilities()
-    system.filter_calls(calls.program())
-    system.prctl(kernel.PR_SET_DUMPABLE, 0)
+
+
+def _fill(system: kernel.Kernel, frames: Frames, config: dict[str, Any]) -> None:
+    """Make or copy the files, and lock this process.
+
+    Files of an agent are unpacked by a process without rights over mounts; a checker's system folders are
+    made read-only afterwards, so that no program under test changes what the check depends on.
+    """
+    task = config["task"]
+    if task is not None:
+        _apart(system, lambda: _unpack(frames, config, task))
+        frames.forget_stream()
+        for folder in restoring.sealed():
+            root.seal(system, folder)
+    _lock(system)
+    if task is None and config["copied"]:
+        archive.unpack(frames.read_stream)
+        frames.end_stream()
+    elif task is None:
+        root.furnish(config["tree"])
+
+
+def _unpack(frames: Frames, config: dict[str, Any], task: dict[str, Any]) -> None:
+    """Copy an agent's files, with the system's folders made anew."""
     if config["copied"]:
         archive.unpack(frames.read_stream)
         frames.end_stream()
     else:
         root.furnish(config["tree"])
-    if config["trusted"]:
-        root.restore(config["tree"], config["trusted"], config["removed"])
+    system = restoring.System(config["tree"], [target for _, target in config["binds"]])
+    changed = frozenset(task["changed"])
+    about = restoring.Task(task["instruction"], task["prepared"], task["checked"], changed)
+    restoring.restore(system, about, config["trusted"], config["removed"])
+    checks.prepare()
+
+
+def _apart(system: kernel.Kernel, work: Callable[[], None]) -> None:
+    """Do something in a locked process of its own.
+
+    Raises:
+        RuntimeError: It did not work out.
+    """
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            _lock(system)
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    if os.waitpid(child, 0)[1]:
+        raise RuntimeError("the files could not be copied")
+
+
+def _lock(system: kernel.Kernel) -> None:
+    """Give up all rights over the sandbox itself, for good."""
+    system.drop_capabilities()
+    system.filter_calls(calls.program())
+    system.prctl(kernel.PR_SET_DUMPABLE, 0)

@@ -5,7 +5,7 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -68,7 +68,8 @@ class Programs:
         environ: dict[str, str],
         folder: str,
         streams: Sequence[int],
-        path: str = "",
+        path: str | int = "",
+        before: Callable[[], None] = lambda: None,
     ) -> int:
         """Start a program with open streams, numbered from 0, and none but them; its process id.
 
@@ -77,13 +78,15 @@ class Programs:
             environ: All its environment variables.
             folder: Where it starts; the root where there is no such folder.
             streams: Open files.
-            path: Its file; by default its name.
+            path: Its file, or an open descriptor of it; by default its name.
+            before: Called in the new process, right before it becomes the program.
         """
         pid = os.fork()
         if pid:
             return pid
         try:
             self._become(streams, folder)
+            before()
             os.execve(path or argv[0], list(argv), environ)  # noqa: S606
         finally:
             os._exit(127)

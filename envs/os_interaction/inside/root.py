@@ -2,7 +2,6 @@
 
 import contextlib
 import fcntl
-import glob
 import os
 import socket
 import struct
@@ -63,41 +62,26 @@ def furnish(tree: Sequence[Sequence[Any]]) -> None:
             os.chmod(place, mode)
 
 
-def restore(tree: Sequence[Sequence[Any]], trusted: Sequence[str], removed: Sequence[str]) -> None:
-    """Put back what programs are found and loaded by, whatever an agent made of it.
-
-    Args:
-        tree: The list that the sandbox was furnished from.
-        trusted: Paths that are made again as they were, with all below them.
-        removed: Patterns of paths that were not there.
-    """
-    for pattern in (*removed, *trusted):
-        for place in glob.glob(f"/{pattern}"):
-            _remove(place)
-        if os.path.islink(f"/{pattern}"):
-            _remove(f"/{pattern}")
-    kept = [
-        line for line in tree if any(line[0] == path or line[0].startswith(f"{path}/") for path in trusted)
-    ]
-    for line in kept:
-        _solid(os.path.dirname(f"/{line[0]}"))
-    furnish(kept)
-
-
-def _solid(folder: str) -> None:
+def solid(folder: str) -> None:
     """Make a folder, whatever stands in its way."""
     if folder != "/":
-        _solid(os.path.dirname(folder))
+        solid(os.path.dirname(folder))
         if not os.path.isdir(folder):
-            _remove(folder)
+            remove(folder)
             os.mkdir(folder)
 
 
-def _remove(place: str) -> None:
+def seal(kernel: k.Kernel, folder: str) -> None:
+    """Make a folder read-only for good, with what is mounted below it."""
+    kernel.bind(f"/{folder}", f"/{folder}", k.ATTR_RDONLY)
+
+
+def remove(place: str) -> None:
+    """Remove a file or folder with all below it, as far as that is possible."""
     with contextlib.suppress(OSError):
         if os.path.isdir(place) and not os.path.islink(place):
             for name in os.listdir(place):
-                _remove(os.path.join(place, name))
+                remove(os.path.join(place, name))
             os.rmdir(place)
         else:
             os.unlink(place)

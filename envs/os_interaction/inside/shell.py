@@ -10,13 +10,18 @@ import re
 import select
 import shlex
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
+from envs.os_interaction.inside.frames import move_away
 from envs.os_interaction.inside.programs import Programs
 from envs.os_interaction.inside.rounds import Told, close, pipe, watch
 
 BASH = "/usr/bin/bash"
 DONE = 9
+EMPTY = 8
+"""The shell's own descriptor of the null device, which stays where an agent removes `/dev/null`."""
+LONGEST_STATUS = 3
+"""Digits of an exit status."""
 OWN = re.compile(r"declare -\w*r\w* (?:BASHOPTS|BASH_VERSINFO|EUID|PPID|SHELLOPTS|UID)=")
 """What a shell does not let itself be told; the error would end the script."""
 LONGEST_STATE = 2**20
@@ -30,6 +35,18 @@ STATE = (
 """What prints all that a shell knows, as a script."""
 
 
+class Files(NamedTuple):
+    """Files that are opened before an agent comes."""
+
+    null: int
+    bash: int
+
+    @classmethod
+    def open(cls) -> "Files":
+        """Open them."""
+        return cls(move_away(os.open("/dev/null", os.O_RDWR)), move_away(os.open(BASH, os.O_PATH)))
+
+
 class Shell:
     """A living bash; started when it is needed.
 
@@ -37,12 +54,14 @@ class Shell:
         programs: All of the sandbox's.
         environ: Its environment variables.
         folder: Where it starts.
+        files: Open files that an agent cannot replace: the null device and bash itself.
     """
 
-    def __init__(self, programs: Programs, environ: dict[str, str], folder: str) -> None:
+    def __init__(self, programs: Programs, environ: dict[str, str], folder: str, files: "Files") -> None:
         self._programs = programs
         self._environ = environ
         self._folder = folder
+        self._files = files
         self.pid = 0
         """0 where none lives."""
         self.output = -1
@@ -59,7 +78,7 @@ class Shell:
         if not self._alive():
             self.start()
         self.drain()
-        line = f"builtin eval {shlex.quote(script)} </dev/null {DONE}>&-"
+        line = f"builtin eval {shlex.quote(script)} <&{EMPTY} {DONE}>&- {EMPTY}<&-"
         told = self._do(line, seconds, Told(self.output), Told(self._done))
         if told["restarted"]:
             self.start()
@@ -75,8 +94,8 @@ class Shell:
             self.start()
         if told["ended"] != "exit":
             return None
-        lines = done.text().rpartition("\n")[0].rpartition("\n")[0].splitlines(keepends=True)
-        return "".join(line for line in lines if not OWN.match(line))
+        lines = done.text().rpartition("\n")[0].rpartition("\n")[0].split("\n")
+        return "\n".join(line for line in lines if not OWN.match(line))
 
     def resume(self, state: str) -> None:
         """Know again what another shell knew."""
@@ -90,12 +109,12 @@ class Shell:
         # An end of it is kept here: a shell that sends its output elsewhere is not yet dead.
         self.output, self._printed = pipe()
         self._done, said = pipe()
-        nowhere = [os.open("/dev/null", os.O_RDONLY) for _ in range(DONE - 3)]
+        nowhere = [self._files.null] * (DONE - 3)
         streams = [empty, self._printed, self._printed, *nowhere, said]
         command = ["bash", "--noprofile", "--norc"]
-        self.pid = self._programs.spawn(command, self._environ, self._folder, streams, BASH)
-        close(empty, said, *nowhere)
-        closing = " ".join(f"{number}<&-" for number in range(3, DONE))
+        self.pid = self._programs.spawn(command, self._environ, self._folder, streams, self._files.bash)
+        close(empty, said)
+        closing = " ".join(f"{number}<&-" for number in range(3, EMPTY))
         self._do(f"exec {closing}", 5.0, Told(-1), Told(self._done))
 
     def end(self) -> None:
@@ -170,4 +189,5 @@ def _status(done: Told, word: str) -> int | None:
     """The exit status that came with the word, if it has come."""
     found = done.kept.rpartition(f"\n{word} ".encode())
     text = found[2].strip()
-    return int(text) if found[1] and text.isdigit() and found[2].endswith(b"\n") else None
+    whole = found[1] and found[2].endswith(b"\n") and text.isdigit() and len(text) <= LONGEST_STATUS
+    return int(text) & 255 if whole else None
