@@ -4,8 +4,8 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from services.contracts.base import Message, Request
-from services.contracts.context import Context
+from services.contracts.base import Bool, Float, Int, Message, Request
+from services.contracts.context import MAX_TEXT, Context
 from services.contracts.usage import Usage
 from services.contracts.window import Window
 
@@ -26,18 +26,18 @@ class ActionRequest(Request):
 
     context: Context
     form: Form = Form.REACT
-    n: int = Field(default=1, ge=1, le=16)
+    n: Int = Field(default=1, ge=1, le=16)
     """Candidates to sample, in one model call."""
-    subtask: str = Field(default="", max_length=10_000)
+    subtask: str = Field(default="", max_length=MAX_TEXT)
     """The subtask in hand; empty where there is no plan."""
-    submit: bool = False
+    submit: Bool = False
     """Tell the actor that everything is done and the terminal action is due."""
-    temperature: float | None = Field(default=None, ge=0, le=2)
+    temperature: Float | None = Field(default=None, ge=0, le=2)
     """None: 0 for one candidate, the service's own setting for several."""
-    grammar: bool = False
+    grammar: Bool = False
     """Constrain the answer to the form by a grammar."""
     adapter: str | None = Field(default=None, max_length=200)
-    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    seed: Int | None = Field(default=None, ge=0, le=2**31 - 1)
 
 
 class Candidate(Message):

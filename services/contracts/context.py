@@ -6,7 +6,7 @@ prefix that the engine's cache serves to planner, actor and judge alike.
 
 from pydantic import Field
 
-from services.contracts.base import Request
+from services.contracts.base import Int, Request
 
 MAX_TEXT = 100_000
 """The longest text that a field of a context takes, characters."""
@@ -53,5 +53,5 @@ class Context(Request):
     """The subtasks, in order; empty where the method does not plan."""
     turns: list[Turn] = Field(default_factory=list[Turn], max_length=MAX_TURNS)
     """The steps taken on this path, oldest first."""
-    first_turn: int = Field(default=0, ge=0)
+    first_turn: Int = Field(default=0, ge=0)
     """Turns before this one have left the window already; see `Window`."""

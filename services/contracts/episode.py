@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from services.contracts.base import Message, Request
+from services.contracts.base import Float, Int, Message, Request
 from services.contracts.task import InlineTask
 from services.contracts.usage import Usage
 
@@ -41,10 +41,10 @@ class Feedback(StrEnum):
 class Budget(Request):
     """Limits of a whole episode; None is no limit but the method's own."""
 
-    model_calls: int | None = Field(default=None, ge=1, le=1_000_000)
-    tokens: int | None = Field(default=None, ge=1, le=1_000_000_000)
+    model_calls: Int | None = Field(default=None, ge=1, le=1_000_000)
+    tokens: Int | None = Field(default=None, ge=1, le=1_000_000_000)
     """Prompt and completion tokens together."""
-    seconds: float | None = Field(default=None, gt=0, le=7 * 86400)
+    seconds: Float | None = Field(default=None, gt=0, le=7 * 86400)
 
 
 class EpisodeCreate(Request):
@@ -55,18 +55,18 @@ class EpisodeCreate(Request):
     task: InlineTask | None = None
     method: str = Field(default="tmbr", min_length=1, max_length=50)
     adapter: str | None = Field(default=None, min_length=1, max_length=200)
-    num_branch: int = Field(default=2, ge=1, le=16)
+    num_branch: Int = Field(default=2, ge=1, le=16)
     """Candidates an expansion (paper, Table 3: 2 is best)."""
-    num_path: int = Field(default=2, ge=1, le=16)
+    num_path: Int = Field(default=2, ge=1, le=16)
     """Root-to-end attempts (paper, Table 3: 2 is best)."""
-    num_subtasks: int = Field(default=3, ge=0, le=16)
+    num_subtasks: Int = Field(default=3, ge=0, le=16)
     """k, the subtasks of a plan (paper, section 3.3: usually 3); 0: the task is not split."""
-    max_steps: int | None = Field(default=None, ge=1, le=200)
+    max_steps: Int | None = Field(default=None, ge=1, le=200)
     """Environment steps of a path; None: the environment's own."""
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    seed: Int = Field(default=0, ge=0, le=2**31 - 1)
     feedback: Feedback = Feedback.JUDGE
-    subtask_threshold: float = Field(default=0.5, ge=0, le=1)
-    path_threshold: float = Field(default=0.5, ge=0, le=1)
+    subtask_threshold: Float = Field(default=0.5, ge=0, le=1)
+    path_threshold: Float = Field(default=0.5, ge=0, le=1)
     budget: Budget = Budget()
     params: dict[str, Any] = Field(default_factory=dict)
     """The method's own parameters; unknown ones are refused."""

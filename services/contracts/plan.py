@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from services.contracts.base import Message, Request
+from services.contracts.base import Int, Message, Request
 from services.contracts.context import Context
 from services.contracts.usage import Usage
 from services.contracts.window import Window
@@ -12,10 +12,10 @@ class PlanRequest(Request):
     """`POST /v1/plans`."""
 
     context: Context
-    num_subtasks: int = Field(default=3, ge=1, le=16)
+    num_subtasks: Int = Field(default=3, ge=1, le=16)
     """k, how many subtasks to ask for (paper, section 3.3: usually 3)."""
     adapter: str | None = Field(default=None, max_length=200)
-    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    seed: Int | None = Field(default=None, ge=0, le=2**31 - 1)
 
 
 class Plan(Message):

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
-from services.contracts.base import Message, Request
+from services.contracts.base import Int, Message, Request
 from services.contracts.task import InlineTask
 
 KEY = Field(default=None, min_length=1, max_length=200)
@@ -23,9 +23,9 @@ class SessionCreate(Request):
 
     task_id: str | None = Field(default=None, min_length=1, max_length=500)
     task: InlineTask | None = None
-    seed: int = Field(default=0, ge=0, le=2**63 - 1)
+    seed: Int = Field(default=0, ge=0, le=2**63 - 1)
     session_key: str | None = KEY
-    epoch: int | None = EPOCH
+    epoch: Int | None = EPOCH
 
     @model_validator(mode="after")
     def _one_task(self) -> "SessionCreate":
@@ -40,16 +40,16 @@ class StepRequest(Request):
     action: str = Field(max_length=MAX_ACTION)
     step_key: str | None = KEY
     """`<branch>/<n>`; lives in this one session."""
-    epoch: int | None = EPOCH
+    epoch: Int | None = EPOCH
 
 
 class ForkRequest(Request):
     """`POST /v1/sessions/{id}/forks`."""
 
     fork_key: str | None = KEY
-    at_step: int | None = Field(default=None, ge=0)
+    at_step: Int | None = Field(default=None, ge=0)
     """Fork the state after this many steps; None: as it is now."""
-    epoch: int | None = EPOCH
+    epoch: Int | None = EPOCH
 
 
 class SessionState(Message):

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from services.contracts.base import Message, Request
+from services.contracts.base import Int, Message, Request
 from services.contracts.context import MAX_TEXT, Context
 from services.contracts.usage import Usage
 from services.contracts.window import Window
@@ -12,9 +12,9 @@ class SubtaskQuestion(Request):
     """`POST /v1/verdicts/subtask`: has this subtask been done on this path?"""
 
     context: Context
-    subtask: str = Field(min_length=1, max_length=10_000)
+    subtask: str = Field(min_length=1, max_length=MAX_TEXT)
     adapter: str | None = Field(default=None, max_length=200)
-    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    seed: Int | None = Field(default=None, ge=0, le=2**31 - 1)
 
 
 class Option(Request):
@@ -28,10 +28,10 @@ class SelectionQuestion(Request):
     """`POST /v1/verdicts/selection`: which candidate is the best next action?"""
 
     context: Context
-    subtask: str = Field(default="", max_length=10_000)
+    subtask: str = Field(default="", max_length=MAX_TEXT)
     options: list[Option] = Field(min_length=1, max_length=16)
     adapter: str | None = Field(default=None, max_length=200)
-    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    seed: Int | None = Field(default=None, ge=0, le=2**31 - 1)
 
 
 class PathQuestion(Request):
@@ -43,7 +43,7 @@ class PathQuestion(Request):
 
     paths: list[Context] = Field(min_length=1, max_length=16)
     adapter: str | None = Field(default=None, max_length=200)
-    seed: int | None = Field(default=None, ge=0, le=2**31 - 1)
+    seed: Int | None = Field(default=None, ge=0, le=2**31 - 1)
 
 
 class Verdict(Message):

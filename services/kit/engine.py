@@ -59,6 +59,7 @@ class Engine:
             waiting=settings.model_waiting,
             timeout=settings.model_timeout,
             retry_for=2.0,
+            proxied=settings.use_proxy,
         )
         self._served: Served | None = None
         self._tokens: dict[str, int] = {}

@@ -135,7 +135,7 @@ class Upstream:
             RefusedError: The answer is not such a message.
         """
         try:
-            return reply.model_validate_json(response.content)
+            return reply.model_validate_json(response.content, extra="ignore")
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"])) or "the body"

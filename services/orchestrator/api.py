@@ -21,7 +21,8 @@ from services.orchestrator.queue import JobQueue
 from services.orchestrator.replay import replay_episode
 from services.orchestrator.search import METHODS
 from services.orchestrator.settings import OrchestratorSettings
-from services.orchestrator.store.episodes import EpisodeStore, OverError
+from services.orchestrator.store.episodes import EpisodeStore
+from services.orchestrator.store.errors import OverError, UnreadableError
 from services.orchestrator.store.fold import fold_figures, fold_tree
 from services.orchestrator.streams import KEEPALIVE, EventStreams
 from services.orchestrator.wiring import checks_of, wired
@@ -39,8 +40,12 @@ class Desk:
     streams: EventStreams
 
     async def episode(self, episode: str) -> Episode:
-        """An episode, or 404, or 410 where it was once."""
-        told = await self.store.get(episode)
+        """An episode, or 404, or 410 where it was once; 500 where its record cannot be read."""
+        try:
+            told = await self.store.get(episode)
+        except UnreadableError as error:
+            detail = f"{error}; POST /v1/episodes/{episode}/cancel ends it."
+            raise ProblemError(Kind.INTERNAL, detail) from error
         if told is not None:
             return told
         if self.store.expired(episode):
@@ -129,9 +134,8 @@ def _add_episodes(app: FastAPI) -> None:
     async def cancel_episode(request: Request, episode: str) -> Episode:
         """End an episode; what runs for it is stopped within a second. An ended one stays as it is."""
         desk = _desk(request)
-        told = await desk.episode(episode)
-        if told.state.over:
-            return told
+        if not await desk.store.exists(episode):
+            return await desk.episode(episode)
         with suppress(OverError):
             await desk.store.cancel(episode)
         return await desk.episode(episode)
@@ -149,12 +153,17 @@ def _add_episodes(app: FastAPI) -> None:
         episode: str,
         scores: bool = True,
         last_event_id: Annotated[str | None, Header(max_length=50)] = None,
-    ) -> EventSourceResponse:
-        """The log as server-sent events, to its end; `Last-Event-ID` resumes."""
+    ) -> Response:
+        """The log as server-sent events, to its end; `Last-Event-ID` resumes.
+
+        204 where the episode is over and nothing follows that event: an `EventSource` then stops.
+        """
         desk = _desk(request)
         await desk.episode(episode)
-        desk.streams.admit(last_event_id or "")
-        events = desk.streams.follow(episode, last_event_id or "", scores=scores)
+        after = await desk.streams.place(episode, last_event_id or "")
+        if after is None:
+            return Response(status_code=204)
+        events = desk.streams.follow(episode, after, desk.streams.admit(), scores=scores)
         return EventSourceResponse(events, ping=KEEPALIVE, headers={"Cache-Control": "no-store"})
 
     @app.post("/v1/episodes/{episode}/replay", tags=["episodes"])

@@ -5,7 +5,7 @@ import time
 from pydantic import ValidationError
 
 from services.contracts.adapter import Adapters
-from services.contracts.context import Brief
+from services.contracts.context import MAX_TEXT, Brief
 from services.contracts.episode import EpisodeCreate
 from services.contracts.problem import FieldError
 from services.contracts.session import DoneMeans, Metadata, TerminalAction
@@ -14,7 +14,8 @@ from services.orchestrator.environments import HttpEnvironment
 from services.orchestrator.roles import HttpRoles
 from services.orchestrator.search import METHODS, Method
 from services.orchestrator.settings import OrchestratorSettings
-from services.orchestrator.store.episodes import EpisodeStore, FullError, KeyReusedError, NewEpisode
+from services.orchestrator.store.episodes import EpisodeStore, NewEpisode
+from services.orchestrator.store.errors import FullError, KeyReusedError
 
 METADATA_SECONDS = 60.0
 """How long an environment's metadata is remembered."""
@@ -55,16 +56,15 @@ class EpisodeCreator:
         method = _method(request)
         metadata = await self.metadata(request.environment)
         instruction = await self._instruction(request, environment, metadata)
+        if len(instruction) > MAX_TEXT:
+            raise ProblemError.field(
+                "body.task_id", f"the task's instruction has more than {MAX_TEXT} characters"
+            )
         served, adapter = await self._pinned(request)
         record = NewEpisode(
             request=request.model_copy(update={"adapter": adapter}),
             instruction=instruction,
-            brief=Brief(
-                name=metadata.name,
-                description=metadata.description,
-                actions=metadata.actions,
-                terminal_action=metadata.terminal_example,
-            ),
+            brief=_brief(metadata),
             max_steps=request.max_steps or metadata.max_steps,
             needs_submit=metadata.terminal_action is TerminalAction.REQUIRED,
             version=method.version,
@@ -114,7 +114,9 @@ class EpisodeCreator:
                     "body.task", f"{request.environment} takes no tasks of a client's own; give task_id"
                 )
             return request.task.instruction
-        task = await environment.task(request.task_id or "")
+        name = request.task_id or ""
+        outside = any(part in (".", "..") for part in name.split("/"))
+        task = None if outside else await environment.task(name)
         if task is None:
             raise ProblemError.field(
                 "body.task_id",
@@ -138,6 +140,20 @@ class EpisodeCreator:
                 allowed=names,
             )
         return served, request.adapter
+
+
+def _brief(metadata: Metadata) -> Brief:
+    try:
+        return Brief(
+            name=metadata.name,
+            description=metadata.description,
+            actions=metadata.actions,
+            terminal_action=metadata.terminal_example,
+        )
+    except ValidationError as error:
+        first = error.errors()[0]
+        detail = f"{metadata.name}: its metadata cannot be used: {first['loc'][0]}: {first['msg']}"
+        raise ProblemError(Kind.UPSTREAM, detail) from error
 
 
 def _method(request: EpisodeCreate) -> Method:

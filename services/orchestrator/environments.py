@@ -8,8 +8,9 @@ from urllib.parse import quote
 from services.contracts.episode import EpisodeCreate
 from services.contracts.session import Metadata, SessionState
 from services.contracts.task import Task, TaskPage
-from services.kit.upstream import RefusedError, Upstream
-from services.orchestrator.store.episodes import FencedError
+from services.kit.failures import RefusedError
+from services.kit.upstream import Upstream
+from services.orchestrator.store.errors import FencedError
 
 
 class SessionLostError(Exception):
@@ -53,24 +54,24 @@ class HttpEnvironment:
     async def metadata(self) -> Metadata:
         """What the environment says of itself."""
         response = await self._upstream.request("GET", "/metadata")
-        return Metadata.model_validate_json(response.content)
+        return self._upstream.read(response, Metadata)
 
     async def task(self, task_id: str) -> Task | None:
         """One task; None where there is no such."""
         try:
-            response = await self._upstream.request("GET", f"/v1/tasks/{quote(task_id)}")
+            response = await self._upstream.request("GET", f"/v1/tasks/{quote(task_id, safe='')}")
         except RefusedError as error:
             if error.problem.status == 404:
                 return None
             raise
-        return Task.model_validate_json(response.content)
+        return self._upstream.read(response, Task)
 
     async def tasks(self, split: str | None, cursor: str | None, limit: int) -> TaskPage:
         """A page of the tasks."""
         wanted = {"split": split, "cursor": cursor, "limit": limit}
         params = {name: value for name, value in wanted.items() if value is not None}
         response = await self._upstream.request("GET", "/v1/tasks", params=params)
-        return TaskPage.model_validate_json(response.content)
+        return self._upstream.read(response, TaskPage)
 
     async def open(self, request: EpisodeCreate, key: str, epoch: int) -> Timed:
         """Open a session; the same key gets the same session."""
@@ -84,13 +85,13 @@ class HttpEnvironment:
     async def step(self, session: str, action: str, key: str, epoch: int) -> Timed:
         """Take a step; the same key gets the first answer."""
         body = {"action": action, "step_key": key, "epoch": epoch}
-        return await self._timed(f"/v1/sessions/{session}/steps", body)
+        return await self._timed(f"/v1/sessions/{quote(session, safe='')}/steps", body)
 
     async def close(self, session: str, epoch: int | None) -> None:
         """Close a session; one that is gone already is fine."""
         params = {} if epoch is None else {"epoch": epoch}
         try:
-            await self._upstream.request("DELETE", f"/v1/sessions/{session}", params=params)
+            await self._upstream.request("DELETE", f"/v1/sessions/{quote(session, safe='')}", params=params)
         except RefusedError as error:
             if error.problem.name == "fenced":
                 raise FencedError from error
@@ -107,5 +108,5 @@ class HttpEnvironment:
             if error.problem.status in (404, 410) and path.endswith("/steps"):
                 raise SessionLostError from error
             raise
-        state = SessionState.model_validate_json(response.content)
+        state = self._upstream.read(response, SessionState)
         return Timed(state, time.perf_counter() - began)

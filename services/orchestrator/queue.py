@@ -88,6 +88,10 @@ class BullQueue:
             "drainDelay": BLOCK,
         }
         self._worker = Worker(QUEUE, process, options)  # pyright: ignore[reportArgumentType]
+        self._worker.on(
+            "failed",
+            lambda job, error, *_: log.error("job failed", job=str(job and job.id), error=str(error)),
+        )
         self._worker.on("error", lambda error, *_: log.warning("queue", error=str(error)))
 
     async def stop(self) -> None:

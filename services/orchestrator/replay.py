@@ -40,6 +40,9 @@ async def replay_episode(told: Episode, record: NewEpisode, events: Sequence[Eve
     async def discard(_batch: object) -> None:
         return None
 
+    async def nothing() -> None:
+        return None
+
     ground = Ground(
         episode=told.id,
         request=record.request,
@@ -47,7 +50,7 @@ async def replay_episode(told: Episode, record: NewEpisode, events: Sequence[Eve
         environment=nowhere,
         writer=LogWriter(discard),
         outage_deadline=lambda: None,
-        on_answer=lambda: None,
+        on_answer=nothing,
         done_means_success=record.done_means_success,
         live=False,
     )

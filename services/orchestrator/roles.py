@@ -52,7 +52,12 @@ class HttpRoles:
     def __init__(self, settings: OrchestratorSettings) -> None:
         def upstream(part: str, url: str) -> Upstream:
             return Upstream(
-                part, url, headers=bearer(settings.own_key()), timeout=settings.call_timeout, concurrency=128
+                part,
+                url,
+                headers=bearer(settings.own_key()),
+                timeout=settings.call_timeout,
+                concurrency=128,
+                proxied=settings.use_proxy,
             )
 
         self._planner = upstream("planner", settings.planner_url)
@@ -87,10 +92,10 @@ class HttpRoles:
     async def adapters(self) -> Adapters:
         """The adapters that the actor serves."""
         response = await self._actor.request("GET", "/v1/adapters")
-        return Adapters.model_validate_json(response.content)
+        return self._actor.read(response, Adapters)
 
 
 async def _ask(upstream: Upstream, path: str, request: BaseModel, reply: type[Reply]) -> Reply:
     body = request.model_dump(mode="json", exclude_defaults=True)
     response = await upstream.request("POST", path, body)
-    return reply.model_validate_json(response.content)
+    return upstream.read(response, reply)

@@ -7,12 +7,13 @@ from typing import Any
 
 from services.contracts.episode import Failure, Result
 from services.contracts.event import EventType
-from services.kit.upstream import OutageError
+from services.kit.failures import BusyError, OutageError
 from services.orchestrator.environments import Environment
-from services.orchestrator.ports import BranchOutcome, Committed, InfrastructureError
+from services.orchestrator.ports import BranchOutcome, BudgetExhaustedError, Committed, InfrastructureError
 from services.orchestrator.roles import Roles
 from services.orchestrator.search import Method
-from services.orchestrator.store.episodes import ROOT, EpisodeStore, LimitError, NewEpisode
+from services.orchestrator.store.episodes import ROOT, EpisodeStore, NewEpisode
+from services.orchestrator.store.errors import LimitError
 from services.orchestrator.store.fold import Answers, fold_figures, fold_score
 from services.orchestrator.world import Ground, Ledger, NondeterministicError, RecordedWorld
 from services.orchestrator.writer import LogWriter
@@ -37,14 +38,10 @@ class EpisodeRunner:
         self._roles = roles
         self._environment = environment
         self._method = method
-        self._answered = False
+        self._outage_deadline: float | None = None
+        self._episode = ""
         self.epoch = 0
         """The root branch's epoch in this run: above 1, the episode was begun before. 0: not taken yet."""
-
-    @property
-    def answered(self) -> bool:
-        """Whether any part has answered live since this run began."""
-        return self._answered
 
     async def run(self, episode: str, record: NewEpisode, outage_deadline: float | None) -> Result | Failure:
         """Run the episode to its end and write the end.
@@ -53,12 +50,14 @@ class EpisodeRunner:
             FencedError: Another worker has it.
             OverError: It has ended meanwhile.
             OutageError: A part is away, not yet for too long; try again later.
+            BusyError: A part is at its limit; try again later.
         """
+        self._episode, self._outage_deadline = episode, outage_deadline
         epoch = self.epoch = await self._store.take(episode, ROOT)
         answers = Answers(await self._store.events(episode))
         writer = LogWriter(lambda batch: self._store.append(episode, batch))
         branches = BranchRunner(
-            self._ground(episode, record, writer, outage_deadline),
+            self._ground(episode, record, writer),
             self._method,
             record,
             answers,
@@ -67,11 +66,13 @@ class EpisodeRunner:
         try:
             committed = await branches.root(epoch)
             await writer.flush()
-        except OutageError:
+        except (OutageError, BusyError):
             await writer.flush()  # the next run goes on from here, not from before
             raise
         except InfrastructureError as error:
             failure = Failure(reason=error.reason, detail=error.detail)
+        except BudgetExhaustedError as error:
+            failure = Failure(reason="budget", detail=f"spent before a path began: {error}")
         except NondeterministicError as error:
             failure = Failure(reason="nondeterministic", detail=str(error))
         except LimitError:
@@ -84,15 +85,8 @@ class EpisodeRunner:
             await writer.flush()
         return await self._fail(episode, epoch, failure)
 
-    async def give_up(self, episode: str, detail: str) -> Failure:
-        """End an episode that a bug broke. Raises as `run` does."""
-        epoch = await self._store.take(episode, ROOT)
-        return await self._fail(episode, epoch, Failure(reason="error", detail=detail))
-
     async def _fail(self, episode: str, epoch: int, failure: Failure) -> Failure:
-        figures = fold_figures(await self._store.events(episode), time.time())
-        await self._store.fail(episode, epoch, failure, figures)
-        return failure
+        return await _fail(self._store, episode, epoch, failure)
 
     async def _complete(self, episode: str, epoch: int, committed: Committed) -> Result:
         events = await self._store.events(episode)
@@ -108,22 +102,35 @@ class EpisodeRunner:
         await self._store.complete(episode, epoch, result, fold_figures(events, time.time()))
         return result
 
-    def _ground(
-        self, episode: str, record: NewEpisode, writer: LogWriter, outage_deadline: float | None
-    ) -> Ground:
+    def _ground(self, episode: str, record: NewEpisode, writer: LogWriter) -> Ground:
         return Ground(
             episode=episode,
             request=record.request,
             roles=self._roles,
             environment=self._environment,
             writer=writer,
-            outage_deadline=lambda: None if self._answered else outage_deadline,
+            outage_deadline=lambda: self._outage_deadline,
             on_answer=self._on_answer,
             done_means_success=record.done_means_success,
         )
 
-    def _on_answer(self) -> None:
-        self._answered = True
+    async def _on_answer(self) -> None:
+        """The next live answer ends an outage."""
+        if self._outage_deadline is not None:
+            self._outage_deadline = None
+            await self._store.outage_over(self._episode)
+
+
+async def give_up(store: EpisodeStore, episode: str, detail: str) -> Failure:
+    """End an episode that a bug broke. Raises as `EpisodeRunner.run` does."""
+    epoch = await store.take(episode, ROOT)
+    return await _fail(store, episode, epoch, Failure(reason="error", detail=detail))
+
+
+async def _fail(store: EpisodeStore, episode: str, epoch: int, failure: Failure) -> Failure:
+    figures = fold_figures(await store.events(episode), time.time())
+    await store.fail(episode, epoch, failure, figures)
+    return failure
 
 
 class BranchRunner:
@@ -164,6 +171,8 @@ class BranchRunner:
             outcome = BranchOutcome(branch=branch, result=result.model_dump(mode="json"))
         except InfrastructureError as error:
             outcome = BranchOutcome(branch=branch, failure=error.reason, detail=error.detail)
+        except BudgetExhaustedError as error:
+            outcome = BranchOutcome(branch=branch, failure="budget", detail=f"spent: {error}")
         finally:
             self.replayed += world.replayed
         data = {

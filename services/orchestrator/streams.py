@@ -1,6 +1,7 @@
 """Event streams: an episode's log as server-sent events, resumable at any event."""
 
 import re
+import weakref
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,13 @@ from services.orchestrator.store.episodes import EpisodeStore, log_key, unpack
 KEEPALIVE = 15
 """Seconds between two comments on a silent stream."""
 BATCH = 200
-EVENT_ID = re.compile(r"\d{1,20}-\d{1,20}")
+EVENT_ID = re.compile(r"([0-9]{1,20})-([0-9]{1,20})")
+LARGEST = 2**64 - 1
+"""The largest part of a Redis stream's id."""
+
+
+class Place:
+    """One of the streams that may be open; it is given back when nothing holds it any more."""
 
 
 class EventStreams:
@@ -24,40 +31,66 @@ class EventStreams:
         self._limit = limit
         self._open = 0
 
-    def admit(self, after: str) -> None:
-        """Refuse a stream before it begins.
+    def admit(self) -> Place:
+        """Take a place for a stream, before it begins.
 
         Raises:
-            ProblemError: Too many streams are open, or the event id is none.
+            ProblemError: Too many streams are open.
         """
-        if after and not EVENT_ID.fullmatch(after):
-            raise ProblemError.field("Last-Event-ID", f"{after!r} is not the id of an event")
         if self._open >= self._limit:
             raise ProblemError(
                 Kind.TOO_MANY,
                 f"{self._limit} event streams are open (ESPALIER_MAX_STREAMS).",
                 retry_after=5,
             )
-
-    async def follow(self, episode: str, after: str, *, scores: bool) -> AsyncIterator[dict[str, Any]]:
-        """Events after an id until the terminal one, as sse-starlette takes them."""
         self._open += 1
-        try:
-            last = after or "0-0"
-            while True:
-                answer = await self._store.redis.xread(
-                    {log_key(episode): last}, count=BATCH, block=KEEPALIVE * 500
-                )
-                if not answer and not await self._store.redis.exists(log_key(episode)):
+        place = Place()
+        weakref.finalize(place, self._leave)
+        return place
+
+    def _leave(self) -> None:
+        self._open -= 1
+
+    async def place(self, episode: str, after: str) -> str | None:
+        """Return the id that a stream goes on after, or None where nothing can follow.
+
+        An id above the log's last one goes on from there: it is of an event that was lost.
+
+        Raises:
+            ProblemError: The id is not the id of an event.
+        """
+        wanted = _parse_id(after) if after else (0, 0)
+        last = await self._store.last_event(episode)
+        if last is None or wanted < _parse_id(last.id):
+            return "{}-{}".format(*wanted)
+        return None if last.type.terminal else last.id
+
+    async def follow(
+        self, episode: str, after: str, place: Place, *, scores: bool
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Events after an id until the terminal one, as sse-starlette takes them."""
+        held = [place]  # to the end of the stream, however it ends
+        last = after
+        while held:
+            answer = await self._store.redis.xread(
+                {log_key(episode): last}, count=BATCH, block=KEEPALIVE * 500
+            )
+            if not answer and not await self._store.redis.exists(log_key(episode)):
+                return
+            for entry, fields in answer[0][1] if answer else []:
+                event = unpack(entry, fields)
+                last = event.id
+                yield sent(event, scores=scores)
+                if event.type.terminal:
                     return
-                for entry, fields in answer[0][1] if answer else []:
-                    event = unpack(entry, fields)
-                    last = event.id
-                    yield sent(event, scores=scores)
-                    if event.type.terminal:
-                        return
-        finally:
-            self._open -= 1
+
+
+def _parse_id(given: str) -> tuple[int, int]:
+    found = EVENT_ID.fullmatch(given)
+    parts = (int(found[1]), int(found[2])) if found else (LARGEST + 1, 0)
+    if max(parts) > LARGEST:
+        raise ProblemError.field("Last-Event-ID", f"{given!r} is not the id of an event")
+    return parts
 
 
 def sent(event: Event, *, scores: bool) -> dict[str, Any]:

@@ -23,9 +23,9 @@ from services.contracts.verdict import (
     SubtaskQuestion,
     Verdict,
 )
-from services.kit.upstream import OutageError
+from services.kit.failures import BusyError, OutageError
 from services.orchestrator.environments import SessionLostError, Timed
-from services.orchestrator.store.episodes import FencedError
+from services.orchestrator.store.errors import FencedError
 
 USAGE = Usage(calls=1, prompt_tokens=100, cached_tokens=80, completion_tokens=10, seconds=0.0)
 
@@ -50,6 +50,8 @@ class ScriptedRoles:
     latency: float = 0.0
     away: set[str] = field(default_factory=set[str])
     """Roles that cannot be reached."""
+    busy: set[str] = field(default_factory=set[str])
+    """Roles that are at their limit."""
     calls: list[str] = field(default_factory=list[str])
     """Every call that was answered, by role."""
 
@@ -87,6 +89,8 @@ class ScriptedRoles:
     async def _called(self, role: str) -> None:
         if role in self.away:
             raise OutageError(role, "scripted to be away")
+        if role in self.busy:
+            raise BusyError(role, "scripted to be full", 1.0)
         if self.latency:
             await asyncio.sleep(self.latency)
         self.calls.append(role)
@@ -117,6 +121,10 @@ class ScriptedEnvironment:
     sessions: dict[str, _Corridor] = field(default_factory=dict[str, _Corridor])
     keys: dict[str, str] = field(default_factory=dict[str, str])
     away: bool = False
+    busy: bool = False
+    """Whether it is at its limit."""
+    lose: int = 0
+    """So many steps from now on lose their session."""
 
     def __post_init__(self) -> None:
         """Number the sessions."""
@@ -140,6 +148,9 @@ class ScriptedEnvironment:
     async def step(self, session: str, action: str, key: str, epoch: int) -> Timed:
         """Take a step; the same key gets the first answer."""
         await self._reached()
+        if self.lose:
+            self.lose -= 1
+            self.lose_sessions()
         corridor = self.sessions.get(session)
         if corridor is None:
             raise SessionLostError
@@ -162,6 +173,8 @@ class ScriptedEnvironment:
     async def _reached(self) -> None:
         if self.away:
             raise OutageError("environment", "scripted to be away")
+        if self.busy:
+            raise BusyError("environment", "scripted to be full", 1.0)
         if self.latency:
             await asyncio.sleep(self.latency)
 

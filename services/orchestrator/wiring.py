@@ -5,6 +5,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
 
 from services.kit.app import Check
 from services.kit.auth import bearer
@@ -13,7 +15,7 @@ from services.orchestrator.environments import HttpEnvironment
 from services.orchestrator.queue import BullQueue
 from services.orchestrator.roles import HttpRoles
 from services.orchestrator.settings import OrchestratorSettings
-from services.orchestrator.store.episodes import EpisodeStore
+from services.orchestrator.store.episodes import PATIENCE, EpisodeStore
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Wiring:
         return None
 
 
+RETRIES = 2
+"""Times that a command is repeated on a new connection: a pooled one is stale after a restart of Redis."""
 ROLES = ("planner", "judge", "actor")
 
 
@@ -57,8 +61,13 @@ def checks_of(settings: OrchestratorSettings, wiring: Callable[[], Wiring]) -> d
 
 
 @asynccontextmanager
-async def wired(settings: OrchestratorSettings) -> AsyncIterator[Wiring]:
-    """Connections to everything, closed at the end."""
+async def wired(settings: OrchestratorSettings, *, patience: float = PATIENCE) -> AsyncIterator[Wiring]:
+    """Connections to everything, closed at the end.
+
+    Args:
+        settings: Where everything is.
+        patience: How long calls are repeated while Redis is away, seconds.
+    """
     async with AsyncExitStack() as stack:
         redis = _connect(settings)
         stack.push_async_callback(redis.aclose)
@@ -72,12 +81,19 @@ async def wired(settings: OrchestratorSettings) -> AsyncIterator[Wiring]:
         stack.push_async_callback(queue.close)
         sessions = {name: HttpEnvironment(upstream) for name, upstream in environments.items()}
         upstreams = {upstream.part: upstream for upstream in [*roles.upstreams, *environments.values()]}
-        yield Wiring(EpisodeStore(redis, settings), queue, roles, sessions, upstreams)
+        yield Wiring(EpisodeStore(redis, settings, patience), queue, roles, sessions, upstreams)
 
 
 def _environment(name: str, url: str, settings: OrchestratorSettings) -> Upstream:
     headers = bearer(settings.own_key())
-    return Upstream(name, url, headers=headers, timeout=settings.call_timeout, concurrency=256)
+    return Upstream(
+        name,
+        url,
+        headers=headers,
+        timeout=settings.call_timeout,
+        concurrency=256,
+        proxied=settings.use_proxy,
+    )
 
 
 def _connect(settings: OrchestratorSettings) -> Redis:
@@ -86,5 +102,6 @@ def _connect(settings: OrchestratorSettings) -> Redis:
         socket_timeout=30,
         socket_connect_timeout=5,
         health_check_interval=30,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), RETRIES),
         max_connections=settings.max_streams + 128,
     )

@@ -11,27 +11,27 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import structlog
+from redis.exceptions import RedisError
 
 from services.contracts.episode import Failure, State
+from services.kit.failures import BusyError, OutageError, RefusedError
 from services.kit.metrics import Metrics
-from services.kit.upstream import OutageError, RefusedError
 from services.orchestrator.environments import Environment
+from services.orchestrator.failures import Fate, classify
 from services.orchestrator.metrics import EpisodeMetrics
 from services.orchestrator.queue import JobQueue
 from services.orchestrator.roles import Roles
-from services.orchestrator.runner import EpisodeRunner
+from services.orchestrator.runner import EpisodeRunner, give_up
 from services.orchestrator.search import METHODS
 from services.orchestrator.settings import OrchestratorSettings
-from services.orchestrator.store.episodes import (
-    EpisodeStore,
-    FencedError,
-    NewEpisode,
-    OverError,
-)
+from services.orchestrator.store.episodes import EpisodeStore, NewEpisode
+from services.orchestrator.store.errors import FencedError, UnreadableError
 from services.orchestrator.store.fold import fold_open_sessions
 
 OTHER_VERSION_PAUSE = 5.0
 """Seconds until a job that another version must do is offered again."""
+SHORTEST_WAIT, LONGEST_WAIT = 0.5, 30.0
+"""Between these an episode waits for a part that is at its limit, seconds."""
 CLEAN_AFTER = 15.0
 """Sessions of an episode that ended so long ago are closed by the sweeper, if its worker has not."""
 log = structlog.get_logger()
@@ -71,6 +71,10 @@ class EpisodeWorker:
 
     async def handle(self, episode: str) -> float | None:
         """Work on one episode; seconds to lay it aside for, or None when it is done with."""
+        before = self._running.get(episode)
+        if before is not None:  # the job was lost and came back: the run of before is fenced, or soon will be
+            before.cancel()
+            await asyncio.gather(before, return_exceptions=True)
         task = asyncio.create_task(self._work(episode))
         self._running[episode] = task
         self.metrics.running.inc()
@@ -82,10 +86,19 @@ class EpisodeWorker:
             task.cancel()
             raise
         finally:
-            self._running.pop(episode, None)
+            if self._running.get(episode) is task:
+                del self._running[episode]
             self.metrics.running.dec()
 
     async def _work(self, episode: str) -> float | None:
+        with structlog.contextvars.bound_contextvars(episode=episode):
+            try:
+                return await self._run(episode)
+            except Exception as error:
+                return await self._settle(episode, error)
+
+    async def _run(self, episode: str) -> float | None:
+        """Run an episode to its end; seconds to lay it aside for where this worker cannot run it."""
         record = await self.parts.store.record(episode)
         if record is None:
             return None
@@ -98,31 +111,60 @@ class EpisodeWorker:
         runner = EpisodeRunner(self.parts.store, self.parts.roles, environment, method)
         waited = await self.parts.store.outage_began(episode)
         deadline = None if waited is None else waited + self.settings.outage_grace
-        with structlog.contextvars.bound_contextvars(episode=episode):
-            try:
-                outcome = await runner.run(episode, record, deadline)
-            except (FencedError, OverError):
-                log.info("episode is another's or over")
-                return None
-            except OutageError as error:
-                return await self._pause(episode, error, again=not runner.answered)
-            except Exception as error:  # a bug must end the episode, not vanish with the job
-                log.exception("episode broke")
-                outcome = await runner.give_up(episode, f"{type(error).__name__}: {error}")
-            finally:
-                if runner.epoch > 1 and waited is None:
-                    self.metrics.takeovers.inc()
+        try:
+            outcome = await runner.run(episode, record, deadline)
+        finally:
+            if runner.epoch > 1 and waited is None:
+                self.metrics.takeovers.inc()
         await self._account(episode, record, isinstance(outcome, Failure))
         await self.clean(episode, environment)
         return None
 
-    async def _pause(self, episode: str, error: OutageError, *, again: bool) -> float:
-        if not again:
-            await self.parts.store.outage_over(episode)
-        await self.parts.store.outage(episode)
+    async def _settle(self, episode: str, error: Exception) -> float | None:
+        """Do what a run that broke off asks for; seconds to lay the episode aside for, or None."""
+        match classify(error):
+            case Fate.TAKEN:
+                log.info("episode was taken over by another worker or has ended")
+                return None
+            case Fate.REDIS:
+                log.warning("Redis is away; the episode waits", error=str(error))
+                self.metrics.pauses.labels("redis").inc()
+                return self.settings.outage_pause
+            case Fate.BUSY:
+                assert isinstance(error, BusyError)
+                self.metrics.pauses.labels(error.part).inc()
+                log.info("a part is at its limit; the episode waits", error=str(error))
+                return min(max(error.retry_after, SHORTEST_WAIT), LONGEST_WAIT)
+            case Fate.OUTAGE:
+                assert isinstance(error, OutageError)
+                return await self._pause(episode, error)
+            case Fate.BUG:
+                return await self._give_up(episode, error)
+
+    async def _pause(self, episode: str, error: OutageError) -> float:
+        try:
+            await self.parts.store.outage(episode)
+        except RedisError as lost:
+            log.warning("an outage could not be noted", error=str(lost))
         self.metrics.pauses.labels(error.part).inc()
         log.warning("a part is away; the branch waits", error=str(error))
         return self.settings.outage_pause
+
+    async def _give_up(self, episode: str, error: Exception) -> float | None:
+        """End an episode that a bug broke: it must not vanish with the job."""
+        log.error("episode broke", exc_info=error)
+        try:
+            await give_up(self.parts.store, episode, f"{type(error).__name__}: {error}")
+            record = await self.parts.store.record(episode)
+            if record is not None:
+                await self._account(episode, record, failed=True)
+        except UnreadableError:
+            log.warning("the record of an episode that broke cannot be read")
+        except Exception as lost:
+            if classify(lost) is Fate.BUG:
+                raise
+            return None if classify(lost) is Fate.TAKEN else self.settings.outage_pause
+        return None
 
     async def _account(self, episode: str, record: NewEpisode, failed: bool) -> None:
         told = await self.parts.store.get(episode)
@@ -141,7 +183,7 @@ class EpisodeWorker:
     async def clean(self, episode: str, environment: Environment) -> None:
         """Close whatever sessions an ended episode left open."""
         for session in fold_open_sessions(await self.parts.store.events(episode)):
-            with contextlib.suppress(OutageError, RefusedError, FencedError):
+            with contextlib.suppress(OutageError, BusyError, RefusedError, FencedError):
                 await environment.close(session, None)
         await self.parts.store.cleaned(episode)
 
@@ -171,7 +213,10 @@ class EpisodeWorker:
 
     async def _clean_up(self) -> None:
         for episode in await self.parts.store.to_clean():
-            told = await self.parts.store.get(episode)
+            try:
+                told = await self.parts.store.get(episode)
+            except UnreadableError:
+                told = None
             environment = self.parts.environments.get(told.request.environment) if told else None
             if told is None or environment is None:
                 await self.parts.store.cleaned(episode)

@@ -17,7 +17,7 @@ def create(settings: OrchestratorSettings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with wired(chosen) as wiring:
+        async with wired(chosen, patience=chosen.outage_grace) as wiring:
             app.state.wiring = wiring
             parts = Parts(wiring.store, wiring.queue, wiring.roles, wiring.environments)
             worker = EpisodeWorker(parts, chosen, app.state.metrics)

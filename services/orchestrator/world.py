@@ -26,7 +26,7 @@ from services.contracts.verdict import (
     SubtaskQuestion,
     Verdict,
 )
-from services.kit.upstream import OutageError, RefusedError
+from services.kit.failures import BusyError, OutageError, RefusedError
 from services.orchestrator.environments import DivergedError, Environment, SessionLostError, Timed
 from services.orchestrator.identity import digest
 from services.orchestrator.ports import (
@@ -73,9 +73,11 @@ class Ledger:
             return "model_calls"
         if self.budget.tokens is not None and self.tokens >= self.budget.tokens:
             return "tokens"
-        if self.deadline is not None and time.time() >= self.deadline:
-            return "seconds"
-        return ""
+        return "seconds" if self.late() else ""
+
+    def late(self) -> bool:
+        """Whether the time is over."""
+        return self.deadline is not None and time.time() >= self.deadline
 
     def share(self, parts: int) -> "Ledger":
         """An equal part of what is left, for a child branch."""
@@ -127,7 +129,7 @@ class Ground:
     writer: LogWriter
     outage_deadline: Callable[[], float | None]
     """When an outage that the episode waits out becomes a failure, Unix seconds; None: none is on."""
-    on_answer: Callable[[], None]
+    on_answer: Callable[[], Awaitable[None]]
     """Called when a part has answered live."""
     done_means_success: bool
     live: bool = True
@@ -224,7 +226,7 @@ class RecordedWorld:
         async def live() -> dict[str, Any]:
             try:
                 await self._ground.environment.close(known.id, self._epoch)
-            except (OutageError, RefusedError) as error:
+            except (OutageError, BusyError, RefusedError) as error:
                 return {"session": session, "left": str(error)}
             return {"session": session}
 
@@ -300,12 +302,16 @@ class RecordedWorld:
         else:
             try:
                 data = await live()
-                self._ground.on_answer()
+                await self._ground.on_answer()
             except OutageError as error:
                 deadline = self._ground.outage_deadline()
                 if deadline is None or time.time() < deadline:
                     raise
                 kind, data = EventType.CALL_FAILED, {"reason": error.part, "detail": error.reason}
+            except BusyError:
+                if not self.ledger.late():
+                    raise
+                kind, data = EventType.BUDGET_EXHAUSTED, {"limit": "seconds"}
             except RefusedError as error:
                 kind, data = EventType.CALL_FAILED, {"reason": error.part, "detail": error.problem.detail}
             except DivergedError as error:
@@ -325,9 +331,14 @@ class RecordedWorld:
         return _answer(recorded.type, recorded.data)
 
     async def _step_live(self, session: str, action: str, number: int) -> Timed:
+        """Take a step; a session that is lost before or during it is rebuilt first."""
         known = self._sessions[session]
+        lost = False
         while True:
             try:
+                if lost:
+                    await self._rebuild(session)
+                    lost = False
                 return await self._ground.environment.step(
                     known.id, action, f"{self.branch}/{number}", self._epoch
                 )
@@ -335,7 +346,7 @@ class RecordedWorld:
                 if known.rebuilt >= REBUILDS:
                     raise DivergedError(f"session lost after {REBUILDS} rebuilds") from None
                 known.rebuilt += 1
-                await self._rebuild(session)
+                lost = True
 
     async def _rebuild(self, session: str) -> None:
         """Open a session anew and replay its recorded actions, comparing observations."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from espalier.client import Espalier, EspalierError
 from services.contracts.episode import EpisodeCreate, State
@@ -206,3 +207,65 @@ def test_readiness_names_what_is_away(valkey: str) -> None:
         assert 'espalier_ready{dependency="model",part="judge"} 0.0' in httpx.get(f"{url}/metrics").text
     assert answer.status_code == 503
     assert answer.json()["dependencies"]["model"] != "ok"
+
+
+def post(stack: Stack) -> dict[str, Any]:
+    return httpx.post(f"{stack.url}/v1/episodes", json={**TASK, "method": "react"}).json()
+
+
+@pytest.mark.parametrize("after", ["last", "18446744073709551615-0", "99999999999999-1"])
+def test_a_stream_after_the_end_is_204(stack: Stack, worker: str, after: str) -> None:
+    made = post(stack)
+    last = "0-0"
+    with httpx.stream("GET", f"{stack.url}/v1/episodes/{made['id']}/events", timeout=60) as answer:
+        for line in answer.iter_lines():
+            last = line.removeprefix("id: ") if line.startswith("id: ") else last
+    headers = {"Last-Event-ID": last if after == "last" else after}
+    again = httpx.get(f"{stack.url}/v1/episodes/{made['id']}/events", headers=headers, timeout=30)
+    assert (again.status_code, again.content) == (204, b"")
+
+
+@pytest.mark.parametrize(
+    "after", ["18446744073709551616-0", "1-18446744073709551616", "1", "x-1", "\u00b2-1"]
+)
+def test_an_id_that_is_none_is_refused(stack: Stack, after: str) -> None:
+    made = post(stack)
+    headers = {"Last-Event-ID": after.encode()}
+    answer = httpx.get(f"{stack.url}/v1/episodes/{made['id']}/events", headers=headers, timeout=30)  # pyright: ignore[reportArgumentType]
+    assert answer.status_code == 422
+    httpx.post(f"{stack.url}/v1/episodes/{made['id']}/cancel")
+
+
+def test_a_poisoned_record_is_refused_at_the_door_and_breaks_no_list(stack: Stack) -> None:
+    for depth, status in ((50, 202), (64, 400), (198, 400), (252, 400)):
+        data: dict[str, Any] = {}
+        for _ in range(depth):
+            data = {"a": data}
+        body = {"environment": "twin", "task": {"instruction": "walk", "data": data}, "method": "react"}
+        assert httpx.post(f"{stack.url}/v1/episodes", json=body).status_code == status
+    assert httpx.get(f"{stack.url}/v1/episodes").status_code == 200
+
+
+def test_an_unreadable_record_can_be_cancelled(stack: Stack) -> None:
+    made = post(stack)
+    url = f"{stack.url}/v1/episodes/{made['id']}"
+    with redis.Redis.from_url(stack.worker_environment["ESPALIER_REDIS_URL"]) as store:
+        store.hset(f"espalier:episode:{{{made['id']}}}", "spec", "{")
+        assert made["id"] not in httpx.get(f"{stack.url}/v1/episodes").text
+        unreadable = httpx.get(url)
+        assert (unreadable.status_code, "cannot be read" in unreadable.json()["detail"]) == (500, True)
+        httpx.post(f"{url}/cancel")
+        assert store.hget(f"espalier:episode:{{{made['id']}}}", "state") == b"cancelled"
+
+
+@pytest.mark.parametrize("query", ["split=nowhere&cursor=%00", "cursor=not-a-cursor"])
+def test_what_an_environment_refuses_is_the_callers_error(stack: Stack, query: str) -> None:
+    answer = httpx.get(f"{stack.url}/v1/environments/twin/tasks?{query}")
+    assert answer.status_code in (200, 400, 404, 422)
+
+
+@pytest.mark.parametrize("task", ["../../metadata", "..", "a/../b", "."])
+def test_a_task_id_reaches_no_other_path(stack: Stack, task: str) -> None:
+    body = {"environment": "twin", "task_id": task, "method": "react"}
+    answer = httpx.post(f"{stack.url}/v1/episodes", json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "body.task_id")

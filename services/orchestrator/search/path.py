@@ -6,13 +6,15 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.contracts.action import ActionRequest, Actions, Candidate, Form
-from services.contracts.context import Context, TriedPath, Turn
+from services.contracts.context import MAX_TEXT, Context, TriedPath, Turn
 from services.contracts.event import EventType
 from services.contracts.plan import PlanRequest
 from services.contracts.verdict import Option, SelectionQuestion, SubtaskQuestion
 from services.contracts.window import Window
 from services.orchestrator.ports import BudgetExhaustedError, Opened, Spec, World
 
+CUT = " [cut]"
+"""How a text ends that is longer than a context takes."""
 MALFORMED_LIMIT = 3
 """Steps in a row without a well-formed candidate that end a path."""
 
@@ -98,6 +100,11 @@ async def walk(world: World, spec: Spec, policy: Policy, arguments: PathArgument
     return PathResult(ended=ended, context=walker.context(), success=walker.success)
 
 
+def clip(text: str) -> str:
+    """Return a text as far as a context takes it."""
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - len(CUT)]}{CUT}"
+
+
 class _Walker:
     """A path that is being walked."""
 
@@ -121,7 +128,7 @@ class _Walker:
         return Context(
             environment=self.spec.brief,
             task=self.spec.instruction,
-            observation=self.opened.observation,
+            observation=clip(self.opened.observation),
             tried=self.tried,
             plan=self.plan,
             turns=list(self.turns),
@@ -187,7 +194,7 @@ class _Walker:
             SelectionQuestion(
                 context=self.context(),
                 subtask=self._current(),
-                options=[Option(action=item.action, thought=item.thought) for item in candidates],
+                options=[Option(action=item.action, thought=clip(item.thought)) for item in candidates],
                 adapter=self.spec.request.adapter,
                 seed=self.spec.request.seed,
             )
@@ -197,7 +204,9 @@ class _Walker:
     async def _step(self, candidate: Candidate) -> bool:
         seen = await self.world.step(self.opened.session, candidate.action)
         thought = candidate.thought if self.policy.form is Form.REACT else ""
-        self.turns.append(Turn(action=candidate.action, observation=seen.observation, thought=thought))
+        self.turns.append(
+            Turn(action=candidate.action, observation=clip(seen.observation), thought=clip(thought))
+        )
         self.success = seen.success
         self.subtask_steps += 1
         return seen.done

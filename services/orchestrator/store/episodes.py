@@ -3,8 +3,11 @@
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
+from uuid import uuid4
 
 import orjson
+import structlog
+from pydantic import ValidationError
 from redis.asyncio import Redis
 
 from services.contracts.episode import Episode, Failure, Figures, Result, State
@@ -13,6 +16,15 @@ from services.orchestrator.identity import born, digest, id_at, new_id
 from services.orchestrator.ports import Spec
 from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.store import scripts
+from services.orchestrator.store.errors import (
+    FencedError,
+    FullError,
+    KeyReusedError,
+    LimitError,
+    OverError,
+    UnreadableError,
+)
+from services.orchestrator.store.patience import patient
 
 ROOT = "0"
 """The id of every episode's root branch."""
@@ -21,26 +33,9 @@ LIVE = "espalier:live"
 CLEANUP = "espalier:cleanup"
 PAGE = 1000
 """Events read from a log at once."""
-
-
-class FencedError(Exception):
-    """Another worker has taken the branch over."""
-
-
-class OverError(Exception):
-    """The episode has ended: completed, failed or cancelled."""
-
-
-class LimitError(Exception):
-    """The episode's log is full."""
-
-
-class FullError(Exception):
-    """Too many episodes are live."""
-
-
-class KeyReusedError(Exception):
-    """The idempotency key came with another request."""
+PATIENCE = 2.0
+"""How long a call is repeated while Redis is away, where nothing else is set, seconds."""
+log = structlog.get_logger()
 
 
 class NewEpisode(Spec):
@@ -60,9 +55,18 @@ class NewEpisode(Spec):
 
 
 class EpisodeStore:
-    """Every read and write of episodes."""
+    """Every read and write of episodes.
 
-    def __init__(self, redis: Redis, settings: OrchestratorSettings) -> None:
+    Every call is safe to repeat, and is repeated while Redis is away.
+
+    Args:
+        redis: The client.
+        settings: Limits and lifetimes.
+        patience: How long a call is repeated, seconds.
+    """
+
+    def __init__(self, redis: Redis, settings: OrchestratorSettings, patience: float = PATIENCE) -> None:
+        self.patience = patience
         self.redis: Any = redis  # its stubs mix the answers of the sync and the async client
         self.settings = settings
         self._create = redis.register_script(scripts.CREATE)
@@ -77,9 +81,13 @@ class EpisodeStore:
             KeyReusedError: The key was used for another request.
             FullError: `max_live_episodes` are live.
         """
-        episode = new_id()
+        return await self._create_as(new_id(), record, key)
+
+    @patient
+    async def _create_as(self, episode: str, record: NewEpisode, key: str | None) -> tuple[str, bool]:
         now = time.time()
-        spec = record.model_dump()
+        spec = orjson.dumps(record.model_dump())
+        _read_record(episode, spec)  # what cannot be read back is never written
         event = pack(EventType.EPISODE_CREATED, now, data={"instruction": record.spec.instruction})
         idempotency = f"espalier:idempotency:{key or episode}"
         outcome, known = await self._create(
@@ -87,7 +95,7 @@ class EpisodeStore:
             args=[
                 episode,
                 now,
-                orjson.dumps(spec),
+                spec,
                 event,
                 digest("create", record.spec.request),
                 int(self.settings.idempotency_ttl * 1000) if key else 0,
@@ -102,6 +110,7 @@ class EpisodeStore:
             case word:
                 return known.decode(), word == "created"
 
+    @patient
     async def take(self, episode: str, branch: str) -> int:
         """Take a branch: its new epoch.
 
@@ -115,17 +124,26 @@ class EpisodeStore:
             raise OverError
         return int(epoch)
 
-    async def append(self, episode: str, entries: Sequence[tuple[str, int, bytes]]) -> None:
+    async def append(self, episode: str, entries: Sequence[tuple[str, int, bytes]], batch: str = "") -> None:
         """Write events, each with its branch and the epoch that its writer holds.
+
+        Args:
+            episode: The episode.
+            entries: Branch, epoch and packed event of each.
+            batch: The batch's own id: a batch that was written already is not written again.
 
         Raises:
             FencedError: A branch was taken over.
             OverError: The episode has ended.
             LimitError: The log is full.
         """
-        args: list[Any] = [self.settings.max_events, self.settings.max_bytes]
+        args: list[Any] = [self.settings.max_events, self.settings.max_bytes, batch or uuid4().hex]
         for entry in entries:
             args.extend(entry)
+        await self._append_once(episode, args)
+
+    @patient
+    async def _append_once(self, episode: str, args: list[Any]) -> None:
         _raise(await self._append(keys=self._keys(episode), args=args))
 
     async def complete(self, episode: str, epoch: int, result: Result, figures: Figures) -> None:
@@ -148,26 +166,52 @@ class EpisodeStore:
         now = time.time()
         args = [episode, state.value, now, pack(event, now, data=outcome)]
         args += ["outcome" if outcome else "", orjson.dumps(outcome)]
-        args += [int(self.settings.episode_ttl * 1000), ROOT, epoch]
+        args += [int(self.settings.episode_ttl * 1000), ROOT, epoch, uuid4().hex]
+        await self._end_once(episode, args)
+
+    @patient
+    async def _end_once(self, episode: str, args: list[Any]) -> None:
         _raise(await self._finish(keys=[*self._keys(episode), LIVE, CLEANUP], args=args))
 
+    @patient
     async def record(self, episode: str) -> NewEpisode | None:
-        """What the episode was created with; None where it is not (or no longer) there."""
-        spec = await self.redis.hget(_key(episode), "spec")
-        return NewEpisode.model_validate_json(spec) if spec else None
+        """What the episode was created with; None where it is not (or no longer) there.
 
+        Raises:
+            UnreadableError: The record is there and cannot be read.
+        """
+        spec = await self.redis.hget(_key(episode), "spec")
+        return _read_record(episode, spec) if spec else None
+
+    @patient
     async def get(self, episode: str) -> Episode | None:
-        """An episode as it is told; None where it is not (or no longer) there."""
+        """An episode as clients see it; None where it is not (or no longer) there.
+
+        Raises:
+            UnreadableError: The record is there and cannot be read.
+        """
         fields = await self.redis.hgetall(_key(episode))
         return _told(episode, fields) if fields else None
+
+    @patient
+    async def exists(self, episode: str) -> bool:
+        """Whether an episode is there."""
+        return bool(await self.redis.exists(_key(episode)))
+
+    @patient
+    async def last_event(self, episode: str) -> Event | None:
+        """The newest event of an episode's log."""
+        entries = await self.redis.xrevrange(log_key(episode), "+", "-", count=1)
+        return unpack(*entries[0]) if entries else None
 
     def expired(self, episode: str) -> bool:
         """Whether an id that is not there is of an episode that was, and has expired."""
         made = born(episode)
         return made is not None and 0 < made < time.time() - self.settings.episode_ttl
 
+    @patient
     async def page(self, after: str | None, limit: int) -> tuple[list[Episode], str | None]:
-        """The newest episodes older than `after`, and the cursor of the next page."""
+        """The newest episodes older than `after` that can be read, and the cursor of the next page."""
         horizon = id_at(time.time() - 2 * self.settings.episode_ttl)
         await self.redis.zremrangebylex(INDEX, "-", f"({horizon}")
         highest = f"({after}" if after else "+"
@@ -176,9 +220,16 @@ class EpisodeStore:
         for episode in ids:
             pipeline.hgetall(_key(episode.decode()))
         rows = await pipeline.execute()
-        told = [_told(name.decode(), row) for name, row in zip(ids, rows, strict=True) if row]
+        told: list[Episode] = []
+        for name, row in zip(ids, rows, strict=True):
+            try:
+                if row:
+                    told.append(_told(name.decode(), row))
+            except UnreadableError as error:
+                log.warning("record left out of a list", error=str(error))
         return told, ids[-1].decode() if len(ids) == limit else None
 
+    @patient
     async def events(self, episode: str, after: str = "-", limit: int | None = None) -> list[Event]:
         """The log, or what comes after an event's id."""
         found: list[Event] = []
@@ -191,6 +242,7 @@ class EpisodeStore:
             start = f"({batch[-1][0].decode()}"
         return found[:limit]
 
+    @patient
     async def states(self, episodes: Iterable[str]) -> dict[str, str]:
         """The states of several episodes, in one round trip."""
         names = list(episodes)
@@ -200,27 +252,33 @@ class EpisodeStore:
         states = await pipeline.execute()
         return {name: (state or b"").decode() for name, state in zip(names, states, strict=True)}
 
+    @patient
     async def live(self) -> list[str]:
         """Episodes that are queued or running."""
         return [name.decode() for name in await self.redis.smembers(LIVE)]
 
+    @patient
     async def to_clean(self, count: int = 100) -> list[str]:
         """Episodes that ended and whose sessions may be open still."""
         return [name.decode() for name in await self.redis.srandmember(CLEANUP, count)]
 
+    @patient
     async def cleaned(self, episode: str) -> None:
         """Nothing of this episode is open any more."""
         await self.redis.srem(CLEANUP, episode)
 
+    @patient
     async def outage_began(self, episode: str) -> float | None:
         """When the outage that the episode waits out began, Unix seconds; None where none is on."""
         began = await self.redis.hget(_key(episode), "outage")
         return float(began) if began else None
 
+    @patient
     async def outage(self, episode: str) -> None:
         """An outage is on; the first word of it sets the time."""
         await self.redis.hsetnx(_key(episode), "outage", time.time())
 
+    @patient
     async def outage_over(self, episode: str) -> None:
         """The part that was away has answered."""
         await self.redis.hdel(_key(episode), "outage")
@@ -277,8 +335,17 @@ def _raise(word: bytes) -> None:
             raise OverError
 
 
+def _read_record(episode: str, spec: bytes) -> NewEpisode:
+    try:
+        return NewEpisode.model_validate_json(spec, extra="ignore")
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UnreadableError(f"the record of {episode} cannot be read: {where}: {first['msg']}") from error
+
+
 def _told(episode: str, fields: dict[bytes, bytes]) -> Episode:
-    record = NewEpisode.model_validate_json(fields[b"spec"])
+    record = _read_record(episode, fields.get(b"spec", b""))
     outcome = orjson.loads(fields.get(b"outcome", b"{}"))
     started, ended = fields.get(b"started"), fields.get(b"ended")
     return Episode(

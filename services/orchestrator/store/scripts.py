@@ -7,6 +7,7 @@ turns it into an error.
 CREATE = """
 -- KEYS: episode, log, index, live, idempotency
 -- ARGV: id, created, spec, event, request digest, idempotency ttl ms, max live
+if redis.call('EXISTS', KEYS[1]) == 1 then return {'created', ARGV[1]} end  -- this very call, repeated
 if ARGV[6] ~= '0' then
   local known = redis.call('HMGET', KEYS[5], 'id', 'digest')
   if known[1] then
@@ -45,27 +46,31 @@ return redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
 
 APPEND = """
 -- KEYS: episode, log, epochs
--- ARGV: max events, max bytes, then branch, epoch, event for each
+-- ARGV: max events, max bytes, batch id, then branch, epoch, event for each
+if redis.call('HGET', KEYS[1], 'batch') == ARGV[3] then return 'ok' end  -- this very batch, repeated
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 'over' end
 local bytes, count = 0, 0
-for i = 3, #ARGV, 3 do
+for i = 4, #ARGV, 3 do
   if redis.call('HGET', KEYS[3], ARGV[i]) ~= ARGV[i + 1] then return 'fenced' end
   bytes = bytes + #ARGV[i + 2]
   count = count + 1
 end
 if redis.call('HINCRBY', KEYS[1], 'events', count) > tonumber(ARGV[1]) then return 'limit' end
 if redis.call('HINCRBY', KEYS[1], 'bytes', bytes) > tonumber(ARGV[2]) then return 'limit' end
-for i = 3, #ARGV, 3 do redis.call('XADD', KEYS[2], '*', 'e', ARGV[i + 2]) end
+for i = 4, #ARGV, 3 do redis.call('XADD', KEYS[2], '*', 'e', ARGV[i + 2]) end
+redis.call('HSET', KEYS[1], 'batch', ARGV[3])
 return 'ok'
 """
 
 FINISH = """
 -- KEYS: episode, log, epochs, live, cleanup
--- ARGV: id, state, now, event, outcome field, outcome, ttl ms, root branch, root epoch ('' to cancel)
+-- ARGV: id, state, now, event, outcome field, outcome, ttl ms, root branch, root epoch ('' to cancel),
+--   call id
+if redis.call('HGET', KEYS[1], 'ended_by') == ARGV[10] then return 'ok' end  -- this very call, repeated
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'queued' and state ~= 'running' then return 'over' end
 if ARGV[9] ~= '' and redis.call('HGET', KEYS[3], ARGV[8]) ~= ARGV[9] then return 'fenced' end
-redis.call('HSET', KEYS[1], 'state', ARGV[2], 'ended', ARGV[3])
+redis.call('HSET', KEYS[1], 'state', ARGV[2], 'ended', ARGV[3], 'ended_by', ARGV[10])
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], ARGV[5], ARGV[6]) end
 redis.call('XADD', KEYS[2], '*', 'e', ARGV[4])
 for _, branch in ipairs(redis.call('HKEYS', KEYS[3])) do redis.call('HINCRBY', KEYS[3], branch, 1) end

@@ -1,0 +1,25 @@
+"""Why the store refuses a write or a read."""
+
+
+class FencedError(Exception):
+    """Another worker has taken the branch over."""
+
+
+class OverError(Exception):
+    """The episode has ended: completed, failed or cancelled."""
+
+
+class LimitError(Exception):
+    """The episode's log is full."""
+
+
+class FullError(Exception):
+    """Too many episodes are live."""
+
+
+class KeyReusedError(Exception):
+    """The idempotency key came with another request."""
+
+
+class UnreadableError(Exception):
+    """A record in Redis cannot be read, as where a newer release wrote it."""
