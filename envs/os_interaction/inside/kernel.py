@@ -7,6 +7,7 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
 MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 ATTR_RDONLY, ATTR_NOSUID, ATTR_NODEV, ATTR_NOEXEC = 1, 2, 4, 8
 MOUNT_SETATTR, AT_FDCWD, AT_RECURSIVE = 442, -100, 0x8000
+OPEN_TREE, MOVE_MOUNT, AT_SYMLINK_NOFOLLOW, OPEN_TREE_CLONE, FROM_DESCRIPTOR = 428, 429, 0x100, 1, 4
 MNT_DETACH = 2
 NEW_NAMESPACES = 0x00020000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 """Mounts, cgroups, host name, IPC, users, process ids, network."""
@@ -56,6 +57,16 @@ class Kernel:
             MOUNT_SETATTR, AT_FDCWD, target.encode(), AT_RECURSIVE, ctypes.byref(told), ctypes.sizeof(told)
         )
         self._check(made, f"mount_setattr {target}")
+
+    def pin(self, path: str) -> None:
+        """Mount an entry over itself, so that nobody can remove or rename it; a link is not followed."""
+        tree = self._libc.syscall(OPEN_TREE, AT_FDCWD, path.encode(), AT_SYMLINK_NOFOLLOW | OPEN_TREE_CLONE)
+        self._check(tree, f"open_tree {path}")
+        try:
+            made = self._libc.syscall(MOVE_MOUNT, tree, b"", AT_FDCWD, path.encode(), FROM_DESCRIPTOR)
+            self._check(made, f"move_mount {path}")
+        finally:
+            os.close(tree)
 
     def unmount(self, target: str) -> None:
         """Take a mount away at once."""

@@ -151,6 +151,11 @@ def sealed() -> Iterator[str]:
             yield folder
 
 
+def links(trusted: Sequence[str]) -> list[str]:
+    """The links in the root folder that programs are found and loaded by."""
+    return [f"/{path}" for path in trusted if "/" not in path and os.path.islink(f"/{path}")]
+
+
 def _renew(area: str, system: System, task: Task) -> None:
     """Make a folder anew and bring back what the task is about."""
     place, aside = f"/{area}", f"{PRIVATE}/aside"
