@@ -139,7 +139,7 @@ async def crowd(sessions: int, rounds: int = 10) -> dict[str, Any]:
     told = {"ESPALIER_MAX_SESSIONS": str(sessions)}
     with process("espalier", "serve", "alfworld", "--port", str(port), port=port, environment=told) as url:
         limits = httpx.Limits(max_connections=64)
-        async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits) as http:
+        async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits, trust_env=False) as http:
             places = asyncio.Semaphore(64)
             times = Times()
             errors = 0

@@ -46,7 +46,7 @@ def process(*command: str, port: int, environment: dict[str, str] | None = None)
         deadline = time.monotonic() + 30
         while True:
             with contextlib.suppress(httpx.HTTPError):
-                httpx.get(f"{url}/openapi.json", timeout=2)
+                httpx.get(f"{url}/openapi.json", timeout=2, trust_env=False)
                 break
             if time.monotonic() > deadline or started.poll() is not None:
                 raise TimeoutError(f"{command} did not start")

@@ -30,8 +30,9 @@ if [[ -e $file ]]; then
 fi
 umask 077
 cat >"$file" <<ENV
-# Made by deploy/make-env.sh. Clients send ESPALIER_API_KEYS as their bearer token.
+# Made by deploy/make-env.sh. Clients send ESPALIER_API_KEYS as their bearer token; ESPALIER_ADMIN_KEYS changes adapters.
 ESPALIER_API_KEYS=$(random)
+ESPALIER_ADMIN_KEYS=$(random)
 ESPALIER_MODEL_KEY=$(random)
 ESPALIER_REDIS_PASSWORD=$(random)
 ESPALIER_GRAFANA_PASSWORD=$(random)

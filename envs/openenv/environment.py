@@ -63,7 +63,9 @@ class OpenEnvEnvironment:
         """None where the server answers; else what it, or the way to it, said."""
         url = self._settings.openenv_url
         try:
-            async with httpx.AsyncClient(base_url=url, timeout=self._settings.openenv_timeout) as http:
+            async with httpx.AsyncClient(
+                base_url=url, timeout=self._settings.openenv_timeout, trust_env=self._settings.use_proxy
+            ) as http:
                 (await http.get("/health")).raise_for_status()
                 if not self._actions:
                     self._about = _object(await http.get("/metadata"))

@@ -12,6 +12,7 @@ from httpx_sse import ServerSentEvent, aconnect_sse, connect_sse
 from espalier.client import calls
 from espalier.client.calls import Call
 from espalier.client.errors import refused, unreachable
+from espalier.client.proxies import honours_proxy
 from services.contracts.action import ActionRequest, Actions
 from services.contracts.adapter import AdapterLoad, Adapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
@@ -52,7 +53,15 @@ class _Sync:
 
     def __init__(self, url: str, *, api_key: str | None = None, timeout: float = 60.0) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.Client(base_url=self.url, headers=_headers(api_key), timeout=timeout)
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers=self._headers(api_key),
+            timeout=timeout,
+            trust_env=honours_proxy(self.url),
+        )
+
+    def _headers(self, api_key: str | None) -> dict[str, str]:
+        return _headers(api_key)
 
     def __enter__(self) -> Self:
         return self
@@ -81,7 +90,12 @@ class _Async:
 
     def __init__(self, url: str, *, api_key: str | None = None, timeout: float = 60.0) -> None:
         self.url = url.rstrip("/")
-        self._http = httpx.AsyncClient(base_url=self.url, headers=_headers(api_key), timeout=timeout)
+        self._http = httpx.AsyncClient(
+            base_url=self.url,
+            headers=_headers(api_key),
+            timeout=timeout,
+            trust_env=honours_proxy(self.url),
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -340,7 +354,15 @@ class AsyncSessions(_Async):
 
 
 class Role(_Sync):
-    """One planner, judge or actor service: its adapters."""
+    """One planner, judge or actor service: its adapters.
+
+    Changing them takes a key of ESPALIER_ADMIN_KEYS, where the service has keys: the first of them is sent by
+    default.
+    """
+
+    def _headers(self, api_key: str | None) -> dict[str, str]:
+        admin = os.environ.get("ESPALIER_ADMIN_KEYS", "").split(",")[0].strip()
+        return _headers(admin or None if api_key is None else api_key)
 
     def adapters(self) -> Adapters:
         """What its engine serves."""

@@ -53,6 +53,9 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
     if model is not None:
         roles_patience += settings.engine_ready
         shared["ESPALIER_MODEL_URL"] = settings.url("engine")
+        shared["ESPALIER_ENGINES"] = ",".join(
+            f"http://127.0.0.1:{engine_part(settings, model, number).port}" for number in (0, 1)
+        )
         shared |= model.environment()
         parts.append(engine_part(settings, model))
     for role in ("planner", "judge", "actor"):

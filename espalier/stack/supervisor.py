@@ -77,7 +77,7 @@ class Supervisor:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._state.parent.mkdir(parents=True, exist_ok=True)
         began = time.monotonic()
-        async with httpx.AsyncClient(timeout=2.0) as http:
+        async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http:
             try:
                 async with asyncio.TaskGroup() as group:
                     for part in self._parts:
@@ -118,7 +118,7 @@ class Supervisor:
             raise SetupError(f"Port {part.port}, which {part.name} needs, is in use by {holder}.")
         self._ready[part.name] = asyncio.Event()
         try:
-            async with httpx.AsyncClient(timeout=2.0) as http:
+            async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http:
                 await self._bring_up(part, http, time.monotonic())
         except BaseException:
             await self.remove(part.name)

@@ -237,11 +237,13 @@ class Swapper:
             raise
 
     def _load(self, role: str, name: str, engine: Part) -> None:
-        with Role(self._settings.url(role), timeout=CALL_TIMEOUT) as one:
+        key = self._settings.admin_key()
+        with Role(self._settings.url(role), api_key=key, timeout=CALL_TIMEOUT) as one:
             one.load(AdapterLoad(name=name, engine=_url(engine)))
 
     def _unload(self, role: str, name: str) -> None:
-        with Role(self._settings.url(role), timeout=CALL_TIMEOUT) as one:
+        key = self._settings.admin_key()
+        with Role(self._settings.url(role), api_key=key, timeout=CALL_TIMEOUT) as one:
             one.unload(name)
 
     @asynccontextmanager
@@ -289,7 +291,7 @@ def _url(engine: Part) -> str:
 async def _first_answer(engine: Part) -> None:
     """See an engine answer before anything is sent to it."""
     deadline = time.monotonic() + FIRST_ANSWER
-    async with httpx.AsyncClient(base_url=_url(engine), timeout=FIRST_ANSWER) as http:
+    async with httpx.AsyncClient(base_url=_url(engine), timeout=FIRST_ANSWER, trust_env=False) as http:
         models = (await http.get("/v1/models")).raise_for_status().json()["data"]
         message = {"role": "user", "content": "Say yes."}
         body = {"model": models[0]["id"], "messages": [message], "max_tokens": 1, "temperature": 0.0}

@@ -117,7 +117,7 @@ def _state_of(port: int, path: str) -> str:
     if not path:
         return READY
     try:
-        answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5.0)
+        answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5.0, trust_env=False)
     except httpx.HTTPError as error:
         return f"no answer ({type(error).__name__})"
     said = readiness(answer)

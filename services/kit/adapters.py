@@ -1,6 +1,6 @@
 """The HTTP surface of a role's adapters: which are served, and how they come and go while episodes run."""
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from services.contracts.adapter import Adapter, AdapterLoad, Adapters
 from services.kit.model import ModelClient
@@ -24,17 +24,20 @@ def add_adapter_routes(app: FastAPI, model: ModelClient, profile: str, role: str
         return await _listed(model, profile)
 
     @app.post("/v1/adapters", tags=[role], status_code=201)
-    async def load(request: AdapterLoad) -> Adapters:
+    async def load(request: AdapterLoad, http: Request) -> Adapters:
         """Load an adapter into the engine, or go on with an engine that has it merged into its weights."""
+        _check_scope(http)
         if request.engine is not None:
+            _check_engine(model, request.engine)
             await _change(model, request.name, request.engine)
         elif request.path is not None and request.name not in (await model.engine.refresh()).adapters:
             await _load(model, request.name, request.path)
         return await _listed(model, profile)
 
     @app.delete("/v1/adapters/{name}", tags=[role])
-    async def unload(name: str) -> Adapters:
+    async def unload(name: str, http: Request) -> Adapters:
         """Let go of an adapter; episodes that are pinned to it can't go on."""
+        _check_scope(http)
         if name == model.engine.merged:
             raise ProblemError(Kind.CONFLICT, f"{name} is merged into the engine's weights.")
         if not await model.drop_engine(name):
@@ -45,6 +48,17 @@ def add_adapter_routes(app: FastAPI, model: ModelClient, profile: str, role: str
                 )
             await model.unload_adapter(name)
         return await _listed(model, profile)
+
+
+def _check_scope(http: Request) -> None:
+    if not http.state.admin:
+        raise ProblemError(Kind.FORBIDDEN, "Changing adapters takes one of the keys of ESPALIER_ADMIN_KEYS.")
+
+
+def _check_engine(model: ModelClient, url: str) -> None:
+    """Refuse an engine that no setting names: the role would send it its key and later prompts."""
+    if url.rstrip("/") not in model.settings.known_engines(model.role):
+        raise ProblemError.field("body.engine", "it is not one of the engines of ESPALIER_ENGINES")
 
 
 async def _load(model: ModelClient, name: str, path: str) -> None:

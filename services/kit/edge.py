@@ -58,6 +58,7 @@ class Edge:
             try:
                 async with deadline:
                     self._admit(scope)
+                    scope["state"]["admin"] = self._may_administer(scope)
                     await self.app(scope, await self._body(scope, receive), answer.send)
             except _HeadAnsweredError:
                 pass
@@ -109,6 +110,11 @@ class Edge:
 
     def _authorised(self, scope: Scope) -> bool:
         return auth.authorised(_header(scope, b"authorization"), self.keys)
+
+    def _may_administer(self, scope: Scope) -> bool:
+        """Whether the caller may change adapters: with an administrator's key, or where there are no keys."""
+        admins = self.settings.accepted_admin_keys()
+        return not self.keys or auth.authorised(_header(scope, b"authorization"), admins)
 
     def _oversize(self) -> ProblemError:
         limit = self.settings.max_body_bytes

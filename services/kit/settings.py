@@ -23,6 +23,8 @@ class Settings(BaseSettings):
     """Bearer tokens that are accepted, separated by commas. Needed off loopback."""
     api_key: SecretStr = SecretStr("")
     """The bearer token that this process sends to others; by default the first of `api_keys`."""
+    admin_keys: SecretStr = SecretStr("")
+    """Bearer tokens that may also change adapters, separated by commas; with none, keys change nothing."""
     log_level: str = "info"
     max_body_bytes: int = Field(default=4_000_000, ge=1_000)
     """Larger request bodies are refused with 413."""
@@ -39,12 +41,12 @@ class Settings(BaseSettings):
     request_timeout: float = Field(default=300.0, gt=0)
     """A request that takes longer is answered 504, seconds."""
 
-    @field_validator("api_keys")
+    @field_validator("api_keys", "admin_keys")
     @classmethod
     def _some_key(cls, value: SecretStr) -> SecretStr:
         given = value.get_secret_value()
         if given and not given.replace(",", "").strip():
-            raise ValueError("api_keys holds commas and blanks and no key; leave it empty for none")
+            raise ValueError("a list of keys holds commas and blanks and no key; leave it empty for none")
         return value
 
     @field_validator("log_level")
@@ -55,8 +57,16 @@ class Settings(BaseSettings):
         return value.lower()
 
     def accepted_keys(self) -> frozenset[str]:
-        """The bearer tokens that callers may use; empty where auth is off."""
-        return frozenset(key.strip() for key in self.api_keys.get_secret_value().split(",") if key.strip())
+        """The bearer tokens that callers may use, those of administrators too; empty where auth is off."""
+        return _split_keys(self.api_keys) | self.accepted_admin_keys()
+
+    def accepted_admin_keys(self) -> frozenset[str]:
+        """The bearer tokens that may change adapters."""
+        return _split_keys(self.admin_keys)
+
+    def admin_key(self) -> str:
+        """The bearer token to change adapters with; the one for everything else where none is set."""
+        return self.admin_keys.get_secret_value().split(",")[0].strip() or self.own_key()
 
     def own_key(self) -> str:
         """The bearer token to send to other parts; empty where none is set."""
@@ -75,6 +85,10 @@ class Settings(BaseSettings):
             return False
 
 
+def _split_keys(keys: SecretStr) -> frozenset[str]:
+    return frozenset(key.strip() for key in keys.get_secret_value().split(",") if key.strip())
+
+
 class RoleSettings(Settings):
     """What planner, judge and actor read."""
 
@@ -89,6 +103,8 @@ class RoleSettings(Settings):
     """The engine's context, tokens; None: what it reports, or 4,096 where it reports none."""
     model_key: SecretStr = SecretStr("")
     """Bearer token for the engine."""
+    engines: str = ""
+    """Addresses of engines that `POST /v1/adapters` may name, separated by commas."""
     model_concurrency: int = Field(default=64, ge=1)
     """Requests in flight to the engine; more wait."""
     model_waiting: int = Field(default=1024, ge=0)
@@ -108,6 +124,11 @@ class RoleSettings(Settings):
     """Longest answer of the actor, tokens."""
     plan_tokens: int = Field(default=200, ge=16)
     """Longest answer of the planner, tokens."""
+
+    def known_engines(self, role: str) -> frozenset[str]:
+        """The engines that a role may be sent to: prompts and the engine's key go nowhere else."""
+        named = [*self.engines.split(","), *self.draining_engines.values(), self.model_url_of(role)]
+        return frozenset(url.strip().rstrip("/") for url in named if url.strip())
 
     def model_url_of(self, role: str) -> str:
         """The engine of a role: its own, or the one that all share."""

@@ -227,8 +227,12 @@ def roles(site: Site) -> Iterator[None]:
         )
         for role, create in FACTORIES.items():
             url = other if role == "judge" else first
+            engines = [f"http://127.0.0.1:{site.settings.port('engine') + place}" for place in (0, 1)]
             settings = RoleSettings(
-                model_url=url, merged_adapter=site.cards[0].name, prompt_profile="compact"
+                model_url=url,
+                engines=",".join(engines),
+                merged_adapter=site.cards[0].name,
+                prompt_profile="compact",
             )
             running.enter_context(served(create(settings), site.settings.port(role)))
         yield

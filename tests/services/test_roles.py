@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from services.actor.api import create as create_actor
 from services.judge.api import create as create_judge
@@ -258,6 +259,36 @@ def test_a_merged_adapter_is_named_and_used_without_being_asked_for(start: Start
     assert refused.json()["allowed"] == [KNOWN]
 
 
+def local(*ports: int) -> str:
+    return ",".join(f"http://127.0.0.1:{port}" for port in ports)
+
+
+@pytest.mark.parametrize("role", ["planner", "judge", "actor"])
+def test_an_engine_that_no_setting_names_gets_neither_key_nor_prompt(start: Start, role: str) -> None:
+    roles = start(ScriptedModel(), role, merged_adapter=KNOWN, model_key=SecretStr("secret"))
+    stranger = ScriptedModel()
+    with served(create_model(stranger)) as engine:
+        for url in (engine, f"http://127.0.0.1:{free_port()}", "http://169.254.169.254"):
+            body = {"name": "actor@bbbbbbbb", "engine": url}
+            answer = httpx.post(f"{roles.urls[role]}/v1/adapters", json=body, timeout=20)
+            assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "body.engine")
+            assert "ESPALIER_ENGINES" in answer.json()["detail"]
+    assert not stranger.log
+
+
+def test_changing_adapters_takes_an_administrators_key(start: Start) -> None:
+    keys = {"api_keys": SecretStr("client"), "admin_keys": SecretStr("admin")}
+    for given, statuses in ((keys, (401, 403, 201)), ({"api_keys": SecretStr("client")}, (401, 403, 401))):
+        url = f"{start(ScriptedModel(), 'actor', **given).urls['actor']}/v1/adapters"
+        body = {"name": "actor@bbbbbbbb", "path": "/adapters/b"}
+        for key, status in zip(("wrong", "client", "admin"), statuses, strict=True):
+            headers = {"authorization": f"Bearer {key}"}
+            assert httpx.post(url, json=body, headers=headers).status_code == status
+            expected = {201: 200}.get(status, status)
+            assert httpx.delete(f"{url}/{body['name']}", headers=headers).status_code == expected
+        assert httpx.get(url, headers={"authorization": "Bearer client"}).status_code == 200
+
+
 ASKED = {
     "planner": ("/v1/plans", {}),
     "judge": ("/v1/verdicts/subtask", {"subtask": "find a mug"}),
@@ -267,10 +298,11 @@ ASKED = {
 
 @pytest.mark.parametrize("role", ASKED)
 def test_another_engine_takes_over_and_the_one_before_keeps_its_own(start: Start, role: str) -> None:
-    before = start(ScriptedModel(), role, merged_adapter=KNOWN)
+    engine_port = free_port()
+    before = start(ScriptedModel(), role, merged_adapter=KNOWN, engines=local(engine_port))
     url, (path, extra), new = f"{before.urls[role]}/v1/adapters", ASKED[role], "actor@bbbbbbbb"
     other = ScriptedModel()
-    with served(create_model(other)) as engine:
+    with served(create_model(other), engine_port) as engine:
         for _ in range(2):  # again changes nothing
             listed = httpx.post(url, json={"name": new, "engine": engine})
             assert listed.status_code == 201, listed.text
@@ -293,9 +325,13 @@ def test_another_engine_takes_over_and_the_one_before_keeps_its_own(start: Start
 
 
 def test_it_can_go_back_to_an_engine_that_drains(start: Start) -> None:
-    roles = start(ScriptedModel(), "actor", merged_adapter=KNOWN)
+    ports = free_port(), free_port()
+    roles = start(ScriptedModel(), "actor", merged_adapter=KNOWN, engines=local(*ports))
     url, new = f"{roles.urls['actor']}/v1/adapters", "actor@bbbbbbbb"
-    with served(create_model(ScriptedModel())) as engine, served(create_model(roles.model)) as first:
+    with (
+        served(create_model(ScriptedModel()), ports[0]) as engine,
+        served(create_model(roles.model), ports[1]) as first,
+    ):
         httpx.post(url, json={"name": new, "engine": engine})
         listed = httpx.post(url, json={"name": KNOWN, "engine": first}).json()["adapters"]
         assert [(item["name"], item["draining"]) for item in listed] == [(KNOWN, False), (new, True)]
@@ -305,9 +341,10 @@ def test_it_can_go_back_to_an_engine_that_drains(start: Start) -> None:
 
 
 def test_only_so_many_engines_drain(start: Start) -> None:
-    roles = start(ScriptedModel(), "actor", merged_adapter=KNOWN)
+    port = free_port()
+    roles = start(ScriptedModel(), "actor", merged_adapter=KNOWN, engines=local(port))
     url = f"{roles.urls['actor']}/v1/adapters"
-    with served(create_model(ScriptedModel())) as engine:
+    with served(create_model(ScriptedModel()), port) as engine:
         answers = [httpx.post(url, json={"name": f"actor@{n:08x}", "engine": engine}) for n in range(5)]
     assert [answer.status_code for answer in answers] == [201] * 4 + [409]
     assert "drain already" in answers[-1].json()["detail"]
@@ -323,12 +360,13 @@ def test_a_role_that_starts_anew_knows_the_engines_that_drain(start: Start) -> N
 
 
 def test_an_engine_that_cannot_take_over_is_refused(start: Start, roles: Roles) -> None:
-    merged = start(ScriptedModel(), "actor", merged_adapter=KNOWN)
+    port, away = free_port(), free_port()
+    merged = start(ScriptedModel(), "actor", merged_adapter=KNOWN, engines=local(port, away))
     url, new = f"{merged.urls['actor']}/v1/adapters", "actor@bbbbbbbb"
-    with served(create_model(ScriptedModel(name="Llama-2-7b"))) as other:
+    with served(create_model(ScriptedModel(name="Llama-2-7b")), port) as other:
         for engine, told in [
             (other, "serves Llama-2-7b"),
-            (f"http://127.0.0.1:{free_port()}", "does not answer"),
+            (local(away), "does not answer"),
             ("ftp://engine", "engine"),
             (f"{other}/v1", "engine"),
         ]:
@@ -338,8 +376,8 @@ def test_an_engine_that_cannot_take_over_is_refused(start: Start, roles: Roles) 
         both = {"name": new, "engine": other, "path": "/adapters/b"}
         for body in (both, {"name": new}):
             assert "either path or engine" in httpx.post(url, json=body).json()["detail"]
-        runtime = httpx.post(f"{roles.urls['actor']}/v1/adapters", json={"name": new, "engine": other})
-        assert runtime.status_code == 409
+        runtime = start(ScriptedModel(), "actor", engines=other).urls["actor"]
+        assert httpx.post(f"{runtime}/v1/adapters", json={"name": new, "engine": other}).status_code == 409
     assert [item["name"] for item in httpx.get(url).json()["adapters"]] == [KNOWN]
 
 

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from espalier.client.proxies import honours_proxy
 from training.construct.role_settings import Address, ConstructSettings, Role, RoleSetupError
 
 Answer = TypeVar("Answer")
@@ -101,6 +102,7 @@ class RoleModel:
             headers={"Authorization": f"Bearer {address.key}"} if address.key else {},
             timeout=httpx.Timeout(settings.role_timeout, connect=min(5.0, settings.role_timeout)),
             limits=httpx.Limits(max_connections=concurrency),
+            trust_env=honours_proxy(url),
         )
 
     async def close(self) -> None:

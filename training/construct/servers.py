@@ -72,7 +72,7 @@ def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     said = "it does not answer"
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            answer = httpx.get(f"{url}/readyz", timeout=5)
+            answer = httpx.get(f"{url}/readyz", timeout=5, trust_env=False)
             if answer.is_success:
                 return
             said = answer.text
