@@ -3,8 +3,11 @@
 import math
 from typing import Any
 
-from envs.dbbench.functions import exact_round
-from envs.dbbench.values import Value, compare, number, text, weight, whole
+from envs.dbbench import decimals
+from envs.dbbench.decimals import Number
+from envs.dbbench.faults import fail
+from envs.dbbench.signatures import AGGREGATES as TYPED
+from envs.dbbench.values import Value, compare, integer, number, text, weight
 
 LONGEST_LIST = 1024
 """Where GROUP_CONCAT is cut, characters (MySQL's default)."""
@@ -13,41 +16,40 @@ MOST_MEMBERS = 100_000
 
 
 class Sum:
-    """SUM: NULL of nothing; texts are added as doubles, in their order."""
+    """SUM: NULL of nothing; exact numbers are added exactly, doubles in their order."""
 
     def __init__(self) -> None:
-        self.total: int | float | None = None
+        self._total: Number = 0
+        self._count = 0
 
     def step(self, value: Value) -> None:
         """Add one value."""
         if value is not None:
-            self.total = number(value) + (self.total or 0)
+            self._total = decimals.add(self._total, number(value))
+            self._count += 1
+
+    def inverse(self, value: Value) -> None:
+        """Take one value away, where a window moves on."""
+        if value is not None:
+            self._total = decimals.subtract(self._total, number(value))
+            self._count -= 1
+
+    def value(self) -> Value:
+        """The sum so far."""
+        return decimals.write(self._total) if self._count else None
 
     def finalize(self) -> Value:
         """The sum."""
-        return _fitting(self.total)
+        return self.value()
 
 
 class Average(Sum):
-    """AVG; with a scale, rounded to it, as an average of exact numbers is."""
+    """AVG."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._count = 0
-        self._scale: Value = None
-
-    def step(self, value: Value, scale: Value = None) -> None:  # type: ignore[override]
-        """Take one value."""
-        super().step(value)
-        self._count += value is not None
-        self._scale = scale
-
-    def finalize(self) -> Value:
-        """The average."""
-        if self.total is None:
-            return None
-        mean = self.total / self._count
-        return whole(mean) if self._scale is None else exact_round(mean, self._scale)
+    def value(self) -> Value:
+        """The average so far."""
+        mean = decimals.divide(self._total, self._count) if self._count else None
+        return None if mean is None else decimals.write(mean)
 
 
 class Spread:
@@ -55,16 +57,18 @@ class Spread:
 
     def __init__(self) -> None:
         self._name = ""
+        self._scale: Value = None
         self._count, self._mean, self._sum = 0, 0.0, 0.0
 
-    def step(self, name: str, value: Value) -> None:
-        """Take one value."""
-        self._name = name
+    def step(self, name: str, value: Value, scale: Value) -> None:
+        """Take one value; with a scale, the spread is shown with so many decimals."""
+        self._name, self._scale = name, scale
         if value is not None:
             self._count += 1
-            off = number(value) - self._mean
+            given = decimals.double(number(value))
+            off = given - self._mean
             self._mean += off / self._count
-            self._sum += off * (number(value) - self._mean)
+            self._sum += off * (given - self._mean)
 
     def finalize(self) -> Value:
         """The spread."""
@@ -72,7 +76,10 @@ class Spread:
         if free < 1:
             return None
         variance = self._sum / free
-        return variance if self._name.startswith("VAR") else math.sqrt(variance)
+        spread = variance if self._name.startswith("VAR") else math.sqrt(variance)
+        if self._scale is None:
+            return spread
+        return decimals.write(decimals.fixed(spread, integer(self._scale)))
 
 
 class GroupConcat:
@@ -125,10 +132,13 @@ class Quantified:
         self._any_row = any_row
         self._found: set[bool | None] = set()
 
-    def step(self, operator: str, one: Value, other: Value) -> None:
-        """Take one row of the subquery."""
-        order = compare(one, other)
-        self._found.add(None if order is None else OPERATORS[operator](order))
+    def step(self, operator: str, *pairs: Value) -> None:
+        """Take one row of the subquery: each value beside the one it is compared with."""
+        holds: set[bool | None] = set()
+        for one, other in zip(pairs[::2], pairs[1::2], strict=True):
+            order = compare(one, other)
+            holds.add(None if order is None else OPERATORS[operator](order))
+        self._found.add(False if False in holds else None if None in holds else True)
 
     def finalize(self) -> Value:
         """1, 0 or NULL; of no row at all, ANY is 0 and ALL is 1."""
@@ -153,6 +163,27 @@ class AnyValue:
         return self._values[0] if self._values else None
 
 
+class One:
+    """The value of a query that has at most one row."""
+
+    def __init__(self) -> None:
+        self._values: list[Value] = []
+
+    def step(self, value: Value) -> None:
+        """Take one row.
+
+        Raises:
+            SqlError: It is the second.
+        """
+        if self._values:
+            fail(1242, "Subquery returns more than 1 row")
+        self._values.append(value)
+
+    def finalize(self) -> Value:
+        """The value; NULL where there is no row."""
+        return self._values[0] if self._values else None
+
+
 class _Key:
     """A value in the order of the collation, NULL first."""
 
@@ -165,12 +196,6 @@ class _Key:
         return (compare(self._value, other._value) or 0) < 0
 
 
-def _fitting(total: int | float | None) -> Value:
-    if total is None:
-        return None
-    return whole(total) if isinstance(total, float) or abs(total) < 2**63 else float(total)
-
-
 OPERATORS: dict[str, Any] = {
     "EQ": lambda order: order == 0,
     "NEQ": lambda order: order != 0,
@@ -180,6 +205,5 @@ OPERATORS: dict[str, Any] = {
     "GTE": lambda order: order >= 0,
 }
 """What a comparison says of the order of two values."""
-SPREADS = ("STD", "STDDEV", "STDDEV_POP", "STDDEV_SAMP", "VARIANCE", "VAR_POP", "VAR_SAMP")
-AGGREGATES = frozenset(("COUNT", "SUM", "AVG", "MIN", "MAX", "GROUP_CONCAT", "ANY_VALUE", *SPREADS))
+AGGREGATES = frozenset((*TYPED, "GROUP_CONCAT"))
 """The aggregates that an agent may call."""

@@ -7,7 +7,8 @@ from sqlglot import exp
 from envs.dbbench.aggregates import AGGREGATES
 from envs.dbbench.port import DATABASE
 from envs.dbbench.reserved import RESERVED
-from envs.dbbench.statements import DENIED, SYNTAX, UNKNOWN_COLUMN, SqlError
+from envs.dbbench.scope import unknown_column
+from envs.dbbench.statements import DENIED, SYNTAX, SqlError
 
 Schema = Mapping[str, tuple[str, ...]]
 """The tables and their columns."""
@@ -73,11 +74,6 @@ def _tables(statement: exp.Expr, schema: Schema) -> None:
         column.set("db", None)
         if column.name.lower() in ROWIDS - columns:
             raise unknown_column(column.name)
-
-
-def unknown_column(name: str) -> SqlError:
-    """MySQL's error of a column that is not there."""
-    return SqlError(UNKNOWN_COLUMN, f"Unknown column '{name}'")
 
 
 def _where(select: exp.Select, columns: frozenset[str]) -> None:

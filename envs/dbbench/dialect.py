@@ -23,10 +23,19 @@ class Reader(MySQL):
         """The parser."""
 
         FUNCTIONS = {}  # noqa: RUF012
+        # MySQL's comparisons hold alike, from left to right.
+        EQUALITY = {}  # noqa: RUF012
+        COMPARISON = {**MySQLParser.EQUALITY, **MySQLParser.COMPARISON}  # noqa: RUF012
         FUNCTION_PARSERS = {name: MySQLParser.FUNCTION_PARSERS[name] for name in SPECIAL}  # noqa: RUF012
         NO_PAREN_FUNCTION_PARSERS = {  # noqa: RUF012
             name: parser for name, parser in MySQLParser.NO_PAREN_FUNCTION_PARSERS.items() if name != "IF"
         }
+
+        def _parse_update_assignment(self) -> Any:
+            column = self._parse_column()
+            if not self._match(TokenType.EQ):
+                self.raise_error("Expected =")
+            return self.expression(exp.EQ(this=column, expression=self._parse_disjunction()))
 
         def _parse_table_part(self, schema: bool = False) -> Any:
             if self._curr and self._curr.token_type is TokenType.STRING:
@@ -50,9 +59,7 @@ def call(name: str, *arguments: exp.Expr | None) -> exp.Anonymous:
 
 def collated(expression: exp.Expr) -> exp.Expr:
     """An expression that is ordered, grouped or compared by MySQL's collation."""
-    if isinstance(expression, exp.Collate) or (
-        isinstance(expression, exp.Literal) and not expression.is_string
-    ):
+    if isinstance(expression, exp.Collate):
         return expression
     return exp.Collate(this=expression, expression=exp.Var(this="mysql"))
 

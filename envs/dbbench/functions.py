@@ -1,20 +1,19 @@
-"""MySQL's functions of texts and numbers, for SQLite.
+"""MySQL's functions of texts, for SQLite.
 
 Each takes what SQLite hands over and is NULL where an argument is, unless it says otherwise. No result is
 longer than `LONGEST`: what would be is NULL, as MySQL has it above `max_allowed_packet`.
 """
 
 import hashlib
-import math
-import re
+import zlib
 from collections.abc import Callable
-from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal, InvalidOperation
 
-from envs.dbbench.values import Value, compare, folded, letter, number, text, truncated, whole
+from envs.dbbench import decimals
+from envs.dbbench.decimals import MOST_UNSIGNED
+from envs.dbbench.values import Value, compare, folded, integer, letter, number, text
 
 LONGEST = 1_000_000
 """Characters of one value."""
-MOST_DIGITS = 30
 Function = Callable[..., Value]
 
 
@@ -40,17 +39,19 @@ def like(pattern: Value, value: Value, escape: Value = "\\") -> Value:
     """`value LIKE pattern`, as SQLite orders the arguments; letters compare as the collation has them."""
     if pattern is None or value is None:
         return None
-    signs = _signs(text(pattern) or "", text(escape) or "")
-    return int(_matches(folded(text(value) or ""), signs))
+    exact = isinstance(pattern, bytes) or isinstance(value, bytes)
+    signs = _signs(text(pattern) or "", text(escape) or "", exact=exact)
+    given = text(value) or ""
+    return int(_matches(given if exact else folded(given), signs))
 
 
-def _signs(pattern: str, escape: str) -> list[str | None]:
+def _signs(pattern: str, escape: str, *, exact: bool) -> list[str | None]:
     """A pattern's signs: a letter, "" for any one character, None for any run of them."""
     signs: list[str | None] = []
     escaped = False
     for sign in pattern:
         if escaped or sign not in ("%", "_", escape):
-            signs.append(letter(sign))
+            signs.append(sign if exact else letter(sign))
             escaped = False
         elif sign == escape:
             escaped = True
@@ -76,9 +77,9 @@ def _matches(value: str, signs: list[str | None]) -> bool:
     return all(rest is None for rest in signs[sign:])
 
 
-def regexp(value: str, pattern: str) -> Value:
-    """`value REGEXP pattern`, letters' case not counted."""
-    return int(re.search(pattern, value, re.IGNORECASE) is not None)
+def bounded(value: str) -> Value:
+    """A text, or NULL where it is too long."""
+    return value if len(value) <= LONGEST else None
 
 
 def concat_ws(separator: Value, *values: Value) -> Value:
@@ -90,7 +91,7 @@ def concat_ws(separator: Value, *values: Value) -> Value:
 
 def substring(value: str, start: Value, length: Value = LONGEST) -> Value:
     """A part of a text; a negative start counts from the end."""
-    first, count = _int(start), _int(length)
+    first, count = integer(start), integer(length)
     if first < 0:
         first += len(value) + 1
     return value[first - 1 : first - 1 + count] if first > 0 and count > 0 else ""
@@ -98,22 +99,28 @@ def substring(value: str, start: Value, length: Value = LONGEST) -> Value:
 
 def substring_index(value: str, delimiter: str, count: Value) -> Value:
     """What stands before the n-th delimiter, or after the n-th from the end."""
-    parts, n = value.split(delimiter) if delimiter else [""], _int(count)
+    parts, n = value.split(delimiter) if delimiter else [""], integer(count)
     return delimiter.join(parts[:n] if n > 0 else parts[n:] if n < 0 else [])
 
 
 def locate(part: str, value: str, start: Value = 1) -> Value:
     """Where a part stands in a text, from 1; 0 where it does not."""
-    return folded(value).find(folded(part), max(0, _int(start) - 1)) + 1
+    given, wanted = folded(value), folded(part)
+    at = given.find(wanted, max(0, integer(start) - 1))
+    # Letters that compare equal are found only where they take as many bytes.
+    while at >= 0 and len(value[at : at + len(part)].encode()) != len(part.encode()):
+        at = given.find(wanted, at + 1)
+    return at + 1
 
 
 def trim(mode: str, value: str, part: str = " ") -> Value:
     """Take a part off a text's beginning, end or both, as often as it stands there."""
-    while part and mode != "TRAILING" and value.startswith(part):
-        value = value[len(part) :]
-    while part and mode != "LEADING" and value.endswith(part):
-        value = value[: -len(part)]
-    return value
+    start, end = 0, len(value)
+    while part and mode != "TRAILING" and end - start >= len(part) and value.startswith(part, start):
+        start += len(part)
+    while part and mode != "LEADING" and end - start >= len(part) and value.endswith(part, start, end):
+        end -= len(part)
+    return value[start:end]
 
 
 def replace(value: str, part: str, by: str) -> Value:
@@ -125,7 +132,7 @@ def replace(value: str, part: str, by: str) -> Value:
 
 def pad(value: str, length: Value, by: str, *, left: bool) -> Value:
     """Fill or cut a text to a length."""
-    count = _int(length)
+    count = integer(length)
     if count < 0 or count > LONGEST or (not by and count > len(value)):
         return None
     filling = (by * (count // len(by) + 1))[: max(0, count - len(value))] if by else ""
@@ -134,7 +141,7 @@ def pad(value: str, length: Value, by: str, *, left: bool) -> Value:
 
 def repeat(value: str, count: Value) -> Value:
     """A text so many times."""
-    times = max(0, _int(count))
+    times = max(0, integer(count))
     return value * times if len(value) * times <= LONGEST else None
 
 
@@ -144,113 +151,88 @@ def field(value: Value, *values: Value) -> Value:
 
 
 def elt(place: Value, *values: Value) -> Value:
-    """The value at a place, from 1."""
-    index = _int(place)
-    return values[index - 1] if place is not None and 0 < index <= len(values) else None
+    """The value at a place as a text, from 1."""
+    index = integer(place)
+    if place is None or not 0 < index <= len(values):
+        return None
+    value = values[index - 1]
+    return value if isinstance(value, bytes) else text(value)
 
 
 def find_in_set(value: str, members: str) -> Value:
     """Where a text is in a list that commas part, from 1."""
+    if not members:
+        return 0
     return next((n for n, member in enumerate(members.split(","), 1) if compare(value, member) == 0), 0)
 
 
-def fixed(value: Value, digits: Value) -> Value:
-    """A number with so many decimals, commas between the thousands (`FORMAT`)."""
-    return f"{_rounded(value, max(0, min(_int(digits), MOST_DIGITS)), ROUND_HALF_UP):,f}"
+def insert(value: str, start: Value, length: Value, part: str) -> Value:
+    """A text with a part of it replaced by another (`INSERT`)."""
+    first, count = integer(start), integer(length)
+    if not 0 < first <= len(value):
+        return value
+    end = len(value) if count < 0 or first - 1 + count > len(value) else first - 1 + count
+    return value[: first - 1] + part + value[end:]
 
 
-def decimals(value: Value, digits: Value) -> Value:
-    """A number as a DECIMAL of so many decimals is written."""
-    return None if value is None else f"{_rounded(value, _int(digits), ROUND_HALF_UP):f}"
-
-
-def exact_round(value: Value, digits: Value = 0) -> Value:
-    """Round a decimal, halves away from zero."""
-    return _plain(_rounded(value, _int(digits), ROUND_HALF_UP))
-
-
-def double_round(value: Value, digits: Value = 0) -> Value:
-    """Round a double as MySQL does, halves to the even digit."""
-    given, scale = number(value), 10.0 ** max(-MOST_DIGITS, min(_int(digits), MOST_DIGITS))
-    if isinstance(given, int):
-        return exact_round(given, digits)
-    return whole(round(given * scale) / scale) if abs(given * scale) < 2**53 else given
-
-
-def truncate(value: Value, digits: Value) -> Value:
-    """Cut a number's digits off."""
-    return _plain(_rounded(value, _int(digits), ROUND_DOWN))
-
-
-def signed(value: Value) -> Value:
-    """A value as an integer: a text's digits, a number rounded."""
-    if isinstance(value, str | bytes):
-        found = re.match(r"\s*([+-]?\d{1,18})(\s*\Z)?", text(value) or "", re.ASCII)
-        if found is None or found[2] is None:
-            truncated(value)
-        return int(found[1]) if found else 0
-    return _plain(_rounded(value, 0, ROUND_HALF_UP))
-
-
-def unsigned(value: Value) -> Value:
-    """As `signed`; what is negative wraps around, as far as SQLite can hold it."""
-    given = signed(value)
-    return given if not isinstance(given, int) or given >= 0 else float(given + 2**64)
-
-
-def divide(one: Value, other: Value, scale: Value = None) -> Value:
-    """A quotient, rounded to so many decimals where it is exact; NULL by zero."""
-    divisor = number(other)
-    if divisor == 0:
+def convert_base(value: str, source: Value, target: Value) -> Value:
+    """A text of digits in another base (`CONV`)."""
+    one, other = integer(source), integer(target)
+    if not (2 <= one <= 36 and 2 <= other <= 36):
         return None
-    if scale is None:
-        return whole(number(one) / divisor)
-    return _plain(Decimal(repr(number(one))) / Decimal(repr(divisor)), _int(scale))
+    given = value.strip().lower()
+    sign, digits = (-1, given[1:]) if given[:1] == "-" else (1, given)
+    result = 0
+    for digit in digits:
+        place = "0123456789abcdefghijklmnopqrstuvwxyz".find(digit)
+        if not 0 <= place < one:
+            break
+        result = min(result * one + place, MOST_UNSIGNED)
+    return in_base((sign * result) % (MOST_UNSIGNED + 1), other)
 
 
-def int_divide(one: Value, other: Value) -> Value:
-    """A quotient without its fraction; NULL by zero."""
-    divisor = number(other)
-    return None if divisor == 0 else int(Decimal(repr(number(one))) / Decimal(repr(divisor)))
+def in_base(value: int, base: int) -> str:
+    """A number's digits in a base."""
+    digits = ""
+    while value:
+        value, digit = divmod(value, base)
+        digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"[digit] + digits
+    return digits or "0"
 
 
-def modulo(one: Value, other: Value) -> Value:
-    """The remainder, with the dividend's sign; NULL by zero."""
-    given, divisor = number(one), number(other)
-    if divisor == 0:
-        return None
-    if isinstance(given, int) and isinstance(divisor, int):
-        return int(math.fmod(given, divisor)) if abs(given) < 2**53 else given % divisor
-    return whole(math.fmod(given, divisor))
+def based(base: int) -> Function:
+    """A number's digits in a base, below zero as 64 bits (`BIN`, `OCT`)."""
+
+    def converted(value: Value) -> Value:
+        return in_base(integer(text(value)) % (MOST_UNSIGNED + 1), base)
+
+    return strict(converted)
 
 
-def measured(function: Callable[..., float]) -> Function:
-    """A function of numbers; NULL where it has no value."""
-
-    def guarded(*values: Value) -> Value:
-        numbers = [number(value) for value in values]
-        try:
-            result = function(*numbers)
-        except (ValueError, OverflowError, ZeroDivisionError):
-            return None
-        return whole(result) if isinstance(result, int | float) and math.isfinite(result) else None
-
-    return strict(guarded)
+def quote(value: Value) -> Value:
+    """A text as it is written in a statement."""
+    given = text(value)
+    if given is None:
+        return "NULL"
+    for sign, by in (("\\", "\\\\"), ("'", "\\'"), ("\0", "\\0"), ("\x1a", "\\Z")):
+        given = given.replace(sign, by)
+    return f"'{given}'"
 
 
-def extreme(sign: int) -> Function:
-    """GREATEST (1) or LEAST (-1)."""
+def sha2(value: str, bits: Value) -> Value:
+    """A SHA-2 checksum; NULL for a length that there is not."""
+    name = {0: "sha256", 224: "sha224", 256: "sha256", 384: "sha384", 512: "sha512"}.get(integer(bits))
+    return name and hashlib.new(name, value.encode(), usedforsecurity=False).hexdigest()
 
-    def guarded(*values: Value) -> Value:
-        if not all(isinstance(value, str) for value in values):
-            values = tuple(map(number, values))
-        best = values[0]
-        for value in values[1:]:
-            if (compare(value, best) or 0) * sign > 0:
-                best = value
-        return best
 
-    return strict(guarded)
+def characters(*codes: Value) -> Value:
+    """The texts of codes (`CHAR(... USING utf8mb4)`); NULLs are left out."""
+    joined = b""
+    for code in codes:
+        if code is not None:
+            number = integer(code) % 2**32
+            joined += number.to_bytes(max(1, (number.bit_length() + 7) // 8), "big")
+    return joined
 
 
 def digest(name: str) -> Function:
@@ -260,108 +242,64 @@ def digest(name: str) -> Function:
 
 def hexadecimal(value: Value) -> Value:
     """A number or a text in hexadecimal digits."""
-    return f"{value:X}" if isinstance(value, int) else (text(value) or "").encode().hex().upper()
+    if isinstance(value, bytes):
+        return value.hex().upper()
+    if isinstance(value, str) and value[:1] != decimals.TAG:
+        return value.encode().hex().upper()
+    if isinstance(value, float) or (isinstance(value, str) and value[:2] == f"{decimals.TAG}~"):
+        value = decimals.double(number(value))
+        # MySQL rounds a double here away from zero, and elsewhere to the even number.
+        value = int(value + (0.5 if value > 0 else -0.5))
+    return in_base(integer(value) % (MOST_UNSIGNED + 1), 16)
 
 
-def _int(value: Value) -> int:
-    given = number(value)
-    return int(given) if abs(given) < 2**62 else 2**62 if given > 0 else -(2**62)
-
-
-def _rounded(value: Value, digits: int, mode: str) -> Decimal:
-    given = number(value)
-    places = max(-MOST_DIGITS, min(digits, MOST_DIGITS))
-    try:
-        return Decimal(repr(given)).quantize(Decimal(1).scaleb(-places), rounding=mode)
-    except InvalidOperation:
-        return Decimal(repr(given))
-
-
-def _plain(value: Decimal, digits: int | None = None) -> Value:
-    """A decimal as a number SQLite has, rounded first where digits are given."""
-    if digits is not None:
-        value = _rounded(float(value), digits, ROUND_HALF_UP)
-    result = whole(float(value))
-    return int(value) if value == value.to_integral_value() and abs(value) < 2**63 else result
+def ordinal(value: str) -> int:
+    """The bytes of a text's first character as a number (`ORD`)."""
+    return int.from_bytes(value[:1].encode(), "big")
 
 
 FUNCTIONS: dict[str, Function] = {
-    "ABS": strict(lambda value: abs(number(value))),
-    "ACOS": measured(math.acos),
     "ASCII": texts(lambda value: value.encode()[0] if value else 0),
-    "ASIN": measured(math.asin),
-    "ATAN": measured(math.atan),
-    "BIN": strict(lambda value: f"{_int(value):b}"),
-    "CEIL": measured(math.ceil),
+    "BIN": based(2),
+    "CHARACTERS": characters,
     "CHAR_LENGTH": texts(len),
-    "CONCAT": texts(lambda *values: "".join(values)),
+    "CONCAT": texts(lambda *values: bounded("".join(values))),
     "CONCAT_WS": concat_ws,
-    "COS": measured(math.cos),
+    "CONV": strict(lambda value, one, other: convert_base(text(value) or "", one, other)),
+    "CRC32": texts(lambda value: zlib.crc32(value.encode())),
     "ELT": elt,
-    "EXP": measured(math.exp),
     "FIELD": field,
     "FIND_IN_SET": texts(find_in_set),
-    "FLOOR": measured(math.floor),
-    "FORMAT": strict(fixed),
-    "GREATEST": extreme(1),
     "HEX": strict(hexadecimal),
-    "IFNULL": lambda value, other: other if value is None else value,
+    "INSERT": strict(lambda value, at, n, part: insert(text(value) or "", at, n, text(part) or "")),
     "INSTR": texts(lambda value, part: locate(part, value)),
-    "ISNULL": lambda value: int(value is None),
-    "LCASE": texts(str.lower),
-    "LEAST": extreme(-1),
-    "LEFT": strict(lambda value, count: (text(value) or "")[: max(0, _int(count))]),
-    "LENGTH": texts(lambda value: len(value.encode())),
-    "LN": measured(math.log),
+    "LEFT": strict(lambda value, count: (text(value) or "")[: max(0, integer(count))]),
+    "LENGTH": strict(
+        lambda value: len(value) if isinstance(value, bytes) else len((text(value) or "").encode())
+    ),
     "LOCATE": strict(lambda part, value, start=1: locate(text(part) or "", text(value) or "", start)),
-    "LOG": measured(lambda one, other=None: math.log(one) if other is None else math.log(other, one)),
-    "LOG10": measured(math.log10),
-    "LOG2": measured(math.log2),
     "LOWER": texts(str.lower),
-    "LPAD": strict(lambda value, count, by: pad(text(value) or "", count, text(by) or "", left=True)),
+    "LPAD": strict(lambda value, count, by=" ": pad(text(value) or "", count, text(by) or "", left=True)),
     "LTRIM": texts(lambda value: value.lstrip(" ")),
     "MD5": digest("md5"),
-    "MOD": strict(modulo),
-    "NULLIF": lambda value, other: None if compare(value, other) == 0 else value,
-    "ORD": texts(lambda value: ord(value[0]) if value else 0),
-    "PI": lambda: math.pi,
-    "POW": measured(math.pow),
-    "REGEXP_LIKE": texts(regexp),
-    "REGEXP_REPLACE": texts(lambda value, pattern, by: re.sub(pattern, by, value, flags=re.IGNORECASE)),
-    "REGEXP_SUBSTR": texts(
-        lambda value, pattern: (re.search(pattern, value, re.IGNORECASE) or re.match("", ""))[0]  # type: ignore[index]
-    ),
+    "OCT": based(8),
+    "ORD": texts(ordinal),
+    "QUOTE": quote,
     "REPEAT": strict(lambda value, count: repeat(text(value) or "", count)),
     "REPLACE": texts(replace),
     "REVERSE": texts(lambda value: value[::-1]),
-    "RIGHT": strict(lambda value, count: (text(value) or "")[-_int(count) :] if _int(count) > 0 else ""),
-    "RPAD": strict(lambda value, count, by: pad(text(value) or "", count, text(by) or "", left=False)),
+    "RIGHT": strict(
+        lambda value, count: (text(value) or "")[-integer(count) :] if integer(count) > 0 else ""
+    ),
+    "RPAD": strict(lambda value, count, by=" ": pad(text(value) or "", count, text(by) or "", left=False)),
     "RTRIM": texts(lambda value: value.rstrip(" ")),
     "SHA1": digest("sha1"),
-    "SIGN": measured(lambda value: (value > 0) - (value < 0)),
-    "SIN": measured(math.sin),
+    "SHA2": strict(lambda value, bits: sha2(text(value) or "", bits)),
     "SPACE": strict(lambda count: repeat(" ", count)),
-    "SQRT": measured(math.sqrt),
-    "STRCMP": strict(compare),
+    "STRCMP": texts(compare),
     "SUBSTRING": strict(lambda value, *rest: substring(text(value) or "", *rest)),
     "SUBSTRING_INDEX": strict(lambda value, part, n: substring_index(text(value) or "", text(part) or "", n)),
-    "TAN": measured(math.tan),
     "TRIM": texts(lambda value: value.strip(" ")),
-    "TRUNCATE": strict(truncate),
-    "UCASE": texts(str.upper),
     "UPPER": texts(str.upper),
 }
-FUNCTIONS |= {
-    alias: FUNCTIONS[name]
-    for alias, name in {
-        "CEILING": "CEIL",
-        "CHARACTER_LENGTH": "CHAR_LENGTH",
-        "MID": "SUBSTRING",
-        "OCTET_LENGTH": "LENGTH",
-        "POSITION": "LOCATE",
-        "POWER": "POW",
-        "SHA": "SHA1",
-        "SUBSTR": "SUBSTRING",
-    }.items()
-}
-"""What an agent may call, by MySQL's names."""
+"""What the translation calls, by MySQL's names."""

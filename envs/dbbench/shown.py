@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
+from envs.dbbench.decimals import TAG, Exact, read
 from envs.dbbench.values import text, whole
 
 CUT = "[TRUNCATED]"
@@ -46,6 +47,9 @@ def plain(value: object, limit: int | None = None) -> str | int | float | None:
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, float):
         return whole(value)
+    if isinstance(value, str) and value[:1] == TAG:
+        given = read(value)
+        return plain(given.rounded if isinstance(given, Exact) else float(f"{given.value:.{given.scale}f}"))
     if isinstance(value, str | bytes):
         told = (text(value) or "") if limit is None else value[: limit + 1]
         return text(told)

@@ -13,13 +13,14 @@ from typing import Any
 
 from sqlglot.errors import SqlglotError
 
-from envs.dbbench import aggregates, dates, functions
+from envs.dbbench import aggregates, arithmetic, dates, decimals, functions, patterns
 from envs.dbbench.checks import Schema
+from envs.dbbench.faults import Faults, collected
 from envs.dbbench.port import Row, Table
 from envs.dbbench.shown import cut, shown
 from envs.dbbench.statements import SYNTAX, UNKNOWN_COLUMN, SqlError, checked, done, too_slow
 from envs.dbbench.translate import Translated, translate
-from envs.dbbench.values import Value, collate, compare, number, strictly, text
+from envs.dbbench.values import Value, collate, compare, compare_numbers, number, strictly, text
 
 PAGE = 4096
 HEAP = 64 * 2**20
@@ -121,6 +122,7 @@ def _execute(database: bytes, plan: Translated, bounds: Bounds) -> Ran:
         connection = stack.enter_context(_Connection(database, bounds))
         deadline = time.monotonic() + bounds.seconds
         stack.enter_context(strictly(plan.strict))
+        faults = stack.enter_context(collected())
         connection.set_progress_handler(lambda: time.monotonic() > deadline, OPS_BETWEEN_CHECKS)
         connection.set_authorizer(_allows)
         try:
@@ -133,11 +135,11 @@ def _execute(database: bytes, plan: Translated, bounds: Bounds) -> Ran:
         except sqlite3.Error as error:
             if time.monotonic() > deadline:
                 raise too_slow(bounds.seconds) from error
-            if plan.strict and "user-defined" in str(error):
-                raise SqlError(
-                    1292, "Truncated incorrect value: a text is read as a number or a date"
-                ) from error
-            raise _translated(error) from error
+            raise _fault(faults, error) from error
+
+
+def _fault(faults: Faults, error: sqlite3.Error) -> SqlError:
+    return faults.first or _translated(error)
 
 
 class _Connection:
@@ -151,6 +153,8 @@ class _Connection:
             connection.create_function(f"MY_{name}", -1, function, deterministic=True)
         for name, aggregate in AGGREGATES.items():
             connection.create_aggregate(f"MY_{name}", -1, aggregate)  # type: ignore[arg-type]
+        for name, window in WINDOWS.items():
+            connection.create_window_function(f"MY_{name}", 1, window)
         if database is not None:
             connection.deserialize(database)
         for pragma in (
@@ -188,6 +192,8 @@ def _translated(error: sqlite3.Error) -> SqlError:
     for beginning, code, message in ERRORS:
         if told.startswith(beginning):
             return SqlError(code, message.format(told.removeprefix(beginning)))
+    if "term out of range" in told:
+        return SqlError(UNKNOWN_COLUMN, "Unknown column in 'order clause'")
     if "columns but" in told or "values for" in told:
         return SqlError(1136, "Column count doesn't match value count")
     if "do not have the same number of result columns" in told:
@@ -201,16 +207,40 @@ def _name(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
-def _between(value: Value, low: Value, high: Value) -> Value:
-    below, above = compare(value, low), compare(value, high)
-    if (below is not None and below < 0) or (above is not None and above > 0):
-        return 0
-    return None if below is None or above is None else 1
+def _between(compared: Callable[[Value, Value], int | None]) -> Callable[[Value, Value, Value], Value]:
+    def guarded(value: Value, low: Value, high: Value) -> Value:
+        below, above = compared(value, low), compared(value, high)
+        if (below is not None and below < 0) or (above is not None and above > 0):
+            return 0
+        return None if below is None or above is None else 1
+
+    return guarded
+
+
+def _compare_exactly(one: Value, other: Value) -> int | None:
+    return compare(one, other, rounded=False)
+
+
+def _compare_numbers(one: Value, other: Value) -> int | None:
+    return (
+        None if one is None or other is None else compare_numbers(number(one), number(other), rounded=False)
+    )
+
+
+def _compare_doubles(one: Value, other: Value) -> int | None:
+    if one is None or other is None:
+        return None
+    return compare_numbers(decimals.double(number(one)), decimals.double(number(other)))
 
 
 def _in(value: Value, *members: Value) -> Value:
-    found = {compare(value, member) for member in members}
+    found = {_compare_exactly(value, member) for member in members}
     return 1 if 0 in found else None if None in found else 0
+
+
+def _case_equal(value: Value, other: Value) -> Value:
+    order = _compare_exactly(value, other)
+    return None if order is None else int(order == 0)
 
 
 def _same(one: Value, other: Value) -> Value:
@@ -220,7 +250,7 @@ def _same(one: Value, other: Value) -> Value:
 
 
 def _xor(one: Value, other: Value) -> Value:
-    return None if one is None or other is None else int(bool(number(one)) != bool(number(other)))
+    return None if one is None or other is None else int(bool(one) != bool(other))
 
 
 def _compares(name: str) -> Callable[[Value, Value], Value]:
@@ -233,6 +263,15 @@ def _compares(name: str) -> Callable[[Value, Value], Value]:
     return guarded
 
 
+def _binary(value: Value) -> Value:
+    return value if value is None or isinstance(value, bytes) else (text(value) or "").encode()
+
+
+def _exact_text(value: Value) -> Value:
+    given = text(value)
+    return None if given is None else given.rstrip(" ").encode()
+
+
 PLAIN = frozenset(
     """count min max sum avg coalesce row_number rank dense_rank ntile lag lead first_value last_value
     nth_value percent_rank cume_dist""".split()  # noqa: SIM905
@@ -240,40 +279,40 @@ PLAIN = frozenset(
 """SQLite's own functions that the translation uses."""
 CALLS: dict[str, Callable[..., Any]] = {
     **functions.FUNCTIONS,
+    **arithmetic.NUMBERS,
     **dates.DATES,
     **{name: _compares(name) for name in aggregates.OPERATORS},
-    "BETWEEN": _between,
-    "BINARY": lambda value: None if value is None else (text(value) or "").encode(),
-    "BIT_XOR": functions.strict(lambda one, other: int(number(one)) ^ int(number(other))),
+    "BETWEEN": _between(_compare_exactly),
+    "BETWEEN_DOUBLES": _between(_compare_doubles),
+    "BETWEEN_NUMBERS": _between(_compare_numbers),
+    "BINARY": _binary,
+    "CASE_EQ": _case_equal,
+    "CAST_BINARY": functions.strict(lambda value, width: (_binary(value) or b"")[:width].ljust(width, b"\0")),  # type: ignore[index]
+    "CAST_DECIMAL": functions.strict(arithmetic.to_decimal),
+    "CAST_TEXT": functions.strict(lambda value, width: (text(value) or "")[:width]),
     "CONCAT_KEY": functions.texts(lambda *values: "\0".join(values)),
     "DATE_ADD": dates.date_add,
-    "DATETIME": dates.dated(lambda when: when.strftime("%Y-%m-%d %H:%M:%S")),
-    "DECIMALS": functions.decimals,
     "DIFFERENCE": dates.difference,
-    "DIVIDE": lambda one, other, *scale: (
-        None if one is None or other is None else functions.divide(one, other, *scale)
-    ),
-    "DOUBLE": functions.strict(lambda value: float(number(value))),
-    "DOUBLE_ROUND": functions.strict(functions.double_round),
-    "EXACT_ROUND": functions.strict(functions.exact_round),
-    "EXTRACT": dates.part,
+    "EXACT_TEXT": _exact_text,
     "IN": _in,
-    "INT_DIVIDE": functions.strict(functions.int_divide),
     "LIKE": functions.like,
-    "NUMBER": functions.strict(number),
+    "REGEXP_INSTR": patterns.position,
+    "REGEXP_LIKE": patterns.matches,
+    "REGEXP_REPLACE": patterns.replaced,
+    "REGEXP_SUBSTR": patterns.substring,
     "SAME": _same,
-    "SIGNED": functions.strict(functions.signed),
+    "STORED": arithmetic.stored,
     "TEXT": text,
     "TRIM_OFF": functions.texts(functions.trim),
-    "UNSIGNED": functions.strict(functions.unsigned),
     "XOR": _xor,
 }
+WINDOWS: dict[str, Callable[[], Any]] = {"AVG": aggregates.Average, "SUM": aggregates.Sum}
+"""Aggregates that are windows, too."""
 AGGREGATES: dict[str, Callable[[], Any]] = {
     "ALL": partial(aggregates.Quantified, False),
     "ANY": partial(aggregates.Quantified, True),
     "ANY_VALUE": aggregates.AnyValue,
-    "AVG": aggregates.Average,
     "GROUP_CONCAT": aggregates.GroupConcat,
+    "ONE": aggregates.One,
     "SPREAD": aggregates.Spread,
-    "SUM": aggregates.Sum,
 }

@@ -304,7 +304,7 @@ def test_halves_of_characters_are_replaced(db: Db) -> None:
     made = db.http.post(
         "/v1/sessions", content=json.dumps(body), headers={"Content-Type": "application/json"}
     )
-    assert made.status_code in (201, 422), made.text
+    assert made.status_code in (201, 400, 422), made.text
     assert Table.of("t", ["a"], [["x\ud800"]]).rows == (("x?",),)
     assert checked("SELECT 'x\ud800'") == "SELECT 'x?'"
 

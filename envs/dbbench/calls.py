@@ -1,0 +1,508 @@
+"""Calls of functions, aggregates and windows."""
+
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+
+from envs.dbbench.convert import convert, number_literal, to_number, truth
+from envs.dbbench.dates import MONTHS, SECONDS
+from envs.dbbench.dialect import call, collated
+from envs.dbbench.expressions import RULES, comparable, modulo, regexp_texts
+from envs.dbbench.kinds import (
+    BINARY,
+    DATE,
+    DATETIME,
+    DOUBLE,
+    INT,
+    NOT_FIXED,
+    NULL,
+    TEXT,
+    Base,
+    Kind,
+    decimal,
+    double,
+    unify,
+)
+from envs.dbbench.port import DATABASE
+from envs.dbbench.rules import describe, refuse
+from envs.dbbench.scope import Scope, Typed
+from envs.dbbench.signatures import AGGREGATES, RANKS, REFUSED, SIGNATURES, SPREADS
+from envs.dbbench.statements import SYNTAX, SqlError
+
+if TYPE_CHECKING:
+    from envs.dbbench.rewrite import Rewriter
+
+TIMED = ("SECOND", "MINUTE", "HOUR")
+PARTS = frozenset("DAY HOUR MINUTE MONTH QUARTER SECOND YEAR".split())  # noqa: SIM905
+LETTERS = frozenset(
+    """CONCAT CONCAT_WS ELT INSERT LEFT LOWER LPAD LTRIM QUOTE REPEAT REPLACE REVERSE RIGHT RPAD RTRIM
+    SUBSTRING_INDEX UPPER""".split()  # noqa: SIM905
+)
+"""Functions that a binary string makes ones of bytes."""
+CLOCKS = ("HOUR", "MINUTE", "SECOND")
+BOUNDS = ("UNBOUNDED", "CURRENT ROW")
+PARAMETER_COUNT, NO_FUNCTION = 1582, 1305
+
+
+@RULES(exp.Anonymous)
+def function(
+    rewriter: "Rewriter", scope: Scope, node: Any, *, this: Any = None, expressions: Any = ()
+) -> Typed:
+    """A function by its name."""
+    del this
+    name = node.name.upper()
+    if name in AGGREGATES:
+        return _aggregate(rewriter, scope, name, expressions)
+    special = SPECIAL.get(name)
+    if special is not None:
+        return special(rewriter, scope, name, expressions)
+    signature = SIGNATURES.get(name)
+    if signature is None:
+        if name in RANKS:
+            raise SqlError(SYNTAX, f"You have an error in your SQL syntax: {name} needs OVER")
+        if name in REFUSED:
+            refuse(f"{name}()")
+        raise SqlError(NO_FUNCTION, f"FUNCTION {DATABASE}.{node.name} does not exist")
+    _count(name, expressions, signature.least, signature.most)
+    values = [rewriter.expression(part, scope) for part in expressions]
+    kind = signature.kind([value.kind for value in values])
+    if signature.target in ("GREATEST", "LEAST"):
+        if any(value.kind.moment for value in values) and len({value.kind for value in values}) > 1:
+            refuse(f"{name} of moments and other types")
+        if kind.numeric or kind == BINARY:
+            return Typed(call(signature.target, *(convert(value, kind) for value in values)), kind)
+    if signature.target.startswith("REGEXP"):
+        regexp_texts(*values[:2])
+    if BINARY in [value.kind for value in values] and signature.target in LETTERS:
+        refuse(f"{name} of a binary string")
+    if name == "FIELD" and not all(value.kind.texts or value.kind == NULL for value in values):
+        values = _compared_as_numbers(values)
+    if name in CLOCKS and _is_moment(values[0]):
+        values = [Typed(call("DATETIME", values[0].sql), DATETIME)]
+    given = [
+        to_number(value).sql if signature.is_number(place) else value.sql
+        for place, value in enumerate(values)
+    ]
+    return Typed(call(signature.target, *given), kind)
+
+
+def _is_moment(value: Typed) -> bool:
+    shifts = isinstance(value.sql, exp.Anonymous) and value.sql.name == "MY_DATE_ADD"
+    return value.kind.moment or shifts
+
+
+def _compared_as_numbers(values: list[Typed]) -> list[Typed]:
+    given = [to_number(value) for value in values]
+    if all(value.kind.exact for value in given):
+        return given
+    return [Typed(call("DOUBLE", value.sql), DOUBLE) for value in given]
+
+
+def _count(name: str, arguments: Any, least: int, most: int) -> None:
+    if not least <= len(arguments) <= most:
+        raise SqlError(PARAMETER_COUNT, f"Incorrect parameter count in the call to native function '{name}'")
+
+
+def _values(rewriter: "Rewriter", scope: Scope, arguments: Any) -> list[Typed]:
+    return [rewriter.expression(part, scope) for part in arguments]
+
+
+def _coalesce(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    _count(name, arguments, *((2, 2) if name == "IFNULL" else (1, 99)))
+    values = _values(rewriter, scope, arguments)
+    kind = unify([value.kind for value in values])
+    given = [convert(value, kind) for value in values]
+    if len(given) == 1:
+        return Typed(given[0], kind)
+    return Typed(exp.Anonymous(this="COALESCE", expressions=given), kind)
+
+
+def _if(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    _count(name, arguments, 3, 3)
+    condition, one, other = _values(rewriter, scope, arguments)
+    kind = unify((one.kind, other.kind))
+    chosen = exp.If(this=truth(condition), true=convert(one, kind))
+    return Typed(exp.Case(ifs=[chosen], default=convert(other, kind)), kind)
+
+
+def _null_if(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    _count(name, arguments, 2, 2)
+    one, other = _values(rewriter, scope, arguments)
+    left, right = comparable(one, other)
+    equal = exp.If(this=call("EQ", left, right), true=exp.Null())
+    return Typed(exp.Case(ifs=[equal], default=one.sql.copy()), one.kind)
+
+
+def _is_null(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    _count(name, arguments, 1, 1)
+    (value,) = _values(rewriter, scope, arguments)
+    return Typed(exp.Paren(this=exp.Is(this=exp.Paren(this=value.sql), expression=exp.Null())), INT)
+
+
+def _round(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    _count(name, arguments, 2 if name == "TRUNCATE" else 1, 2)
+    values = _values(rewriter, scope, arguments)
+    value, given = to_number(values[0]), to_number(values[1]).sql if len(values) > 1 else number_literal(0)
+    kind = value.kind
+    digits = arguments[1] if len(arguments) > 1 else None
+    if kind.base is Base.DECIMAL:
+        kind = decimal(0 if digits is None else _scale(digits, kind.scale))
+    elif kind.base is Base.DOUBLE:
+        kind = double(0 if digits is None else NOT_FIXED if not _literal(digits) else _scale(digits, 0))
+    if not kind.whole:
+        return Typed(call(name, value.sql, given, number_literal(kind.scale)), kind)
+    return Typed(call(name, value.sql, given), kind)
+
+
+def _literal(digits: exp.Expr) -> bool:
+    node = digits.this if isinstance(digits, exp.Neg) else digits
+    return isinstance(node, exp.Literal) and node.this.isdigit()
+
+
+def _scale(digits: exp.Expr, otherwise: int) -> int:
+    if _literal(digits):
+        return 0 if isinstance(digits, exp.Neg) else int(digits.this)
+    return refuse("ROUND to decimals that are not a literal") if otherwise else 0
+
+
+def _mod(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    _count(name, arguments, 2, 2)
+    one, other = (to_number(value) for value in _values(rewriter, scope, arguments))
+    return modulo(one, other)
+
+
+def _database(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    del rewriter, scope
+    _count(name, arguments, 0, 0)
+    return Typed(exp.Literal.string(DATABASE), TEXT)
+
+
+def _middle(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    _count(name, arguments, 2, 3)
+    return _substring(_values(rewriter, scope, arguments))
+
+
+def _substring(values: list[Typed]) -> Typed:
+    if values[0].kind == BINARY:
+        refuse("SUBSTRING of a binary string")
+    places = (to_number(value).sql for value in values[1:])
+    return Typed(call("SUBSTRING", values[0].sql, *places), TEXT)
+
+
+def _date_add(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    _count(name, arguments, 2, 2)
+    date, interval = arguments
+    if name in ("DATE_ADD", "DATE_SUB") and not isinstance(interval, exp.Interval):
+        raise SqlError(SYNTAX, f"You have an error in your SQL syntax near '{name}'")
+    return rewriter.shifted(date, interval, scope, back=name in ("DATE_SUB", "SUBDATE"))
+
+
+def _difference(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    _count(name, arguments, 3, 3)
+    unit = arguments[0].name.upper()
+    if unit not in MONTHS and unit not in SECONDS:
+        refuse(f"TIMESTAMPDIFF in {unit}")
+    one, other = _values(rewriter, scope, arguments[1:])
+    return Typed(call("DIFFERENCE", exp.Literal.string(unit), one.sql, other.sql), INT)
+
+
+def _str_to_date(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    _count(name, arguments, 2, 2)
+    form = arguments[1]
+    if not (isinstance(form, exp.Literal) and form.is_string):
+        refuse("STR_TO_DATE with a format that is not a literal")
+    value = rewriter.expression(arguments[0], scope)
+    kind = DATETIME if any(f"%{sign}" in form.this for sign in "HhIiklrSsTfp") else DATE
+    return Typed(call("STR_TO_DATE", value.sql, form), kind)
+
+
+SPECIAL: dict[str, Any] = {
+    "ADDDATE": _date_add,
+    "COALESCE": _coalesce,
+    "DATABASE": _database,
+    "DATE_ADD": _date_add,
+    "DATE_SUB": _date_add,
+    "IF": _if,
+    "IFNULL": _coalesce,
+    "ISNULL": _is_null,
+    "MID": _middle,
+    "MOD": _mod,
+    "NULLIF": _null_if,
+    "ROUND": _round,
+    "SCHEMA": _database,
+    "STR_TO_DATE": _str_to_date,
+    "SUBDATE": _date_add,
+    "SUBSTR": _middle,
+    "SUBSTRING": _middle,
+    "TIMESTAMPDIFF": _difference,
+    "TRUNCATE": _round,
+}
+
+
+@RULES(exp.Substring)
+def substring(
+    rewriter: "Rewriter", scope: Scope, _: Any, *, this: Any = None, start: Any = None, length: Any = None
+) -> Typed:
+    """SUBSTRING, also with FROM and FOR."""
+    return _substring(
+        [rewriter.expression(part, scope) for part in (this, start, length) if part is not None]
+    )
+
+
+@RULES(exp.Trim)
+def trim(
+    rewriter: "Rewriter",
+    scope: Scope,
+    _: Any,
+    *,
+    this: Any = None,
+    expression: Any = None,
+    position: Any = None,
+) -> Typed:
+    """TRIM."""
+    typed = [rewriter.expression(part, scope) for part in (this, expression) if part is not None]
+    if BINARY in [value.kind for value in typed]:
+        refuse("TRIM of a binary string")
+    values = [value.sql for value in typed]
+    mode = exp.Literal.string(str(position or "BOTH").upper())
+    return Typed(call("TRIM_OFF", mode, *values), TEXT)
+
+
+@RULES(exp.StrPosition)
+def locate(rewriter: "Rewriter", scope: Scope, _: Any, *, this: Any = None, substr: Any = None) -> Typed:
+    """POSITION."""
+    part, value = rewriter.expression(substr, scope), rewriter.expression(this, scope)
+    return Typed(call("LOCATE", part.sql, value.sql), INT)
+
+
+@RULES(exp.Extract)
+def extract(rewriter: "Rewriter", scope: Scope, _: Any, *, this: Any = None, expression: Any = None) -> Typed:
+    """EXTRACT of a single unit."""
+    unit = this.name.upper()
+    if unit not in PARTS:
+        refuse(f"EXTRACT of {unit}")
+    value = rewriter.expression(expression, scope)
+    if unit in CLOCKS:
+        given = call("DATETIME", value.sql) if _is_moment(value) else value.sql
+        return Typed(call(f"EXTRACT_{unit}", given), INT)
+    return Typed(call(unit, value.sql), INT)
+
+
+@RULES(exp.Chr)
+def characters(
+    rewriter: "Rewriter", scope: Scope, _: Any, *, expressions: Any = (), charset: Any = None
+) -> Typed:
+    """CHAR."""
+    values = [to_number(rewriter.expression(part, scope)).sql for part in expressions]
+    made = call("CHARACTERS", *values)
+    if charset is None:
+        return Typed(made, BINARY)
+    if charset.name.lower() not in ("utf8mb4", "utf8", "utf8mb3"):
+        refuse(f"CHARACTER SET {charset.name}")
+    return Typed(call("TEXT", made), TEXT)
+
+
+@RULES(exp.CurrentDate)
+def today(_: "Rewriter", __: Scope, ___: Any) -> Typed:
+    """CURDATE."""
+    return Typed(call("CURDATE"), DATE)
+
+
+@RULES(exp.CurrentTimestamp, exp.CurrentDatetime)
+def now(_: "Rewriter", __: Scope, ___: Any) -> Typed:
+    """NOW."""
+    return Typed(call("NOW"), DATETIME)
+
+
+@RULES(exp.Interval)
+def interval(_: "Rewriter", __: Scope, ___: Any, *, this: Any = None, unit: Any = None) -> Typed:
+    """An INTERVAL stands beside a date only."""
+    del this, unit
+    raise SqlError(SYNTAX, "You have an error in your SQL syntax near 'INTERVAL'")
+
+
+def shifted(rewriter: "Rewriter", date: Any, by: Any, scope: Scope, *, back: bool) -> Typed:
+    """A date and an INTERVAL, or days."""
+    if isinstance(by, exp.Interval):
+        _, given = RULES.arguments(by)
+        if given.get("unit") is None:
+            raise SqlError(SYNTAX, "You have an error in your SQL syntax near 'INTERVAL'")
+        count, unit = given["this"], given["unit"].name.upper()
+    else:
+        count, unit = by, "DAY"
+    if unit not in MONTHS and unit not in SECONDS:
+        refuse(f"INTERVAL of {unit}")
+    given_count = to_number(rewriter.expression(count, scope))
+    if unit == "SECOND" and given_count.kind.base in (Base.DECIMAL, Base.DOUBLE):
+        refuse("INTERVAL of fractions of a second")
+    amount, value = given_count.sql, rewriter.expression(date, scope)
+    amount = call("NEGATE", amount) if back else amount
+    kind = TEXT if value.kind.base is not Base.DATE and value.kind.base is not Base.DATETIME else value.kind
+    if kind == DATE and unit in TIMED:
+        kind = DATETIME
+    return Typed(call("DATE_ADD", value.sql, amount, exp.Literal.string(unit)), kind)
+
+
+def _distinct(arguments: Any) -> tuple[bool, list[Any]]:
+    if arguments and isinstance(arguments[0], exp.Distinct):
+        _, given = RULES.arguments(arguments[0])
+        return True, given["expressions"]
+    return False, list(arguments)
+
+
+@RULES(exp.Distinct)
+def distinct(_: "Rewriter", __: Scope, node: Any, *, expressions: Any = ()) -> Typed:
+    """DISTINCT stands in aggregates and behind SELECT only."""
+    del expressions
+    return refuse(describe(node))
+
+
+def _aggregate(
+    rewriter: "Rewriter", scope: Scope, name: str, arguments: Any, *, window: bool = False
+) -> Typed:
+    unique, parts = _distinct(arguments)
+    if window and unique:
+        refuse(f"{name}(DISTINCT) OVER")
+    if name == "COUNT" and len(parts) == 1 and isinstance(parts[0], exp.Star) and not unique:
+        RULES.arguments(parts[0])
+        return Typed(exp.Anonymous(this="COUNT", expressions=[exp.Star()]), INT)
+    if not parts or (len(parts) > 1 and not (name == "COUNT" and unique)):
+        raise SqlError(SYNTAX, f"You have an error in your SQL syntax near '{name}('")
+    values = _values(rewriter, scope, parts)
+    result = AGGREGATES[name]
+    value = values[0]
+    if len(values) > 1:
+        value = Typed(call("CONCAT_KEY", *(one.sql for one in values)), TEXT)
+    if name in ("COUNT", "MIN", "MAX"):
+        kind = result if isinstance(result, Kind) else result([value.kind])
+        inner = collated(value.sql) if unique or name != "COUNT" else value.sql
+        held = exp.Distinct(expressions=[inner]) if unique else inner
+        return Typed(exp.Anonymous(this=name, expressions=[held]), kind)
+    if name == "ANY_VALUE":
+        return Typed(call(name, value.sql), value.kind)
+    value = Typed(value.sql, DOUBLE) if unique and value.kind.texts else to_number(value)
+    kind = result if isinstance(result, Kind) else result([value.kind])
+    if name in SPREADS:
+        if unique or window:
+            refuse(f"{name}(DISTINCT)" if unique else f"{name} OVER")
+        scale = number_literal(kind.scale) if kind != DOUBLE else exp.Null()
+        kind = DOUBLE if kind == DOUBLE else double(kind.scale)
+        return Typed(call("SPREAD", exp.Literal.string(name), value.sql, scale), kind)
+    given = call("DOUBLE", value.sql) if value.kind == DOUBLE else value.sql
+    held = exp.Distinct(expressions=[collated(given)]) if unique else given
+    return Typed(call(name, held), kind)
+
+
+@RULES(exp.Star)
+def star(_: "Rewriter", __: Scope, ___: Any) -> Typed:
+    """`*` stands in COUNT and in what is selected only."""
+    return refuse("* in an expression")
+
+
+@RULES(exp.GroupConcat)
+def group_concat(
+    rewriter: "Rewriter", scope: Scope, _: Any, *, this: Any = None, separator: Any = None
+) -> Typed:
+    """GROUP_CONCAT."""
+    value, keys = this, []
+    if isinstance(value, exp.Order):
+        _, given = RULES.arguments(value)
+        value, keys = given["this"], given["expressions"]
+    unique, parts = _distinct([value])
+    values = _values(rewriter, scope, parts)
+    joined = values[0].sql if len(values) == 1 else call("CONCAT", *(one.sql for one in values))
+    ordered = [rewriter.ordered(key) for key in keys]
+    if any(isinstance(inner, exp.Literal) for inner, _ in ordered):
+        refuse("GROUP_CONCAT with ORDER BY of a position")
+    directions = "".join("-" if descending else "+" for _, descending in ordered)
+    if separator is not None and not (isinstance(separator, exp.Literal) and separator.is_string):
+        raise SqlError(SYNTAX, "You have an error in your SQL syntax near 'SEPARATOR'")
+    flags = [
+        separator or exp.Literal.string(","),
+        number_literal(int(unique)),
+        exp.Literal.string(directions),
+    ]
+    order = [rewriter.expression(inner, scope).sql for inner, _ in ordered]
+    return Typed(call("GROUP_CONCAT", *flags, joined, *order), TEXT)
+
+
+@RULES(exp.Window)
+def window(
+    rewriter: "Rewriter",
+    scope: Scope,
+    node: Any,
+    *,
+    this: Any = None,
+    partition_by: Any = (),
+    order: Any = None,
+    spec: Any = None,
+    alias: Any = None,
+    over: Any = None,
+) -> Typed:
+    """`f(...) OVER (...)`."""
+    del over
+    if not isinstance(this, exp.Anonymous):
+        refuse(f"{describe(this)} OVER")
+    name = this.name.upper()
+    _, given = RULES.arguments(this)
+    arguments = given.get("expressions", [])
+    if name in AGGREGATES:
+        called = _aggregate(rewriter, scope, name, arguments, window=True)
+    elif name in RANKS:
+        called = _rank(rewriter, scope, name, arguments)
+    else:
+        refuse(f"{name} OVER")
+    window_parts(rewriter, scope, node, partition_by, order, spec)
+    node.set("this", called.sql)
+    del alias
+    return Typed(node, called.kind)
+
+
+def _rank(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
+    least, most, result = RANKS[name]
+    if len(arguments) > most:
+        refuse(f"{name} with so many arguments")
+    _count(name, arguments, least, most)
+    places = arguments if name == "NTILE" else arguments[1:]
+    for place in places:
+        if not (isinstance(place, exp.Literal) and place.this.isdigit()):
+            refuse(f"{name} with a place that is not a literal")
+    values = _values(rewriter, scope, arguments)
+    kind = result if isinstance(result, Kind) else result([value.kind for value in values])
+    return Typed(exp.Anonymous(this=name, expressions=[value.sql for value in values]), kind)
+
+
+def window_parts(
+    rewriter: "Rewriter", scope: Scope, node: Any, partition_by: Any, order: Any, spec: Any
+) -> None:
+    """Translate what is in the parentheses of a window."""
+    node.set("partition_by", [collated(rewriter.expression(part, scope).sql) for part in partition_by])
+    if order is not None:
+        rewriter.order(order, scope)
+    if spec is not None:
+        RULES.apply(spec, rewriter, scope)
+
+
+@RULES(exp.WindowSpec)
+def frame(
+    _: "Rewriter",
+    __: Scope,
+    ___: Any,
+    *,
+    kind: Any = None,
+    start: Any = None,
+    start_side: Any = None,
+    end: Any = None,
+    end_side: Any = None,
+) -> None:
+    """A window's frame: ROWS with literals, RANGE without."""
+    del start_side, end_side
+    for bound in (start, end):
+        if isinstance(bound, exp.Expr):
+            literal = isinstance(bound, exp.Literal) and bound.this.isdigit()
+            if kind != "ROWS" or not literal:
+                refuse(f"{kind} with a bound that is not a literal number of rows")
+        elif bound is not None and bound not in BOUNDS:
+            refuse(f"{kind} {bound}")
+    if kind not in ("ROWS", "RANGE"):
+        refuse(f"{kind}")
