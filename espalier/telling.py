@@ -19,13 +19,14 @@ def told() -> Iterator[None]:
     from training.construct.servers import ServerError
     from training.construct.templates import PromptError
     from training.sft.card import AdapterError
-    from training.sft.examples import GeneralDataError
+    from training.sft.examples import ChatTemplateError, GeneralDataError
     from training.sft.mix import MixError
 
     try:
         yield
     except (
         AdapterError,
+        ChatTemplateError,
         GeneralDataError,
         MixError,
         OSError,

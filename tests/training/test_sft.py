@@ -1,5 +1,6 @@
 """Training with a model of a few thousand weights: the mix, what bears loss, the run, the card, resuming."""
 
+import copy
 import json
 import random
 from collections import Counter
@@ -15,7 +16,15 @@ from services.prompting import Renderer, load_profile
 from tests.training.support import record, turn
 from training.construct.record import Record, append_records
 from training.sft.card import AdapterError, Card, read_card
-from training.sft.examples import IGNORED, Example, GeneralDataError, Tokens, general, spoken
+from training.sft.examples import (
+    IGNORED,
+    ChatTemplateError,
+    Example,
+    GeneralDataError,
+    Tokens,
+    general,
+    spoken,
+)
 from training.sft.mix import MixError, mix, taken
 
 if TYPE_CHECKING:
@@ -136,6 +145,38 @@ def test_loss_is_on_what_is_to_be_learned(
         assert (action in said(example, tokenizer)) == (action in learned)
     assert "You see a pen" in tokenizer.decode(example.input_ids)
     assert Tokens(tokenizer, 8).example(spoken(trajectory(), renderer)) is None
+
+
+LAST_THINKS = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if loop.last and message['role'] == 'assistant' %}<think>\n\n</think>\n\n{% endif %}"
+    "{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+DROPS_EARLIER = (
+    "{% for message in messages %}{% if loop.last or message['role'] != 'system' %}"
+    "<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endif %}"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+COUNTS_TURNS = "{{ messages | length }}" + CHAT
+
+
+@pytest.mark.parametrize("template", [LAST_THINKS, COUNTS_TURNS])
+def test_a_template_that_rewrites_earlier_turns_is_refused(tokenizer: Any, template: str) -> None:
+    rewriting = copy.deepcopy(tokenizer)
+    rewriting.chat_template = template
+    chat = spoken(trajectory(), Renderer(load_profile("compact")))
+    with pytest.raises(ChatTemplateError, match="earlier turns"):
+        Tokens(rewriting, 4096).example(chat)
+
+
+def test_a_template_that_leaves_out_the_system_prompt_is_taken(tokenizer: Any) -> None:
+    leaving = copy.deepcopy(tokenizer)
+    leaving.chat_template = DROPS_EARLIER
+    example = Tokens(leaving, 4096).example(spoken(trajectory(), Renderer(load_profile("compact"))))
+    assert example is not None
+    assert "take pen" in said(example, leaving)
+    assert "You see a pen" not in said(example, leaving)
 
 
 def test_general_data_is_read_and_its_last_held_out(alpaca: Path, tmp_path: Path) -> None:

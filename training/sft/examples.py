@@ -45,6 +45,10 @@ class Spoken:
     group: str
 
 
+class ChatTemplateError(ValueError):
+    """Raised when a chat template rewrites earlier turns."""
+
+
 class Tokens:
     """Turns chats into sequences.
 
@@ -58,9 +62,13 @@ class Tokens:
         self.longest = longest
 
     def example(self, spoken: Spoken) -> Example | None:
-        """One chat as a sequence; None where it is too long or nothing in it is learned."""
+        """One chat as a sequence; None where it is too long or nothing in it is learned.
+
+        Raises:
+            ChatTemplateError: The chat template renders a chat in another way than its beginnings.
+        """
         text = self._text(spoken.messages)
-        spans = [self._span(spoken.messages, index) for index in spoken.learned]
+        spans = [self._span(spoken.messages, index, text) for index in spoken.learned]
         encoded = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         ids: list[int] = encoded["input_ids"]
         if len(ids) > self.longest or not spans:
@@ -71,11 +79,20 @@ class Tokens:
         ]
         return Example(ids, labels, spoken.group)
 
-    def _span(self, messages: Chat, index: int) -> tuple[int, int]:
-        """Where a message's words and its end mark stand in the text."""
-        start = len(self._text(messages[:index], prompt=True))
-        said = self._text(messages[: index + 1])
-        return start, len(said.rstrip("\n"))
+    def _span(self, messages: Chat, index: int, text: str) -> tuple[int, int]:
+        """The place of a message's words and its end mark in the text of the whole chat.
+
+        Raises:
+            ChatTemplateError: The text up to there is not how the whole begins: the place would be wrong.
+        """
+        before = self._text(messages[:index], prompt=True)
+        upto = self._text(messages[: index + 1]).rstrip("\n")
+        if not (upto.startswith(before) and text.startswith(upto)):
+            raise ChatTemplateError(
+                "the model's chat template rewrites earlier turns (as with a think block in the last turn alone): "
+                "what is learned cannot be marked; set a template that renders each turn the same"
+            )
+        return len(before), len(upto)
 
     def _text(self, messages: Chat, *, prompt: bool = False) -> str:
         return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
