@@ -12,6 +12,7 @@ from envs.os_interaction import actions, official, text
 from envs.os_interaction.actions import Bash, Invalid, Submit
 from envs.os_interaction.answers import Result, Running
 from envs.os_interaction.base import Base
+from envs.os_interaction.cgroups import Groups
 from envs.os_interaction.generator import Generator
 from envs.os_interaction.grading import BASH, PYTHON, Before, Grader
 from envs.os_interaction.limits import MIB, Limits
@@ -58,7 +59,7 @@ class OsEnvironment:
         self._left_out = ""
         self._limits = Limits.of(settings)
         self._how = Start(Base.read(), self._limits)
-        self._nursery = Nursery(settings.os_spares)
+        self._nursery = Nursery(settings.os_spares, limits=self._limits)
         self._grader = Grader(self._how, settings.os_check_timeout, self._nursery)
         self._instances: dict[str, _Instance] = {}
         self._handles = itertools.count(1)
@@ -78,11 +79,14 @@ class OsEnvironment:
             max_steps=MAX_STEPS,
             description=actions.DESCRIPTION,
             actions=actions.LANGUAGE,
-            engine=f"Linux namespaces{self._left_out}",
+            engine=f"Linux namespaces, {self._nursery.groups.describe()}{self._left_out}",
         )
 
     async def open(self) -> None:
         """Index the tasks, and try whether sandboxes can be made."""
+        self._nursery.groups = await asyncio.to_thread(Groups.find, self._settings.os_cgroup)
+        if not self._nursery.groups.bases:
+            log.warning("Sandboxes have no control groups", reason=self._nursery.groups.trouble)
         self._tasks = await asyncio.to_thread(self._read_tasks)
         await self._probe()
 

@@ -11,9 +11,14 @@ import sys
 from collections import deque
 from pathlib import Path
 
+from envs.os_interaction.cgroups import Group, Groups
+from envs.os_interaction.limits import Limits
+
 ROOT = Path(__file__).parents[2]
 CODE = "import sys; sys.path.insert(0, sys.argv[1]); from envs.os_interaction.inside.main import main; main()"
 FIRST_UID = 1_900_000_000
+REMOVAL, REMOVALS = 0.02, 100
+"""How often groups are tried to be removed at the end, seconds and times."""
 UIDS = 100_000
 """Of a server that is root: the host's user ids that its sandboxes run under, one each."""
 
@@ -23,10 +28,16 @@ class Nursery:
 
     Args:
         spares: How many processes are kept ready.
+        groups: Makes their control groups; by default they have none.
+        limits: Of each group.
     """
 
-    def __init__(self, spares: int = 0) -> None:
+    def __init__(self, spares: int = 0, groups: Groups | None = None, limits: Limits | None = None) -> None:
         self._wanted = spares
+        self.groups = groups or Groups()
+        self._limits = limits
+        self._members: dict[int, Group] = {}
+        """The groups of living processes, by process id."""
         self._spares: deque[asyncio.subprocess.Process] = deque()
         self._filling: asyncio.Task[None] | None = None
         self._numbers = itertools.count()
@@ -40,14 +51,24 @@ class Nursery:
         process: asyncio.subprocess.Process | None = None
         while self._spares and process is None:
             spare = self._spares.popleft()
-            process = spare if spare.returncode is None else None
-        process = process or await _spawn()
+            process = spare if spare.returncode is None else self.forget(spare)
+        process = process or await self._spawn()
         if self._wanted and (self._filling is None or self._filling.done()):
             self._filling = asyncio.create_task(self._fill())
         return process
 
+    def group(self, process: asyncio.subprocess.Process) -> Group | None:
+        """The control group of a process."""
+        return self._members.get(process.pid)
+
+    def forget(self, process: asyncio.subprocess.Process) -> None:
+        """Give up the control group of a process that is ended."""
+        group = self._members.pop(process.pid, None)
+        if group is not None:
+            group.release()
+
     async def close(self) -> None:
-        """End those that were not taken."""
+        """End those that were not taken, and remove all groups."""
         self._wanted = 0
         if self._filling is not None:
             await asyncio.wait([self._filling])
@@ -55,21 +76,34 @@ class Nursery:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
+            self.forget(process)
         self._spares.clear()
+        for _ in range(REMOVALS):
+            if self.groups.close():
+                break
+            await asyncio.sleep(REMOVAL)
 
     async def _fill(self) -> None:
         while len(self._spares) < self._wanted:
-            self._spares.append(await _spawn())
+            self._spares.append(await self._spawn())
 
-
-async def _spawn() -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-I", "-S", "-c", CODE, str(ROOT)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={"LANG": "C.UTF-8"},
-        cwd="/",
-        start_new_session=True,
-    )
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        group = self.groups.make(self._limits) if self._limits is not None else None
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *("-I", "-S", "-c", CODE, str(ROOT), *(group.doors if group else ())),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={"LANG": "C.UTF-8"},
+                cwd="/",
+                start_new_session=True,
+            )
+        except BaseException:
+            if group is not None:
+                group.release()
+            raise
+        if group is not None:
+            self._members[process.pid] = group
+        return process

@@ -104,8 +104,9 @@ class Start:
 class Sandbox:
     """A live sandbox; made by `start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process, limits: Limits) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, limits: Limits, nursery: Nursery) -> None:
         self._process = process
+        self._nursery = nursery
         self._limits = limits
         self._turn = asyncio.Lock()
         self._broken = False
@@ -134,10 +135,12 @@ class Sandbox:
         """
         nursery = nursery or Nursery()
         uid, process = nursery.uid(), await nursery.take()
-        sandbox = cls(process, how.limits)
+        sandbox = cls(process, how.limits, nursery)
+        group = nursery.group(process)
+        config = how.config(layer is not None, kind, uid, about) | {"gauges": group.gauges if group else {}}
         try:
             async with asyncio.timeout(START_SECONDS):
-                await sandbox._open(how.config(layer is not None, kind, uid, about), layer)
+                await sandbox._open(config, layer)
         except BaseException as error:
             await sandbox.close()
             if isinstance(error, TimeoutError | InstanceLostError):
@@ -257,10 +260,12 @@ class Sandbox:
         self.kill()
         # The kernel ends what is inside when process 1 goes, which goes when its parent does.
         await self._process.wait()
+        self._nursery.groups.close()
 
     def kill(self) -> None:
         """End it, without waiting."""
         self._broken = True
+        self._nursery.forget(self._process)
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()

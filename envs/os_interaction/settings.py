@@ -35,5 +35,7 @@ class OsSettings(EnvironmentSettings):
     """One command's deadline, seconds; then what it started is killed, and the agent is told."""
     os_check_timeout: float = Field(default=10.0, gt=0)
     """The deadline of one script that prepares or checks a task, seconds."""
+    os_cgroup: str = "auto"
+    """Control groups: `auto`, `off`, or a folder of version 2 in which this server may make groups."""
     os_spares: int = Field(default=3, ge=0, le=64)
     """Processes kept ready to become sandboxes, about 10 MiB each; a start then takes a third of the time."""

@@ -1,8 +1,8 @@
 """Process 1 of a sandbox: it builds it, locks it, and does what the server asks.
 
-`python -I -S -c "..." ROOT`, with messages on standard input and output. The first thing it does is to close
-every other descriptor that it was given. When the server goes, its standard input ends, and with process 1
-the kernel ends all that is in the sandbox.
+`python -I -S -c "..." ROOT GROUPS`, with messages on standard input and output. The first thing it does is to
+close every other descriptor that it was given. When the server goes, its standard input ends, and with
+process 1 the kernel ends all that is in the sandbox.
 """
 
 import contextlib
@@ -11,15 +11,16 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from envs.os_interaction.inside import archive, calls, checks, kernel, restoring, root
 from envs.os_interaction.inside.checks import Check
-from envs.os_interaction.inside.frames import Frames, claim_streams
-from envs.os_interaction.inside.programs import Limits, Programs
+from envs.os_interaction.inside.frames import Frames, claim_streams, move_away
+from envs.os_interaction.inside.programs import OWN_SCORE, Limits, Programs
 from envs.os_interaction.inside.rounds import Told, close, pipe, watch
 from envs.os_interaction.inside.shell import Files, Shell
+from envs.os_interaction.inside.usage import Usage
 
 IDLE = 0.1
 """How often limits are looked at between commands, seconds."""
@@ -33,13 +34,20 @@ BUILD, COPY = "build", "copy"
 class Init:
     """What a sandbox can be asked for."""
 
-    def __init__(self, frames: Frames, config: dict[str, Any], system: kernel.Kernel, files: Files) -> None:
+    def __init__(
+        self,
+        frames: Frames,
+        config: dict[str, Any],
+        system: kernel.Kernel,
+        files: Files,
+        programs: Programs,
+    ) -> None:
         self._frames = frames
         self._system = restoring.System(config["tree"], [target for _, target in config["binds"]])
         self._kernel = system
         self._files = files
-        self._programs = Programs(Limits(**config["limits"]))
-        self._shell = Shell(self._programs, config["environ"], config["folder"], files)
+        self._programs = programs
+        self._shell = Shell(programs, config["environ"], config["folder"], files)
         self._spent: str | None = None
         """What limit the programs in the background were ended for since the last command."""
 
@@ -183,6 +191,7 @@ class Init:
 def main() -> None:
     """Read what to build, build it, serve."""
     _close_others()
+    joined = _join(sys.argv[2:])
     frames = Frames(*claim_streams())
     system = kernel.Kernel()
     with contextlib.suppress(OSError):
@@ -192,19 +201,24 @@ def main() -> None:
     except EOFError:
         sys.exit(0)  # it was kept ready, and never taken
     with _told(frames, config, BUILD):
+        if joined is not None:
+            raise joined
+        usage = Usage(config["gauges"])
         _leave(system, config)
     child = os.fork()
     if child:
         frames.close()
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) % 256)
     with _told(frames, config, BUILD):
-        _become_first(system, config)
+        score = _become_first(system, config)
     with _told(frames, config, COPY):
         _fill(system, frames, config)
     with contextlib.suppress(EOFError, BrokenPipeError):
         files = Files.open()
         frames.write({"id": config["id"], "answer": {}})
-        Init(frames, config, system, files).serve()
+        usage.begin()
+        programs = Programs(Limits(**config["limits"]), usage, score)
+        Init(frames, config, system, files, programs).serve()
     os._exit(0)
 
 
@@ -244,17 +258,35 @@ def _leave(system: kernel.Kernel, config: dict[str, Any]) -> None:
             file.write(text)
 
 
-def _become_first(system: kernel.Kernel, config: dict[str, Any]) -> None:
-    """Build the sandbox around this process; it is still empty."""
+def _join(doors: Sequence[str]) -> OSError | None:
+    """Join a control group; the error where that is not possible."""
+    try:
+        for door in doors:
+            with open(door, "w") as file:
+                file.write("0")
+    except OSError as error:
+        return OSError(error.errno, f"control group: {error.strerror}")
+    return None
+
+
+def _become_first(system: kernel.Kernel, config: dict[str, Any]) -> int | None:
+    """Build the sandbox around this process; it is still empty.
+
+    Returns:
+        A descriptor of how readily the kernel ends this process for want of memory.
+    """
     system.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.setsid()
     os.umask(0o022)
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
-        score.write("900")
+    score: int | None = None
+    with contextlib.suppress(OSError):
+        score = move_away(os.open("/proc/self/oom_score_adj", os.O_WRONLY))
+        os.write(score, OWN_SCORE)
     system.rename_process("init")
     os.nice(5)
     root.build(system, config)
+    return score
 
 
 def _fill(system: kernel.Kernel, frames: Frames, config: dict[str, Any]) -> None:
@@ -279,6 +311,7 @@ def _fill(system: kernel.Kernel, frames: Frames, config: dict[str, Any]) -> None
         frames.end_stream()
     elif task is None:
         root.furnish(config["tree"])
+        root.settle(config["tree"])
 
 
 def _unpack(frames: Frames, config: dict[str, Any], task: dict[str, Any]) -> None:

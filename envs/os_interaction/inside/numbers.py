@@ -42,7 +42,7 @@ sendfile:40:71 sendmmsg:307:269 sendmsg:46:211 sendto:44:206 set_robust_list:273
 set_tid_address:218:96 setitimer:38:103 setpgid:109:154 setpriority:141:140 setrlimit:160:164
 setsid:112:157 setxattr:188:5 shutdown:48:210 sigaltstack:131:132 signalfd:282:- signalfd4:289:74
 socketpair:53:199 splice:275:76 stat:4:- statfs:137:43 statx:332:291 symlink:88:- symlinkat:266:36
-sync_file_range:277:84 sync_file_range2:-:84 sysinfo:99:179 tee:276:77 tgkill:234:131 time:201:-
+sync_file_range:277:84 sysinfo:99:179 tee:276:77 tgkill:234:131 time:201:-
 timer_create:222:107 timer_delete:226:111 timer_getoverrun:225:109 timer_gettime:224:108
 timer_settime:223:110 timerfd_create:283:85 timerfd_gettime:287:87 timerfd_settime:286:86 times:100:153
 tkill:200:130 truncate:76:45 umask:95:166 uname:63:160 unlink:87:- unlinkat:263:35 utime:132:-

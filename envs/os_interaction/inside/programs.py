@@ -8,9 +8,16 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
+from envs.os_interaction.inside.sampling import Sampled, unseen_memory
+from envs.os_interaction.inside.usage import Usage
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
 SMALL_STACK = 8 * 2**20
+SAMPLED = 2
+"""Without a control group, CPU time by sampling may be so many times the limit: it counts waiting too."""
+OWN_SCORE, PROGRAMS_SCORE = b"500", b"1000"
+"""How readily the kernel ends process 1, and all other programs, for want of memory."""
 ENDING = 2.0
 """So long a killed program's end is waited for, seconds; one that the kernel holds may take longer."""
 
@@ -54,11 +61,17 @@ class Programs:
 
     Args:
         limits: What they may take.
+        usage: What their control group counts.
+        score: A descriptor of how readily the kernel ends process 1 for want of memory.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, usage: Usage, score: int | None) -> None:
         self._limits = limits
+        self._usage = usage
+        self._score = score
         self._cpu_before = 0.0
+        self._kills = 0
+        self._sampled = Sampled()
         self.ended: dict[int, int] = {}
         """Exit statuses of the programs that process 1 started or inherited, until they are taken."""
 
@@ -81,8 +94,10 @@ class Programs:
             path: Its file, or an open descriptor of it; by default its name.
             before: Called in the new process, right before it becomes the program.
         """
+        self._set_score(PROGRAMS_SCORE)
         pid = os.fork()
         if pid:
+            self._set_score(OWN_SCORE)
             return pid
         try:
             self._become(streams, folder)
@@ -109,15 +124,34 @@ class Programs:
     def begin_round(self) -> None:
         """Count CPU time anew."""
         self._cpu_before = self._cpu(self.listed())
+        self._sampled.begin()
 
     def excess(self) -> str | None:
         """What limit the programs are over together, if any: `memory` or `cpu`."""
         listed = self.listed()
-        if sum(one.memory for one in listed.values()) > self._limits.memory and (
-            sum(_share(one) for one in listed.values()) > self._limits.memory
-        ):
+        if self._over_memory(listed.values()):
             return "memory"
+        sampled = self._sampled.add(sum(one.state in "RD" for one in listed.values()))
+        if self._usage.cpu() is None and sampled > SAMPLED * self._limits.cpu:
+            return "cpu"
         return "cpu" if self._cpu(listed) - self._cpu_before > self._limits.cpu else None
+
+    def _over_memory(self, listed: Collection[Program]) -> bool:
+        most, kills = self._limits.memory, self._usage.kills()
+        if kills > self._kills:
+            self._kills = kills
+            return True
+        used = self._usage.memory()
+        if used is not None and used > most:
+            return True
+        if used is None and unseen_memory(one.pid for one in listed) > most:
+            return True
+        return sum(one.memory for one in listed) > most and sum(map(_share, listed)) > most
+
+    def _set_score(self, score: bytes) -> None:
+        if self._score is not None:
+            with contextlib.suppress(OSError):
+                os.pwrite(self._score, score, 0)
 
     def reap(self) -> None:
         """Take note of programs that have ended."""
@@ -182,6 +216,9 @@ class Programs:
         )
 
     def _cpu(self, listed: dict[int, Program]) -> float:
+        counted = self._usage.cpu()
+        if counted is not None:
+            return counted
         children = resource.getrusage(resource.RUSAGE_CHILDREN)
         return sum(one.cpu for one in listed.values()) + children.ru_utime + children.ru_stime
 
