@@ -1,7 +1,7 @@
 """Mind2Web by a blind rule, beside which an agent's rate is to be read: `python -m benchmarks.mind2web_rule`.
 
-Clicks the candidate with the lowest node id, whatever the task is, on the first steps of a split: the same that
-`espalier eval --limit` takes, all by default. Prints the rate with its 95% interval.
+Clicks the candidate with the lowest node id, whatever the task is, on the first steps of a split (all by
+default): the same that `espalier eval --limit` takes. Prints the rate with its 95% interval.
 """
 
 import argparse

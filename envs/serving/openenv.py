@@ -14,7 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from envs.serving.environment import Environment
 from envs.serving.sessions import SessionTable
 from services.contracts.session import SessionCreate, SessionState, StepRequest
+from services.kit.bodies import check_json
 from services.kit.problems import Kind, ProblemError
+
+TOO_BIG = 1009
+"""The code that a WebSocket is closed with after a message over the limit (RFC 6455)."""
 
 
 class Reset(BaseModel):
@@ -105,10 +109,16 @@ class OpenEnv:
 
 
 class Connection:
-    """One WebSocket: at most one session, which goes with it."""
+    """One WebSocket: at most one session, which goes with it.
 
-    def __init__(self, verbs: OpenEnv) -> None:
+    Args:
+        verbs: What messages ask for.
+        longest: The largest message, bytes.
+    """
+
+    def __init__(self, verbs: OpenEnv, longest: int) -> None:
         self._verbs = verbs
+        self._longest = longest
         self._session: str | None = None
 
     async def serve(self, socket: WebSocket) -> None:
@@ -116,8 +126,15 @@ class Connection:
         await socket.accept()
         try:
             while True:
-                text = await socket.receive_text()
-                told = await self._told(text)
+                message = await socket.receive()
+                if message["type"] == "websocket.disconnect":
+                    return
+                sent: str | bytes = message.get("text") or message.get("bytes") or b""
+                body = sent.encode("utf-8", "surrogatepass") if isinstance(sent, str) else sent
+                if len(body) > self._longest:
+                    await socket.close(TOO_BIG, f"messages are limited to {self._longest} bytes")
+                    return
+                told = await self._told(body)
                 if told is None:
                     await socket.close()
                     return
@@ -127,11 +144,14 @@ class Connection:
         finally:
             await self._end()
 
-    async def _told(self, text: str) -> dict[str, Any] | None:
+    async def _told(self, body: bytes) -> dict[str, Any] | None:
         try:
-            message = json.loads(text)
+            check_json(body)
+            message = json.loads(body)
             kind = message["type"]
             data = message.get("data") or {}
+        except ProblemError as error:
+            return _error(error.detail, "INVALID_JSON")
         except (ValueError, TypeError, KeyError, AttributeError):
             return _error("send {type, data} as JSON", "INVALID_JSON")
         if not isinstance(data, dict):
@@ -185,8 +205,15 @@ def _error(message: str, code: str) -> dict[str, Any]:
     return {"type": "error", "data": {"message": message, "code": code}}
 
 
-def add_openenv(app: FastAPI, table: SessionTable, environment: Environment) -> None:
-    """Add `/health`, `/reset`, `/step`, `/state` and `/ws`."""
+def add_openenv(app: FastAPI, table: SessionTable, environment: Environment, longest: int) -> None:
+    """Add `/health`, `/reset`, `/step`, `/state` and `/ws`.
+
+    Args:
+        app: The environment's app.
+        table: Its sessions.
+        environment: What is served.
+        longest: The largest message of a WebSocket, bytes.
+    """
     verbs = OpenEnv(table, environment)
 
     @app.get("/health", tags=["openenv"])
@@ -211,4 +238,4 @@ def add_openenv(app: FastAPI, table: SessionTable, environment: Environment) -> 
 
     @app.websocket("/ws")
     async def ws(socket: WebSocket) -> None:
-        await Connection(verbs).serve(socket)
+        await Connection(verbs, longest).serve(socket)

@@ -52,7 +52,7 @@ def serve(
     app.state.sessions = table
     _add_sessions(app, table)
     _add_catalogue(app, table, environment)
-    add_openenv(app, table, environment)
+    add_openenv(app, table, environment, settings.max_body_bytes)
     return app
 
 

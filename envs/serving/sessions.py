@@ -87,7 +87,7 @@ class SessionTable:
                 )
             if len(session.history) >= self._settings.max_session_steps:
                 raise ProblemError(
-                    Kind.TOO_MANY,
+                    Kind.CONFLICT,
                     f"The session has taken {len(session.history)} steps (ESPALIER_MAX_SESSION_STEPS).",
                 )
             frame = await self._advance(session, request.action)

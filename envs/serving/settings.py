@@ -11,7 +11,7 @@ class EnvironmentSettings(Settings):
     max_sessions: int = Field(default=256, ge=1)
     """Live sessions; more are answered 429."""
     max_session_steps: int = Field(default=500, ge=1)
-    """Steps of one session; more are answered 429."""
+    """Steps of one session; more are answered 409: to wait would not help."""
     session_idle_ttl: float = Field(default=900.0, gt=0)
     """A session that nobody touches for this long expires, seconds."""
     session_ttl: float = Field(default=7200.0, gt=0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from envs.serving.server import serve
@@ -50,6 +51,37 @@ def test_a_socket_keeps_one_session_and_ends_it(http: httpx.Client, twin: TwinEn
         assert again["data"]["observation"]["task_id"] == "corridors/3"
         eventually(lambda: len(twin.walkers) == 1)
     eventually(lambda: not twin.walkers)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x00\xff",
+        b'{"type": "state"}',
+        "{",
+        "[]",
+        '{"type": "reset", "data": {"seed": NaN}}',
+        '{"type": "reset", "data": ' + "[" * 5_000 + "]" * 5_000 + "}",
+        '{"type": ["reset"], "data": {}}',
+        '{"type": "reset", "data": {"task_id": "\\ud800"}}',
+        '{"type": "reset", "data": {"seed": 99999999999999999999}}',
+    ],
+)
+def test_odd_frames_are_errors_and_the_socket_lives_on(http: httpx.Client, sent: str | bytes) -> None:
+    with socket_of(http) as socket:
+        socket.send(sent)
+        assert json.loads(socket.recv())["type"] == "error"
+        assert ask(socket, "reset", task_id="corridors/1")["type"] == "observation"
+
+
+def test_a_message_over_the_limit_ends_the_connection(tmp_path: Path) -> None:
+    app = serve(TwinEnvironment(), EnvironmentSettings(home=tmp_path, max_body_bytes=2_000))
+    with running(app) as client, socket_of(client) as socket:
+        socket.send(json.dumps({"type": "step", "data": {"action": "n" * 3_000}}))
+        with pytest.raises(ConnectionClosed) as closed:
+            socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
 
 
 def test_errors_are_messages_and_the_socket_lives_on(http: httpx.Client) -> None:

@@ -305,7 +305,7 @@ def test_a_session_takes_so_many_steps(served: Serve) -> None:
     session = s.create("corridors/9")["session_id"]
     s.step(session, "look", step_key="b/0")
     s.step(session, "look")
-    problem(s.step(session, "look"), 429, "too-many")
+    problem(s.step(session, "look"), 409, "conflict")
     assert s.step(session, "look", step_key="b/0").status_code == 200
 
 
