@@ -10,8 +10,7 @@ import glob
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from envs.os_interaction.inside.root import furnish, remove, solid
 
@@ -46,8 +45,7 @@ sys.path.append(os.path.dirname(os.path.realpath(script)) if os.path.isfile(scri
 """Python's own modules come first, those beside a program last, where `PYTHONSAFEPATH` is set."""
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """What a task's texts are, and what its preparation has changed."""
 
     instruction: str = ""
@@ -55,7 +53,7 @@ class Task:
     """The scripts that prepare the machine."""
     checked: str = ""
     """The scripts that check it."""
-    changed: frozenset[str] = field(default_factory=frozenset[str])
+    changed: frozenset[str] = frozenset()
 
     @property
     def texts(self) -> str:
@@ -63,8 +61,7 @@ class Task:
         return f"{self.instruction}\n{self.prepared}\n{self.checked}"
 
 
-@dataclass(frozen=True)
-class System:
+class System(NamedTuple):
     """The system's folders as they are made."""
 
     tree: Sequence[Sequence[Any]]
