@@ -8,6 +8,7 @@ import os
 import shutil
 import struct
 import sys
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from envs.os_interaction.base import Base
 from envs.os_interaction.inside import archive, calls
 from envs.os_interaction.limits import MIB, Limits
 from envs.os_interaction.nursery import ROOT, Nursery
-from envs.os_interaction.sandbox import Kind, Sandbox, Start
+from envs.os_interaction.sandbox import Kind, RefusedError, Sandbox, Start
+from envs.os_interaction.spool import Spool
 from envs.serving.environment import EngineUnavailableError, InstanceLostError
 from tests.support import eventually
 
@@ -249,3 +251,56 @@ async def test_processes_are_kept_ready_and_end_with_the_nursery(how: Start) -> 
         assert (await sandbox.run("echo still", 5)).output == "still\n"
         await sandbox.close()
     assert not nursery._spares
+
+
+MANY = """cd /srv
+python3 - <<'CODE'
+import os
+for folder in range(7):
+    os.mkdir(f"{folder:0255}")
+    for number in range(1000):
+        name = f"{folder}{number}".encode().ljust(255, b"\\xff")
+        if number % 2: os.symlink(b"\\x01" * 4000, os.path.join(f"{folder:0255}".encode(), name))
+        else: open(os.path.join(f"{folder:0255}".encode(), name), "w").close()
+CODE
+find /srv | wc -l"""
+
+
+async def test_a_copy_of_many_long_names_stays_small(how: Start) -> None:
+    """The server keeps it on disk, and no more of it than the limit."""
+    roomy = replace(how, limits=replace(LIMITS, disk=64 * MIB, seconds=30.0))
+    sandbox = await Sandbox.start(roomy)
+    assert (await sandbox.run(MANY, 30)).output == "7008\n"
+    tracemalloc.start()
+    layer = await sandbox.pack()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Thousands of links of 4,000 control characters, each of which takes six in JSON, and long names.
+    assert peak < 8 * MIB
+    assert layer.files.size < roomy.limits.copied
+    copy = await Sandbox.start(roomy, layer)
+    assert (await copy.run("find /srv | wc -l", 30)).output == "7008\n"
+    for one in (sandbox, copy):
+        await one.close()
+
+
+async def test_files_beyond_the_limit_are_not_copied(how: Start) -> None:
+    """Process 1 refuses before it sends them, and goes on."""
+    sandbox = await Sandbox.start(how)
+    sandbox._limits = replace(LIMITS, disk=0)
+    await sandbox.run("head -c 7M /dev/urandom > /srv/f", 5)
+    with pytest.raises(RefusedError, match="more than a copy may hold"):
+        await sandbox.pack()
+    assert (await sandbox.run("echo still", 5)).output == "still\n"
+    await sandbox.close()
+
+
+async def test_what_is_spooled_comes_back_as_it_was() -> None:
+    spool = Spool(10 * MIB)
+    pieces = [os.urandom(size) for size in (1, 1000, 2**18, 2**18 + 7, 3, 2**20)]
+    for piece in pieces:
+        await spool.add(piece)
+    for _ in range(2):
+        assert b"".join([piece async for piece in spool.pieces()]) == b"".join(pieces)
+    with pytest.raises(ValueError, match="more than"):
+        await spool.add(bytes(10 * MIB))
