@@ -12,23 +12,32 @@ table was to be changed, change it first, and the answer can be anything."""
 TERMINAL = 'answer: ["Final answer"]'
 HELP = 'Not understood. Write `sql: <one statement>` or `answer: ["..."]`.'
 
-SQL, ANSWER = "sql", "answer"
-FENCE = re.compile(r"```(?:\w+)?\s*\n?(?P<inner>.*?)(?:```|\Z)", re.DOTALL)
-OPERATION = re.compile(
-    r"(?:action\s*:\s*)?(?:operation|sql|query|execute_sql)\b\s*[:\n(\[]?\s*", re.IGNORECASE
+EMPTY_ANSWER = (
+    'The answer is empty, so the task goes on. Write `answer: ["..."]`; where there is no value, '
+    '`answer: []`, and where the table was to be changed, `answer: ["done"]`.'
 )
-FINAL = re.compile(r"final\s+answer\s*:\s*(?P<answer>.*)", re.IGNORECASE | re.DOTALL)
+
+SQL, ANSWER, EMPTY = "sql", "answer", "empty"
+FENCE = "```"
+TAGS = frozenset(("sql", "mysql"))
+"""What may stand behind the backticks that open a block, on the same line as the statement."""
+OPERATION = re.compile(
+    r"(?:action\s*+:\s*+)?(?:operation|sql|query|execute_sql)\b\s*+[:(\[]?\s*+", re.IGNORECASE
+)
+FINAL = re.compile(r"^[ \t*]*+(?:action\s*+:\s*+)?final\s++answer\s*+:[\s*]*+", re.IGNORECASE | re.MULTILINE)
 GIVEN = re.compile(
-    r"(?:action\s*:\s*)?(?:answer|commit_final_answer)\b\s*(?P<sign>[:(\[]?)(?P<answer>.*)",
-    re.IGNORECASE | re.DOTALL,
+    r"(?:action\s*+:\s*+)?(?:final\s++answer|answer|commit_final_answer)\b\s*+(?P<sign>[:(\[]?)",
+    re.IGNORECASE,
 )
 STATEMENT = re.compile(
-    r"(?:\(\s*)*(?:select|with|insert|replace|update|delete|show|describe|desc|explain|values|create|alter|drop|"
-    r"truncate|set|use|grant|call|load|pragma|attach|begin|commit|rollback|kill|lock|rename|analyze|do|handler|flush|"
-    r"prepare|execute|declare|revoke|vacuum|detach|optimize)\b|/\*|--|#",
+    r"(?:\(\s*+)*+(?:select|with|insert|replace|update|delete|show|describe|desc|explain|values|create|alter|drop|"
+    r"truncate|set|use|grant|call|load|pragma|attach|begin|commit|rollback|kill|lock|rename|analyze|do|handler|"
+    r"flush|prepare|execute|declare|revoke|vacuum|detach|optimize)\b|/\*|--|#",
     re.IGNORECASE,
 )
 CLOSING = {"(": ")", "[": "]"}
+NOTHING = frozenset(("", '""', "''"))
+"""Answers that are empty; `[]` is one that says that there is no value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,34 +45,67 @@ class Action:
     """An action that was understood."""
 
     verb: str
-    """`sql` or `answer`."""
+    """`sql`, `answer`, or `empty` for an answer without text, which does nothing."""
     text: str
     """The statement, or the answer as it was written."""
 
 
 def parse(text: str) -> Action | None:
-    """An action out of a model's text; None where it is in none of the forms."""
+    """Read an action out of a model's text, in linear time; None where it has none of the forms."""
     given = text.strip()
-    final = FINAL.search(given)
-    if final and not STATEMENT.match(given):
-        return Action(ANSWER, final["answer"].strip())
-    answer = GIVEN.match(given)
-    if answer:
-        return Action(ANSWER, _inner(answer["answer"].strip(), answer["sign"]))
-    statement = _statement(given)
+    if STATEMENT.match(given):
+        return Action(SQL, given)
+    if _is_answer(given):
+        return _answer(given)
+    operation = OPERATION.match(given)
+    final = None if operation else FINAL.search(given)
+    if final:
+        return _answer(given[final.start() :].lstrip(" \t\r\n*"))
+    statement = _statement(given, operation)
     return Action(SQL, statement) if statement else None
 
 
-def _statement(given: str) -> str | None:
-    if STATEMENT.match(given):
-        return given
-    operation = OPERATION.match(given)
+def _is_answer(given: str) -> bool:
+    """Whether a text begins as an answer does: with a sign behind the word, or with nothing on its line."""
+    found = GIVEN.match(given)
+    if found is None:
+        return False
+    return bool(found["sign"]) or "\n" in found[0] or found.end() == len(given)
+
+
+def _answer(given: str) -> Action:
+    """Read an answer behind one form or two, as `Action: Answer` and `Final Answer: ...` on the next line."""
+    answer = given
+    for place in range(2):
+        found = GIVEN.match(answer)
+        if found and (place == 0 or found["sign"] == ":"):
+            answer = _inner(answer[found.end() :].strip().strip("*").strip(), found["sign"])
+    return Action(EMPTY if answer in NOTHING else ANSWER, answer)
+
+
+def _statement(given: str, operation: re.Match[str] | None) -> str | None:
     rest = given[operation.end() :].strip() if operation else ""
-    fenced = None if STATEMENT.match(rest) else FENCE.search(given)
-    if fenced:
-        return fenced["inner"].strip()
+    if not STATEMENT.match(rest):
+        fenced = _fenced(given)
+        if fenced is not None:
+            return fenced
     sign = operation[0].strip()[-1] if operation else ""
     return (_inner(rest, sign) if sign in CLOSING else rest) or None
+
+
+def _fenced(given: str) -> str | None:
+    """The text of the first block between backticks; None where there is none."""
+    start = given.find(FENCE)
+    if start < 0:
+        return None
+    end = given.find(FENCE, start + len(FENCE))
+    block = given[start + len(FENCE) : end if end >= 0 else len(given)]
+    first, newline, rest = block.partition("\n")
+    tag = first.strip()
+    if newline and (not tag or tag.isalnum()) and not STATEMENT.match(f"{tag} "):
+        return rest.strip()
+    word, _, behind = block.strip().partition(" ")
+    return behind.strip() if word.lower() in TAGS else block.strip()
 
 
 def _inner(text: str, sign: str) -> str:

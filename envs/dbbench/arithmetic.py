@@ -217,9 +217,9 @@ def to_decimal(value: Value, scale: Value, width: Value = None) -> Value:
     exact = decimals.exact(given)
     if width is None:
         return decimals.write(Exact(exact.value, places))
-    result = decimals.quantized(exact.value, places)
     most = Decimal(10) ** (integer(width) - places) - Decimal(1).scaleb(-places)
-    return decimals.write(Exact(max(-most, min(result, most)), places))
+    bounded = max(-most, min(exact.value, most))
+    return decimals.write(Exact(decimals.quantized(bounded, places), places))
 
 
 def to_double(value: Value, scale: Value = NOT_FIXED) -> Value:

@@ -75,6 +75,8 @@ def function(
         regexp_texts(*values[:2])
     if BINARY in [value.kind for value in values] and signature.target in LETTERS:
         refuse(f"{name} of a binary string")
+    if name == "FIELD" and any(value.kind.moment for value in values):
+        refuse("FIELD of moments")
     if name == "FIELD" and not all(value.kind.texts or value.kind == NULL for value in values):
         values = _compared_as_numbers(values)
     if name in CLOCKS and _is_moment(values[0]):
@@ -302,13 +304,13 @@ def characters(
     return Typed(call("TEXT", made), TEXT)
 
 
-@RULES(exp.CurrentDate)
+@RULES(exp.CurrentDate, exp.UtcDate)
 def today(_: "Rewriter", __: Scope, ___: Any) -> Typed:
     """CURDATE."""
     return Typed(call("CURDATE"), DATE)
 
 
-@RULES(exp.CurrentTimestamp, exp.CurrentDatetime)
+@RULES(exp.CurrentTimestamp, exp.CurrentDatetime, exp.Localtime, exp.Localtimestamp, exp.UtcTimestamp)
 def now(_: "Rewriter", __: Scope, ___: Any) -> Typed:
     """NOW."""
     return Typed(call("NOW"), DATETIME)

@@ -107,6 +107,8 @@ class DbEnvironment:
         parsed = actions.parse(action)
         if parsed is None:
             return Frame(actions.HELP, valid=False)
+        if parsed.verb == actions.EMPTY:
+            return Frame(actions.EMPTY_ANSWER, valid=False)
         if parsed.verb == actions.ANSWER:
             return await self._judged(handle, instance, parsed.text)
         outcome = await self.engine.run(handle, parsed.text)

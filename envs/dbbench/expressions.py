@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from envs.dbbench import decimals
-from envs.dbbench.convert import arithmetic, convert, number_literal, to_number, truth
+from envs.dbbench.convert import EXTREMES, arithmetic, convert, number_literal, to_number, truth
 from envs.dbbench.dialect import call
 from envs.dbbench.kinds import (
     BINARY,
@@ -211,6 +211,10 @@ def between(
         ):
             refuse("BETWEEN of moments and other types")
         return Typed(call("BETWEEN", *(call("COMPARED_MOMENT", part.sql) for part in parts)), INT)
+    if UINT in kinds and not all(kind.exact for kind in kinds):
+        refuse("BETWEEN of unsigned integers and other types")
+    if BINARY in kinds and all(kind.texts for kind in kinds):
+        return Typed(call("BETWEEN", *(convert(part, BINARY) for part in parts)), INT)
     name = "BETWEEN" if all(kind.texts for kind in kinds) else "BETWEEN_NUMBERS"
     if name == "BETWEEN_NUMBERS" and any(kind.base is Base.DOUBLE or kind.texts for kind in kinds):
         name = "BETWEEN_DOUBLES"
@@ -239,11 +243,17 @@ def member(
             refuse("IN of moments and other types")
         each = [compared("EQ", Typed(value.sql.copy(), value.kind), part).sql for part in members]
         return Typed(exp.Paren(this=exp.or_(*each)), INT)
+    if isinstance(value.sql, exp.Anonymous) and value.sql.name in EXTREMES and not _texts_only(members):
+        refuse("GREATEST and LEAST of texts IN numbers")
     name = "IN" if len(members) > 1 else "EQ"
     starts = range(0, len(members), MOST_MEMBERS)
     parts = [members[start : start + MOST_MEMBERS] for start in starts]
     calls = [call(name, value.sql.copy(), *(one.sql for one in part)) for part in parts]
     return Typed(exp.Paren(this=exp.or_(*calls)) if len(calls) > 1 else calls[0], INT)
+
+
+def _texts_only(values: list[Typed]) -> bool:
+    return all(value.kind.texts for value in values)
 
 
 @RULES(exp.Like)
@@ -455,6 +465,8 @@ def case(
         if value is None:
             conditions.append(truth(condition))
         else:
+            if value.kind.moment != condition.kind.moment and NULL not in (value.kind, condition.kind):
+                refuse("CASE of a moment and another type")
             left, right = comparable(Typed(value.sql.copy(), value.kind), condition)
             conditions.append(call("CASE_EQ", left, right))
         results.append(rewriter.expression(given["true"], scope))

@@ -14,8 +14,10 @@ from typing import Any, TypeVar
 
 import pymysql
 
+from envs.dbbench.mysql_clock import freeze_clock
 from envs.dbbench.mysql_server import COLLATION, Account, Server, quoted
 from envs.dbbench.port import DATABASE, Outcome, Row, Table
+from envs.dbbench.rules import refuse
 from envs.dbbench.settings import DbSettings
 from envs.dbbench.shown import MOST_ROWS, cut, shown
 from envs.dbbench.statements import SqlError, checked, done, reads, too_slow
@@ -163,7 +165,7 @@ class MysqlEngine:
     def _run(self, session: _Session, sql: str) -> Outcome:
         limit, seconds = self._settings.dbbench_result_chars, self._settings.dbbench_statement_seconds
         try:
-            text = self._executed(session, checked(sql), limit, seconds)
+            text = self._executed(session, freeze_clock(checked(sql)), limit, seconds)
             return Outcome(text.replace(session.name, DATABASE), ok=True)
         except SqlError as error:
             return Outcome(cut(str(error), limit), ok=False)
@@ -179,7 +181,11 @@ class MysqlEngine:
                 cursor = connection.cursor()
                 cursor.execute(SESSION.format(deadline=self._deadline(seconds)))
                 cursor.execute(sql)
-                if reads(sql):
+                rows_back = cursor.description is not None
+                if rows_back and not reads(sql):
+                    self._leave(connection, cursor)
+                    refuse("a change that answers with rows (RETURNING)")
+                if rows_back:
                     told = shown(cursor.fetchall_unbuffered(), limit)
                     self._leave(connection, cursor)
                     return told

@@ -1,6 +1,7 @@
 """One task: a question about tables, and what makes an answer right."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from services.contracts.task import InlineTask
 CHANGES = ("INSERT", "UPDATE", "DELETE")
 SPLITS = ("dev", "standard")
 MOST_TABLES, MOST_COLUMNS, MOST_ROWS = 10, 200, 10_000
+MOST_LABELS, LONGEST_TEXT = 10_000, 100_000
+"""How many values a client's label has, and how long one of its texts is, characters."""
+LARGEST_NUMBER = 10**30
+KNOWN = ("table", "label", "sql", "type", "add_description", "answer_md5", "evidence")
 
 
 class RecordError(ValueError):
@@ -111,6 +116,7 @@ def from_inline(task: InlineTask) -> Question:
         BadTaskError: Something is missing or too large.
     """
     data = task.data
+    _check_data(data)
     if "table" not in data:
         raise BadTaskError(
             "give data.table: {table_name, table_info: {columns, rows}} or {name, columns, rows}"
@@ -138,6 +144,63 @@ def from_inline(task: InlineTask) -> Question:
     return question
 
 
+def _check_data(data: Mapping[str, Any]) -> None:
+    """Refuse what no table and no label can hold: nested values, numbers that are none, half characters.
+
+    Raises:
+        BadTaskError: Something of this is in it.
+    """
+    label, sql, tables = data.get("label"), data.get("sql"), data.get("table")
+    values = label if isinstance(label, list) else [label]
+    if len(values) > MOST_LABELS:
+        raise BadTaskError(f"data.label has at most {MOST_LABELS} values")
+    for value in values:
+        _check_value("data.label", value)
+    for name in KNOWN[3:]:
+        if not isinstance(data.get(name), str | None):
+            raise BadTaskError(f"data.{name} is a text")
+        _check_value(f"data.{name}", data.get(name))
+    query = sql.get("query") if isinstance(sql, Mapping) else sql
+    if not isinstance(query, str | None):
+        raise BadTaskError("data.sql is a statement")
+    _check_value("data.sql", query)
+    for table in tables if isinstance(tables, list) else [tables]:
+        _check_table(table)
+
+
+def _check_table(table: object) -> None:
+    if table is None:
+        return
+    info = table.get("table_info", table) if isinstance(table, Mapping) else None
+    rows = info.get("rows") if isinstance(info, Mapping) else None
+    columns = info.get("columns") if isinstance(info, Mapping) else None
+    if not isinstance(rows, list) or not isinstance(columns, list):
+        raise BadTaskError("data.table has columns and rows, each a list")
+    if len(columns) > MOST_COLUMNS or len(rows) > MOST_ROWS:
+        raise BadTaskError(f"a table has 1 to {MOST_COLUMNS} columns and at most {MOST_ROWS} rows")
+    for column in columns:
+        _check_value("data.table.columns", column.get("name") if isinstance(column, Mapping) else column)
+    for row in rows:
+        if not isinstance(row, list) or len(row) > MOST_COLUMNS:
+            raise BadTaskError(f"data.table.rows are lists of at most {MOST_COLUMNS} values")
+        for value in row:
+            _check_value("data.table.rows", value)
+
+
+def _check_value(place: str, value: object) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise BadTaskError(f"{place} has a number that is none")
+    if not isinstance(value, str | int | float | None):
+        raise BadTaskError(f"{place} has texts, numbers and null")
+    if isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
+        raise BadTaskError(f"{place} has a number of more than 30 digits: give it as a text")
+    if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise BadTaskError(f"{place} has a text of more than {LONGEST_TEXT} characters")
+        if any("\ud800" <= sign <= "\udfff" for sign in value):
+            raise BadTaskError(f"{place} has half a character (a lone surrogate)")
+
+
 def _check_size(tables: Sequence[Table]) -> None:
     if not tables or len(tables) > MOST_TABLES or len({table.name for table in tables}) < len(tables):
         raise BadTaskError(f"give one to {MOST_TABLES} tables, each with a name of its own")
@@ -147,7 +210,7 @@ def _check_size(tables: Sequence[Table]) -> None:
 
 
 def _records(path: Path) -> Iterator[Question]:
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
         if line.strip():
             try:
                 yield from_record(json.loads(line))

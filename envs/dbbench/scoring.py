@@ -3,13 +3,13 @@
 README.md lists what was mended and for which records it makes a difference.
 """
 
-import ast
 import hashlib
-import json
 import math
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
+from envs.dbbench.literals import Literal, read_literal
 from envs.dbbench.port import Row
 
 NOTHING = frozenset(("none", "null", "undefined", "nan", ""))
@@ -26,8 +26,8 @@ def answers(text: str) -> list[str | None]:
     """An answer's values: a list in JSON or Python, rows as shown, or one value; nothing is evaluated."""
     given = text.strip()
     if given[:1] in ("[", "(") and given[-1:] in ("]", ")"):
-        found = _literal(given)
-        if isinstance(found, list | tuple):
+        found = read_literal(given)
+        if found is not None:
             return list(_flat(found))
         return _split(given[1:-1])
     return [_bare(given)]
@@ -44,7 +44,7 @@ def correct(answer: str, label: Sequence[str | None]) -> bool:
     if len(given) == 1 and len(wanted) == 1:
         return same(given[0], wanted[0])
     if all(isinstance(value, float) for value in (*given, *wanted)):
-        return len(given) == len(wanted) and _paired(given, wanted)
+        return len(given) == len(wanted) and _paired(_numbers(given), _numbers(wanted))
     return _within(given, wanted) and _within(wanted, given)
 
 
@@ -90,30 +90,45 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
 
-def _literal(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return ast.literal_eval(text)
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return None
-
-
-def _flat(values: Iterable[object]) -> Iterable[str | None]:
+def _flat(values: Iterable[Literal]) -> Iterable[str | None]:
     for value in values:
-        if isinstance(value, list | tuple):
-            for inner in value:
-                yield None if inner is None else str(inner)
+        if isinstance(value, list):
+            yield from _flat(value)
         else:
-            yield None if value is None else str(value)
+            yield value
 
 
 def _split(text: str) -> list[str | None]:
-    """Values that commas part, where quotes do not hold them together."""
-    parts = re.findall(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|[^,]+)\s*(?:,|\Z)""", text)
-    return [_bare(part) for part in parts]
+    """Values that commas part, where quotes do not hold them together; read once from left to right."""
+    parts: list[str | None] = []
+    start = at = 0
+    fresh = True
+    while at <= len(text):
+        sign = text[at : at + 1]
+        if sign in ("", ","):
+            if text[start:at].strip():
+                parts.append(_bare(text[start:at]))
+            start = at = at + 1
+            fresh = True
+        elif fresh and sign in "'\"":
+            at, fresh = _quoted_end(text, at), False
+        else:
+            fresh = fresh and sign.isspace()
+            at += 1
+    return parts
+
+
+def _quoted_end(text: str, at: int) -> int:
+    """Where a quoted value ends; behind its first sign where no quote closes it before a comma or the end."""
+    place = at + 1
+    while place < len(text) and text[place] != text[at]:
+        place += 2 if text[place] == "\\" else 1
+    if place >= len(text):
+        return at + 1
+    behind = place + 1
+    while behind < len(text) and text[behind].isspace():
+        behind += 1
+    return place + 1 if text[behind : behind + 1] in ("", ",") else at + 1
 
 
 def _bare(text: str) -> str:
@@ -126,15 +141,26 @@ def _none(values: Sequence[Plain]) -> bool:
     return all(value is None for value in values)
 
 
-def _paired(given: Sequence[Plain], wanted: Sequence[Plain]) -> bool:
-    left = list(wanted)
-    for value in given:
-        match = next((place for place, other in enumerate(left) if same(value, other)), None)
-        if match is None:
-            return False
-        del left[match]
-    return True
+def _numbers(values: Sequence[Plain]) -> list[float]:
+    """The numbers among values, in order."""
+    return sorted(value for value in values if isinstance(value, float))
+
+
+def _paired(given: Sequence[float], wanted: Sequence[float]) -> bool:
+    """Whether each number has one of its own beside it: in order, as many as there can be are found."""
+    return all(same(one, other) for one, other in zip(given, wanted, strict=True))
 
 
 def _within(some: Sequence[Plain], others: Sequence[Plain]) -> bool:
-    return all(any(same(value, other) for other in others) for value in some)
+    """Whether each value is among the others; a number is looked up in their order."""
+    texts = {value for value in others if not isinstance(value, float)}
+    numbers = _numbers(others)
+    for value in some:
+        if not isinstance(value, float):
+            if value not in texts:
+                return False
+            continue
+        place = bisect_left(numbers, value)
+        if not any(same(value, other) for other in numbers[max(0, place - 1) : place + 1]):
+            return False
+    return True

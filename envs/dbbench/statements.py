@@ -47,11 +47,10 @@ def checked(sql: str) -> str:
         SqlError: It is empty or of a kind that is not allowed.
     """
     text = sql.encode("utf-8", "replace").decode().strip()
-    while found := COMMENT.match(text):
-        if HIDDEN.match(found[0].strip()):
-            break
-        text = text[found.end() :].strip()
-    text = text.rstrip("; \n\t\r")
+    start = 0
+    while (found := COMMENT.match(text, start)) and not HIDDEN.match(found[0].strip()):
+        start = found.end()
+    text = text[start:].strip().rstrip("; \n\t\r")
     if not text:
         raise SqlError(1065, "Query was empty")
     found = re.match(r"\(*\s*([A-Za-z]+)", text)

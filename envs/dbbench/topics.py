@@ -86,7 +86,7 @@ def topics() -> tuple[Topic, ...]:
     found: list[Topic] = []
     for path in sorted(FOLDER.glob("*.txt")):
         blocks = path.read_text(encoding="utf-8").split("\n# ")
-        found += [_topic(block.removeprefix("# ").strip().splitlines()) for block in blocks]
+        found += [_topic(block.removeprefix("# ").strip().split("\n")) for block in blocks]
     return tuple(found)
 
 

@@ -97,7 +97,7 @@ def _parsed(sql: str) -> exp.Expr:
 def _reason(error: SqlglotError) -> str:
     found: list[dict[str, Any]] = getattr(error, "errors", [])
     if not found:
-        return str(error).splitlines()[0][:120]
+        return str(error).partition("\n")[0][:120]
     return f"near '{found[0].get('highlight') or ''}{(found[0].get('end_context') or '')[:40]}'"
 
 
