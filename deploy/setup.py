@@ -48,6 +48,10 @@ def engine_obstacles() -> list[str]:
     found: list[str] = []
     if platform.system() != "Linux":
         found.append(f"Linux (this is {platform.system()})")
+    if any(character.isspace() for character in str(ROOT)):
+        found.append(
+            f"a folder whose path has no blank (this is {str(ROOT)!r}: the engine's compiler splits it)"
+        )
     if platform.machine() in ("x86_64", "AMD64") and not {"avx2", "avx512f"} & _flags():
         found.append("a processor with AVX2 or AVX-512")
     if _memory_gib() < MEMORY_GIB:

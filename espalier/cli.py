@@ -250,7 +250,12 @@ def demo(
     task = task or "generated_valid/0"
     if is_up(settings):
         run(env="alfworld", task=task, method=method)
-    raise typer.Exit(asyncio.run(_demo(settings, task, method)))
+    try:
+        code = asyncio.run(_demo(settings, task, method))
+    except (SetupError, PartError, EspalierError) as error:
+        Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
+        code = 1
+    raise typer.Exit(code)
 
 
 async def _demo(settings: StackSettings, task: str, method: str) -> int:

@@ -1,11 +1,13 @@
 """The embedded parts: the model out of its package, the engine on the CPU, the state."""
 
 import importlib.util
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from espalier.stack.private import make_private, write_private
 from espalier.stack.settings import StackSettings, cores
 
 MODEL = "SmolLM2-135M-Instruct"
@@ -64,7 +66,17 @@ def prepare_model(settings: StackSettings, tell: Callable[[str], None]) -> Path:
 
 
 def engine_command(settings: StackSettings, model: Path, port: int | None = None) -> list[str]:
-    """The engine's command line: vLLM's OpenAI server on the CPU, by default at the stack's port for it."""
+    """The engine's command line: vLLM's OpenAI server on the CPU, by default at the stack's port for it.
+
+    Raises:
+        SetupError: A path holds a blank, at which the engine's compiler splits it.
+    """
+    for place, path in (("the environment", sys.prefix), ("ESPALIER_HOME", str(settings.folder))):
+        if any(character.isspace() for character in path):
+            raise SetupError(
+                f"The embedded engine cannot run below a blank, {path!r} ({place}): its compiler splits paths there. "
+                "Move it to a path without one, or set ESPALIER_MODEL_URL to an engine of your own."
+            )
     return [
         sys.executable,
         "-m",
@@ -102,8 +114,18 @@ def engine_environment(settings: StackSettings) -> dict[str, str]:
     return environment
 
 
+def state_password(settings: StackSettings) -> str:
+    """Return the embedded Valkey's password, made once: other users of the machine reach its port."""
+    file = make_private(settings.folder / "state") / "password"
+    if not file.is_file():
+        write_private(file, secrets.token_hex(24))
+    return file.read_text()
+
+
 def state_command(settings: StackSettings) -> list[str]:
     """The embedded Valkey's command line: append-only file, synced every second.
+
+    The password stands in a file that its owner alone can read, as any user sees command lines.
 
     Raises:
         SetupError: The package is not installed, or has no binary for this machine.
@@ -117,10 +139,12 @@ def state_command(settings: StackSettings) -> list[str]:
         binary = get_binary_path()
     except ValkeyBinaryNotFoundError as error:
         raise SetupError(f"{error} Set ESPALIER_REDIS_URL to a Redis of your own.") from error
-    folder = settings.folder / "state"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_private(settings.folder / "state")
+    access = folder / "valkey.conf"
+    write_private(access, f"requirepass {state_password(settings)}\n")
     return [
         str(binary),
+        str(access),
         "--bind",
         "127.0.0.1",
         "--port",

@@ -5,8 +5,12 @@ import sys
 from dataclasses import dataclass, field, replace
 
 from espalier.stack.adapters import ServedModel
-from espalier.stack.embedded import engine_command, engine_environment, state_command
+from espalier.stack.embedded import engine_command, engine_environment, state_command, state_password
 from espalier.stack.settings import StackSettings
+
+HINT = """
+  The embedded engine needs about 3 GiB of memory besides its cache: lower ESPALIER_ENGINE_KV_GIB, or name an
+  engine of your own with ESPALIER_MODEL_URL."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,10 @@ class Part:
     environment: dict[str, str] = field(default_factory=dict[str, str])
     after: str = ""
     """The part that must be ready before this one starts; empty: none."""
+    cored: bool = False
+    """Whether the work is done by processes below its own, without which it cannot come up."""
+    hint: str = ""
+    """What a person may do where it does not come up: the end of the message."""
     optional: bool = False
     """Whether the stack is up without it: it answers why it is not ready, and is told of."""
 
@@ -47,7 +55,7 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
     if not settings.redis_url.get_secret_value():
         after = "state"
         port = settings.port("state")
-        shared["ESPALIER_REDIS_URL"] = f"redis://127.0.0.1:{port}/0"
+        shared["ESPALIER_REDIS_URL"] = f"redis://:{state_password(settings)}@127.0.0.1:{port}/0"
         parts.append(Part("state", state_command(settings), port, "", patience))
     roles_patience = patience
     if model is not None:
@@ -77,7 +85,16 @@ def engine_part(settings: StackSettings, model: ServedModel, number: int = 0) ->
     """The embedded engine; number 1 is a second one, beside the first."""
     port = settings.port("engine") + number
     command, environment = engine_command(settings, model.folder, port), engine_environment(settings)
-    return Part(_numbered("engine", number), command, port, "/health", settings.engine_ready, environment)
+    return Part(
+        _numbered("engine", number),
+        command,
+        port,
+        "/health",
+        settings.engine_ready,
+        environment,
+        cored=True,
+        hint=HINT,
+    )
 
 
 def _service(

@@ -18,9 +18,11 @@ from typing import Any, BinaryIO
 import httpx
 import psutil
 
+from espalier.stack.core import CoreWatch, find_decisive_line
 from espalier.stack.embedded import SetupError
 from espalier.stack.parts import Part
 from espalier.stack.ports import port_holder
+from espalier.stack.private import make_private
 
 READY = "ready"
 POLL = 0.25
@@ -74,8 +76,8 @@ class Supervisor:
         for part in self._parts:
             if (holder := port_holder(part.port)) is not None:
                 raise SetupError(f"Port {part.port}, which {part.name} needs, is in use by {holder}.")
-        self._logs.mkdir(parents=True, exist_ok=True)
-        self._state.parent.mkdir(parents=True, exist_ok=True)
+        make_private(self._logs)
+        make_private(self._state.parent)
         began = time.monotonic()
         async with httpx.AsyncClient(timeout=2.0, trust_env=False) as http:
             try:
@@ -83,7 +85,7 @@ class Supervisor:
                     for part in self._parts:
                         group.create_task(self._bring_up(part, http, began))
             except ExceptionGroup as errors:
-                raise errors.exceptions[0] from errors
+                raise errors.exceptions[0] from None  # one part failed; the others were cancelled for it
 
     async def watch(self) -> None:
         """Restart what dies, until cancelled.
@@ -100,7 +102,7 @@ class Supervisor:
                 recent = [when for when in running.restarts if now - when < RESTART_WINDOW]
                 name = running.part.name
                 if len(recent) >= RESTARTS:
-                    raise PartError(f"{name} died {RESTARTS} times; its log is {self._log_file(name)}")
+                    raise self._failure(running.part, f"died {RESTARTS} times")
                 self._tell(name, f"died (exit {running.process.returncode}); restarting")
                 await asyncio.sleep(min(5.0, 0.5 * 2 ** len(recent)))
                 if running.watched:
@@ -192,6 +194,7 @@ class Supervisor:
         running.watched = False
         deadline = time.monotonic() + part.patience
         refused_since: float | None = None
+        watch = CoreWatch(running.process.pid, self._log_file(part.name))
         while (answer := await _answer(part, http)) != READY:
             refused_since = None if answer is None else refused_since or time.monotonic()
             if part.optional and refused_since and time.monotonic() - refused_since > UNREADY_SECONDS:
@@ -199,15 +202,11 @@ class Supervisor:
                 self._tell(part.name, f"not ready: {answer}")
                 return
             if running.process.returncode is not None:
-                raise PartError(
-                    f"{part.name} ended with exit {running.process.returncode} before it was ready; "
-                    f"its log is {self._log_file(part.name)}:\n{self._log_end(part.name)}"
-                )
+                raise self._failure(part, f"ended with exit {running.process.returncode} before it was ready")
+            if part.cored and (end := watch.find_end()):
+                raise self._failure(part, f"cannot come up: {end}")
             if time.monotonic() > deadline:
-                raise PartError(
-                    f"{part.name} was not ready within {part.patience:g} s; "
-                    f"its log is {self._log_file(part.name)}:\n{self._log_end(part.name)}"
-                )
+                raise self._failure(part, f"was not ready within {part.patience:g} s")
             await asyncio.sleep(POLL)
         running.watched = True
         self._ready[part.name].set()
@@ -257,9 +256,9 @@ class Supervisor:
     def _log_file(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
-    def _log_end(self, name: str) -> str:
-        lines = self._log_file(name).read_text(errors="replace").rstrip("\n").split("\n")[-15:]
-        return "\n".join(f"  {line[:300]}" for line in lines)
+    def _failure(self, part: Part, what: str) -> PartError:
+        log = self._log_file(part.name)
+        return PartError(f"{part.name} {what}: {find_decisive_line(log)}\n  its log: {log}{part.hint}")
 
 
 async def _answer(part: Part, http: httpx.AsyncClient) -> str | None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from espalier.stack.adapters import prepare_served
 from espalier.stack.embedded import SetupError
 from espalier.stack.parts import plan_parts
+from espalier.stack.private import make_private
 from espalier.stack.settings import StackSettings
 from espalier.stack.supervisor import POLL, READY, PartError, Supervisor, alive, read_state, readiness
 from espalier.stack.swap import Swapper
@@ -75,7 +76,7 @@ async def stay_up(settings: StackSettings, console: Console) -> int:
 def detach(settings: StackSettings, console: Console) -> int:
     """Start the stack in the background and wait until it is ready; the exit code."""
     log = settings.logs / "up.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    make_private(log.parent)
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "espalier", "up", "--workers", str(settings.workers)],

@@ -14,10 +14,11 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+import redis
 from fastapi import FastAPI
 
 from espalier.stack.adapters import ServedModel
-from espalier.stack.embedded import SetupError
+from espalier.stack.embedded import SetupError, engine_command, state_command, state_password
 from espalier.stack.parts import Part, plan_parts
 from espalier.stack.ports import port_holder
 from espalier.stack.settings import StackSettings
@@ -169,7 +170,7 @@ async def test_a_part_that_keeps_dying_ends_the_stack(
         first = await pid_at(port)
         os.kill(first, signal.SIGKILL)
         os.kill(await another(tmp_path, first), signal.SIGKILL)
-        with pytest.raises(PartError, match=r"web died 1 times; its log is .*web\.log"):
+        with pytest.raises(PartError, match=r"(?s)web died 1 times: .*its log: .*web\.log"):
             await asyncio.wait_for(watching, 30)
 
 
@@ -296,3 +297,101 @@ def test_several_stacks_fit_on_one_machine(tmp_path: Path) -> None:
 
     assert len(ports(0)) == 15
     assert not ports(0) & ports(1000)
+
+
+CORED = """
+import subprocess, sys, time
+print("INFO the front waits for its core", flush=True)
+code = "import sys; print('ValueError: no memory for the cache', file=sys.stderr, flush=True); sys.exit(1)"
+subprocess.Popen([sys.executable, "-c", code])
+time.sleep(600)
+"""
+LOGGED = """
+import time
+print("(EngineCore pid=7) ERROR 11-28 10:00:00 [core.py:1] OutOfMemoryError: tried to allocate", flush=True)
+print("(EngineCore pid=7) ERROR EngineCore failed to start.", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "says"), [(CORED, "ValueError: no memory for the cache"), (LOGGED, "OutOfMemoryError: tried")]
+)
+async def test_a_dead_core_is_noticed_long_before_the_patience_ends(
+    tmp_path: Path, code: str, says: str
+) -> None:
+    ill = Part(
+        "engine", [sys.executable, "-c", code], free_port(), "/health", 3600, cored=True, hint="\n  lower it"
+    )
+    made = supervisor(tmp_path, part("well", free_port()), ill)
+    with pytest.raises(PartError) as raised:
+        await asyncio.wait_for(made.start(), 300)
+    processes = [running.process.pid for running in made._running.values()]
+    await made.stop()
+    message = str(raised.value)
+    assert message.startswith("engine cannot come up: ")
+    assert says in message
+    assert message.endswith("lower it")
+    assert raised.value.__cause__ is None
+    assert not any(psutil.pid_exists(pid) for pid in processes)
+
+
+def test_a_command_that_cannot_start_the_stack_ends_with_one_message(tmp_path: Path) -> None:
+    with served(FastAPI()) as url:
+        taken = url.rpartition(":")[2]
+        environment = {
+            **os.environ,
+            "ESPALIER_HOME": str(tmp_path),
+            "ESPALIER_MODEL_URL": url,
+            "ESPALIER_STATE_PORT": taken,
+            "ESPALIER_PORT_OFFSET": "0",
+        }
+        for command in (["up"], ["demo"]):
+            done = subprocess.run(
+                [sys.executable, "-m", "espalier", *command],
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            said = done.stdout + done.stderr
+            assert done.returncode == 1
+            assert f"Port {taken}" in said
+            assert "Traceback" not in said
+
+
+def test_the_embedded_engine_refuses_paths_with_blanks(tmp_path: Path) -> None:
+    settings = StackSettings(home=tmp_path / "my projects")
+    with pytest.raises(SetupError, match="ESPALIER_MODEL_URL"):
+        engine_command(settings, tmp_path)
+
+
+def test_state_and_logs_are_the_owners_alone(tmp_path: Path) -> None:
+    settings = StackSettings(home=tmp_path, state_port=free_port())
+    command = state_command(settings)
+    password = state_password(settings)
+    assert not any(password in word for word in command)
+    assert (settings.folder / "state").stat().st_mode & 0o077 == 0
+    assert all(path.stat().st_mode & 0o077 == 0 for path in (settings.folder / "state").iterdir())
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    try:
+        with redis.Redis(port=settings.state_port) as stranger:
+            eventually(lambda: refuses(stranger))
+        with redis.Redis(port=settings.state_port, password=password) as owner:
+            assert owner.ping()
+    finally:
+        process.terminate()
+        process.wait(20)
+    parts = plan_parts(StackSettings(home=tmp_path, model_url="http://127.0.0.1:1"), None)
+    assert all(password in part.environment.get("ESPALIER_REDIS_URL", password) for part in parts)
+
+
+def refuses(client: redis.Redis) -> bool:
+    try:
+        client.ping()
+    except redis.AuthenticationError:
+        return True
+    except redis.ConnectionError:
+        return False
+    raise AssertionError("anyone can use the state")

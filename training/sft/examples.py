@@ -89,7 +89,7 @@ class Tokens:
         upto = self._text(messages[: index + 1]).rstrip("\n")
         if not (upto.startswith(before) and text.startswith(upto)):
             raise ChatTemplateError(
-                "the model's chat template rewrites earlier turns, as with a think block in the last turn only: "
+                "the model's chat template rewrites earlier turns, such as a think block in the last one: "
                 "what is learned cannot be marked; set a template that renders each turn the same"
             )
         return len(before), len(upto)
