@@ -74,7 +74,7 @@ def engine_command(settings: StackSettings, model: Path, port: int | None = None
     for place, path in (("the environment", sys.prefix), ("ESPALIER_HOME", str(settings.folder))):
         if any(character.isspace() for character in path):
             raise SetupError(
-                f"The embedded engine cannot run below a blank, {path!r} ({place}): its compiler splits paths there. "
+                f"The embedded engine cannot run in {path!r} ({place}): its compiler splits paths at blanks. "
                 "Move it to a path without one, or set ESPALIER_MODEL_URL to an engine of your own."
             )
     return [
