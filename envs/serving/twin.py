@@ -10,11 +10,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from envs.serving.environment import Frame, InstanceLostError, Opening, UnknownTaskError
+from envs.serving.environment import BadTaskError, Frame, InstanceLostError, Opening, UnknownTaskError
 from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
 from services.contracts.task import InlineTask, Task
 
 SPLIT = "corridors"
+LONGEST = 10_000
+"""The longest corridor, cells."""
 
 
 @dataclass
@@ -100,7 +102,7 @@ class TwinEnvironment:
         """Stand at the corridor's south end."""
         self.starts += 1
         await asyncio.sleep(self.start_latency)
-        length = int(task.id.rpartition("/")[2]) + 1 if isinstance(task, Task) else int(task.data["length"])
+        length = int(task.id.rpartition("/")[2]) + 1 if isinstance(task, Task) else _read_length(task)
         number = next(self._handles)
         walker = _Walker(length, seed, pid=number)
         self.walkers[f"w{number}"] = walker
@@ -147,3 +149,10 @@ class TwinEnvironment:
         drift = " It has changed." if self.drifts else ""
         text = f"Cell {walker.cell} of {walker.length}, seed {walker.seed} (pid {walker.pid}).{drift}"
         return Frame(text, reward=float(done), done=done, info={"cell": walker.cell})
+
+
+def _read_length(task: InlineTask) -> int:
+    length = task.data.get("length")
+    if not isinstance(length, int) or isinstance(length, bool) or not 1 <= length <= LONGEST:
+        raise BadTaskError(f"data.length is a number of cells, 1 to {LONGEST}")
+    return length
