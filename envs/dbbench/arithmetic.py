@@ -13,8 +13,11 @@ from envs.dbbench.values import Value, compare_numbers, integer, number, strict_
 
 MOST_PLACES = 30
 MOST_POWER = 300
+PI_DECIMALS = 6
 DIVISION_BY_ZERO = 1365
 BITS = MOST_UNSIGNED + 1
+SHIFT_BITS = 2**32
+"""MySQL counts shifts in so many bits."""
 PRECISE = 2.0**53
 
 
@@ -80,6 +83,16 @@ def bits(reckon: Callable[[int, int], int]) -> Function:
 
     def guarded(one: Value, other: Value) -> Value:
         return decimals.write(reckon(as_bits(one), as_bits(other)) % BITS)
+
+    return strict(guarded)
+
+
+def shifted(reckon: Callable[[int, int], int]) -> Function:
+    """A number as 64 bits, shifted; the count is rounded as integers are, to the even one."""
+
+    def guarded(value: Value, count: Value) -> Value:
+        places = max(SMALLEST, min(integer(decimals.write(number(count))), LARGEST)) % SHIFT_BITS
+        return decimals.write(reckon(as_bits(value), places) % BITS if places < 64 else 0)
 
     return strict(guarded)
 
@@ -276,10 +289,10 @@ NUMBERS: dict[str, Function] = {
     "ATAN": measured(lambda one, other=None: math.atan(one) if other is None else math.atan2(one, other)),
     "BIT_AND": bits(lambda one, other: one & other),
     "BIT_COUNT": strict(lambda value: as_bits(value).bit_count()),
-    "BIT_LEFT": bits(lambda one, other: one << other if other < 64 else 0),
+    "BIT_LEFT": shifted(lambda one, count: one << count),
     "BIT_NOT": strict(lambda value: decimals.write(~as_bits(value) % BITS)),
     "BIT_OR": bits(lambda one, other: one | other),
-    "BIT_RIGHT": bits(lambda one, other: one >> other if other < 64 else 0),
+    "BIT_RIGHT": shifted(lambda one, count: one >> count),
     "BIT_XOR": bits(lambda one, other: one ^ other),
     "CEIL": toward(math.ceil),
     "COS": measured(math.cos),
@@ -303,7 +316,7 @@ NUMBERS: dict[str, Function] = {
     "MULTIPLY_INT": within(decimals.multiply, SMALLEST, LARGEST, "BIGINT"),
     "MULTIPLY_UINT": within(decimals.multiply, 0, MOST_UNSIGNED, "BIGINT UNSIGNED"),
     "NEGATE": strict(negate),
-    "PI": lambda: math.pi,
+    "PI": lambda: decimals.write(Fixed(math.pi, PI_DECIMALS)),
     "POW": measured(power),
     "RADIANS": measured(math.radians),
     "ROUND": strict(rounded),

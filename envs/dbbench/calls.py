@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
 
+from envs.dbbench.comparisons import comparable, regexp_texts
 from envs.dbbench.convert import convert, number_literal, to_number, truth
 from envs.dbbench.dates import MONTHS, SECONDS
-from envs.dbbench.dialect import call, collated
-from envs.dbbench.expressions import RULES, comparable, modulo, regexp_texts
+from envs.dbbench.dialect import call
+from envs.dbbench.expressions import modulo
 from envs.dbbench.kinds import (
     BINARY,
     DATE,
@@ -18,29 +19,32 @@ from envs.dbbench.kinds import (
     NULL,
     TEXT,
     Base,
-    Kind,
     decimal,
     double,
     unify,
 )
 from envs.dbbench.port import DATABASE
-from envs.dbbench.rules import describe, refuse
+from envs.dbbench.rules import RULES, refuse
 from envs.dbbench.scope import Scope, Typed
-from envs.dbbench.signatures import AGGREGATES, RANKS, REFUSED, SIGNATURES, SPREADS
+from envs.dbbench.signatures import AGGREGATES, RANKS, REFUSED, SIGNATURES
 from envs.dbbench.statements import SYNTAX, SqlError
 
 if TYPE_CHECKING:
     from envs.dbbench.rewrite import Rewriter
 
 TIMED = ("SECOND", "MINUTE", "HOUR")
+
 PARTS = frozenset("DAY HOUR MINUTE MONTH QUARTER SECOND YEAR".split())  # noqa: SIM905
+
 LETTERS = frozenset(
     """CONCAT CONCAT_WS ELT INSERT LEFT LOWER LPAD LTRIM QUOTE REPEAT REPLACE REVERSE RIGHT RPAD RTRIM
-    SUBSTRING_INDEX UPPER""".split()  # noqa: SIM905
+    STRCMP FIND_IN_SET INSTR LOCATE SUBSTRING_INDEX UPPER""".split()  # noqa: SIM905
 )
+
 """Functions that a binary string makes ones of bytes."""
+
 CLOCKS = ("HOUR", "MINUTE", "SECOND")
-BOUNDS = ("UNBOUNDED", "CURRENT ROW")
+
 PARAMETER_COUNT, NO_FUNCTION = 1582, 1305
 
 
@@ -52,7 +56,7 @@ def function(
     del this
     name = node.name.upper()
     if name in AGGREGATES:
-        return _aggregate(rewriter, scope, name, expressions)
+        return rewriter.aggregate(scope, name, expressions)
     special = SPECIAL.get(name)
     if special is not None:
         return special(rewriter, scope, name, expressions)
@@ -63,7 +67,7 @@ def function(
         if name in REFUSED:
             refuse(f"{name}()")
         raise SqlError(NO_FUNCTION, f"FUNCTION {DATABASE}.{node.name} does not exist")
-    _count(name, expressions, signature.least, signature.most)
+    count_arguments(name, expressions, signature.least, signature.most)
     values = [rewriter.expression(part, scope) for part in expressions]
     kind = signature.kind([value.kind for value in values])
     if signature.target in ("GREATEST", "LEAST"):
@@ -100,18 +104,20 @@ def _compared_as_numbers(values: list[Typed]) -> list[Typed]:
     return [Typed(call("DOUBLE", value.sql), DOUBLE) for value in given]
 
 
-def _count(name: str, arguments: Any, least: int, most: int) -> None:
+def count_arguments(name: str, arguments: Any, least: int, most: int) -> None:
+    """Raise MySQL's error where a function has too few or too many arguments."""
     if not least <= len(arguments) <= most:
         raise SqlError(PARAMETER_COUNT, f"Incorrect parameter count in the call to native function '{name}'")
 
 
-def _values(rewriter: "Rewriter", scope: Scope, arguments: Any) -> list[Typed]:
+def values_of(rewriter: "Rewriter", scope: Scope, arguments: Any) -> list[Typed]:
+    """Translate arguments."""
     return [rewriter.expression(part, scope) for part in arguments]
 
 
 def _coalesce(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
-    _count(name, arguments, *((2, 2) if name == "IFNULL" else (1, 99)))
-    values = _values(rewriter, scope, arguments)
+    count_arguments(name, arguments, *((2, 2) if name == "IFNULL" else (1, 99)))
+    values = values_of(rewriter, scope, arguments)
     kind = unify([value.kind for value in values])
     given = [convert(value, kind) for value in values]
     if len(given) == 1:
@@ -120,30 +126,30 @@ def _coalesce(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> 
 
 
 def _if(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
-    _count(name, arguments, 3, 3)
-    condition, one, other = _values(rewriter, scope, arguments)
+    count_arguments(name, arguments, 3, 3)
+    condition, one, other = values_of(rewriter, scope, arguments)
     kind = unify((one.kind, other.kind))
     chosen = exp.If(this=truth(condition), true=convert(one, kind))
     return Typed(exp.Case(ifs=[chosen], default=convert(other, kind)), kind)
 
 
 def _null_if(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
-    _count(name, arguments, 2, 2)
-    one, other = _values(rewriter, scope, arguments)
+    count_arguments(name, arguments, 2, 2)
+    one, other = values_of(rewriter, scope, arguments)
     left, right = comparable(one, other)
     equal = exp.If(this=call("EQ", left, right), true=exp.Null())
     return Typed(exp.Case(ifs=[equal], default=one.sql.copy()), one.kind)
 
 
 def _is_null(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
-    _count(name, arguments, 1, 1)
-    (value,) = _values(rewriter, scope, arguments)
+    count_arguments(name, arguments, 1, 1)
+    (value,) = values_of(rewriter, scope, arguments)
     return Typed(exp.Paren(this=exp.Is(this=exp.Paren(this=value.sql), expression=exp.Null())), INT)
 
 
 def _round(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
-    _count(name, arguments, 2 if name == "TRUNCATE" else 1, 2)
-    values = _values(rewriter, scope, arguments)
+    count_arguments(name, arguments, 2 if name == "TRUNCATE" else 1, 2)
+    values = values_of(rewriter, scope, arguments)
     value, given = to_number(values[0]), to_number(values[1]).sql if len(values) > 1 else number_literal(0)
     kind = value.kind
     digits = arguments[1] if len(arguments) > 1 else None
@@ -168,20 +174,20 @@ def _scale(digits: exp.Expr, otherwise: int) -> int:
 
 
 def _mod(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
-    _count(name, arguments, 2, 2)
-    one, other = (to_number(value) for value in _values(rewriter, scope, arguments))
+    count_arguments(name, arguments, 2, 2)
+    one, other = (to_number(value) for value in values_of(rewriter, scope, arguments))
     return modulo(one, other)
 
 
 def _database(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
     del rewriter, scope
-    _count(name, arguments, 0, 0)
+    count_arguments(name, arguments, 0, 0)
     return Typed(exp.Literal.string(DATABASE), TEXT)
 
 
 def _middle(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
-    _count(name, arguments, 2, 3)
-    return _substring(_values(rewriter, scope, arguments))
+    count_arguments(name, arguments, 2, 3)
+    return _substring(values_of(rewriter, scope, arguments))
 
 
 def _substring(values: list[Typed]) -> Typed:
@@ -192,7 +198,7 @@ def _substring(values: list[Typed]) -> Typed:
 
 
 def _date_add(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
-    _count(name, arguments, 2, 2)
+    count_arguments(name, arguments, 2, 2)
     date, interval = arguments
     if name in ("DATE_ADD", "DATE_SUB") and not isinstance(interval, exp.Interval):
         raise SqlError(SYNTAX, f"You have an error in your SQL syntax near '{name}'")
@@ -200,16 +206,16 @@ def _date_add(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> 
 
 
 def _difference(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
-    _count(name, arguments, 3, 3)
+    count_arguments(name, arguments, 3, 3)
     unit = arguments[0].name.upper()
     if unit not in MONTHS and unit not in SECONDS:
         refuse(f"TIMESTAMPDIFF in {unit}")
-    one, other = _values(rewriter, scope, arguments[1:])
+    one, other = values_of(rewriter, scope, arguments[1:])
     return Typed(call("DIFFERENCE", exp.Literal.string(unit), one.sql, other.sql), INT)
 
 
 def _str_to_date(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
-    _count(name, arguments, 2, 2)
+    count_arguments(name, arguments, 2, 2)
     form = arguments[1]
     if not (isinstance(form, exp.Literal) and form.is_string):
         refuse("STR_TO_DATE with a format that is not a literal")
@@ -343,168 +349,3 @@ def shifted(rewriter: "Rewriter", date: Any, by: Any, scope: Scope, *, back: boo
     if kind == DATE and unit in TIMED:
         kind = DATETIME
     return Typed(call("DATE_ADD", value.sql, amount, exp.Literal.string(unit)), kind)
-
-
-def _distinct(arguments: Any) -> tuple[bool, list[Any]]:
-    if arguments and isinstance(arguments[0], exp.Distinct):
-        _, given = RULES.arguments(arguments[0])
-        return True, given["expressions"]
-    return False, list(arguments)
-
-
-@RULES(exp.Distinct)
-def distinct(_: "Rewriter", __: Scope, node: Any, *, expressions: Any = ()) -> Typed:
-    """DISTINCT stands in aggregates and behind SELECT only."""
-    del expressions
-    return refuse(describe(node))
-
-
-def _aggregate(
-    rewriter: "Rewriter", scope: Scope, name: str, arguments: Any, *, window: bool = False
-) -> Typed:
-    unique, parts = _distinct(arguments)
-    if window and unique:
-        refuse(f"{name}(DISTINCT) OVER")
-    if name == "COUNT" and len(parts) == 1 and isinstance(parts[0], exp.Star) and not unique:
-        RULES.arguments(parts[0])
-        return Typed(exp.Anonymous(this="COUNT", expressions=[exp.Star()]), INT)
-    if not parts or (len(parts) > 1 and not (name == "COUNT" and unique)):
-        raise SqlError(SYNTAX, f"You have an error in your SQL syntax near '{name}('")
-    values = _values(rewriter, scope, parts)
-    result = AGGREGATES[name]
-    value = values[0]
-    if len(values) > 1:
-        value = Typed(call("CONCAT_KEY", *(one.sql for one in values)), TEXT)
-    if name in ("COUNT", "MIN", "MAX"):
-        kind = result if isinstance(result, Kind) else result([value.kind])
-        inner = collated(value.sql) if unique or name != "COUNT" else value.sql
-        held = exp.Distinct(expressions=[inner]) if unique else inner
-        return Typed(exp.Anonymous(this=name, expressions=[held]), kind)
-    if name == "ANY_VALUE":
-        return Typed(call(name, value.sql), value.kind)
-    value = Typed(value.sql, DOUBLE) if unique and value.kind.texts else to_number(value)
-    kind = result if isinstance(result, Kind) else result([value.kind])
-    if name in SPREADS:
-        if unique or window:
-            refuse(f"{name}(DISTINCT)" if unique else f"{name} OVER")
-        scale = number_literal(kind.scale) if kind != DOUBLE else exp.Null()
-        kind = DOUBLE if kind == DOUBLE else double(kind.scale)
-        return Typed(call("SPREAD", exp.Literal.string(name), value.sql, scale), kind)
-    given = call("DOUBLE", value.sql) if value.kind == DOUBLE else value.sql
-    held = exp.Distinct(expressions=[collated(given)]) if unique else given
-    return Typed(call(name, held), kind)
-
-
-@RULES(exp.Star)
-def star(_: "Rewriter", __: Scope, ___: Any) -> Typed:
-    """`*` stands in COUNT and in what is selected only."""
-    return refuse("* in an expression")
-
-
-@RULES(exp.GroupConcat)
-def group_concat(
-    rewriter: "Rewriter", scope: Scope, _: Any, *, this: Any = None, separator: Any = None
-) -> Typed:
-    """GROUP_CONCAT."""
-    value, keys = this, []
-    if isinstance(value, exp.Order):
-        _, given = RULES.arguments(value)
-        value, keys = given["this"], given["expressions"]
-    unique, parts = _distinct([value])
-    values = _values(rewriter, scope, parts)
-    joined = values[0].sql if len(values) == 1 else call("CONCAT", *(one.sql for one in values))
-    ordered = [rewriter.ordered(key) for key in keys]
-    if any(isinstance(inner, exp.Literal) for inner, _ in ordered):
-        refuse("GROUP_CONCAT with ORDER BY of a position")
-    directions = "".join("-" if descending else "+" for _, descending in ordered)
-    if separator is not None and not (isinstance(separator, exp.Literal) and separator.is_string):
-        raise SqlError(SYNTAX, "You have an error in your SQL syntax near 'SEPARATOR'")
-    flags = [
-        separator or exp.Literal.string(","),
-        number_literal(int(unique)),
-        exp.Literal.string(directions),
-    ]
-    order = [rewriter.expression(inner, scope).sql for inner, _ in ordered]
-    return Typed(call("GROUP_CONCAT", *flags, joined, *order), TEXT)
-
-
-@RULES(exp.Window)
-def window(
-    rewriter: "Rewriter",
-    scope: Scope,
-    node: Any,
-    *,
-    this: Any = None,
-    partition_by: Any = (),
-    order: Any = None,
-    spec: Any = None,
-    alias: Any = None,
-    over: Any = None,
-) -> Typed:
-    """`f(...) OVER (...)`."""
-    del over
-    if not isinstance(this, exp.Anonymous):
-        refuse(f"{describe(this)} OVER")
-    name = this.name.upper()
-    _, given = RULES.arguments(this)
-    arguments = given.get("expressions", [])
-    if name in AGGREGATES:
-        called = _aggregate(rewriter, scope, name, arguments, window=True)
-    elif name in RANKS:
-        called = _rank(rewriter, scope, name, arguments)
-    else:
-        refuse(f"{name} OVER")
-    window_parts(rewriter, scope, node, partition_by, order, spec)
-    node.set("this", called.sql)
-    del alias
-    return Typed(node, called.kind)
-
-
-def _rank(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
-    least, most, result = RANKS[name]
-    if len(arguments) > most:
-        refuse(f"{name} with so many arguments")
-    _count(name, arguments, least, most)
-    places = arguments if name == "NTILE" else arguments[1:]
-    for place in places:
-        if not (isinstance(place, exp.Literal) and place.this.isdigit()):
-            refuse(f"{name} with a place that is not a literal")
-    values = _values(rewriter, scope, arguments)
-    kind = result if isinstance(result, Kind) else result([value.kind for value in values])
-    return Typed(exp.Anonymous(this=name, expressions=[value.sql for value in values]), kind)
-
-
-def window_parts(
-    rewriter: "Rewriter", scope: Scope, node: Any, partition_by: Any, order: Any, spec: Any
-) -> None:
-    """Translate what is in the parentheses of a window."""
-    node.set("partition_by", [collated(rewriter.expression(part, scope).sql) for part in partition_by])
-    if order is not None:
-        rewriter.order(order, scope)
-    if spec is not None:
-        RULES.apply(spec, rewriter, scope)
-
-
-@RULES(exp.WindowSpec)
-def frame(
-    _: "Rewriter",
-    __: Scope,
-    ___: Any,
-    *,
-    kind: Any = None,
-    start: Any = None,
-    start_side: Any = None,
-    end: Any = None,
-    end_side: Any = None,
-) -> None:
-    """A window's frame: ROWS with literals, RANGE without."""
-    del start_side, end_side
-    for bound in (start, end):
-        if isinstance(bound, exp.Expr):
-            literal = isinstance(bound, exp.Literal) and bound.this.isdigit()
-            if kind != "ROWS" or not literal:
-                refuse(f"{kind} with a bound that is not a literal number of rows")
-        elif bound is not None and bound not in BOUNDS:
-            refuse(f"{kind} {bound}")
-    if kind not in ("ROWS", "RANGE"):
-        refuse(f"{kind}")

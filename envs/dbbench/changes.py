@@ -7,14 +7,17 @@ from sqlglot import exp
 from envs.dbbench.checks import Schema
 from envs.dbbench.convert import convert, truth
 from envs.dbbench.dialect import call
-from envs.dbbench.expressions import RULES
 from envs.dbbench.kinds import TEXT, Base
 from envs.dbbench.rewrite import Rewriter, over
-from envs.dbbench.rules import refuse
+from envs.dbbench.rules import RULES, refuse
 from envs.dbbench.scope import Scope, Source, Typed, unknown_column
 from envs.dbbench.statements import SYNTAX, SqlError
 
 COUNT_DIFFERS = 1136
+
+
+class Assigned(exp.Paren):
+    """What an assignment of an UPDATE has set a column to, as it is translated."""
 
 
 def change(rewriter: Rewriter, statement: exp.Expr, schema: Schema) -> exp.Expr:
@@ -140,16 +143,19 @@ def update(
         value = held.this
         if isinstance(value, exp.Column) and value.name.upper() == "DEFAULT":
             value = exp.Null()
-        earlier[name] = _as_text(value)
+        stored = _text(rewriter.expression(value, scope))
+        earlier[name] = Assigned(this=stored)
         assigned.set("table", None)
-        written.append(exp.EQ(this=assigned, expression=_text(rewriter.expression(value.copy(), scope))))
+        written.append(exp.EQ(this=assigned, expression=stored.copy()))
     node.set("expressions", written)
     _chosen(rewriter, scope, node, where, order, limit)
     return node
 
 
-def _as_text(value: exp.Expr) -> exp.Expr:
-    return exp.Cast(this=value.copy(), to=exp.DataType.build("CHAR"))
+@RULES(Assigned)
+def assigned_before(_: Rewriter, __: Scope, ___: Any, *, this: Any = None) -> Typed:
+    """A column that an assignment before this one has set."""
+    return Typed(this.copy(), TEXT)
 
 
 def _assigned(assignment: Any, target: Source) -> tuple[str, exp.Expr, exp.Expr]:

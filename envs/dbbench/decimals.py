@@ -161,6 +161,8 @@ def modulo(one: Number, other: Number) -> Number | None:
     left, right = exact(one), exact(other)
     if right.value == 0:
         return None
+    if left.value == 0:
+        return _like(one, other, Exact(Decimal(0), max(left.scale, right.scale)))
     value = WIDE.remainder(left.value, right.value)
     return _like(one, other, Exact(value if value else abs(value), max(left.scale, right.scale)))
 

@@ -4,13 +4,13 @@ from typing import Any
 
 from sqlglot import exp
 
-from envs.dbbench import calls
+from envs.dbbench import calls, windows
 from envs.dbbench.checks import Schema
+from envs.dbbench.comparisons import comparable
 from envs.dbbench.convert import convert
 from envs.dbbench.dialect import call, collated
-from envs.dbbench.expressions import RULES, comparable
 from envs.dbbench.kinds import INT, TEXT, Base, Kind
-from envs.dbbench.rules import refuse
+from envs.dbbench.rules import RULES, refuse
 from envs.dbbench.scope import Columns, Scope, Typed
 from envs.dbbench.statements import SYNTAX, SqlError
 
@@ -104,6 +104,10 @@ class Rewriter:
         if single:
             return Typed(exp.Subquery(this=inner), columns[0][1])
         return Typed(_over(call("ONE", exp.column("_v0_")), inner, ["_v0_"]), columns[0][1])
+
+    def aggregate(self, scope: Scope, name: str, arguments: Any) -> Typed:
+        """An aggregate over rows."""
+        return windows.aggregate(self, scope, name, arguments)
 
     def shifted(self, date: Any, by: Any, scope: Scope, *, back: bool) -> Typed:
         """A date and an INTERVAL."""

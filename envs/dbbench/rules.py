@@ -97,3 +97,7 @@ def describe(node: exp.Expr) -> str:
 
 def _empty(value: Any) -> bool:
     return value is None or value is False or value == []
+
+
+RULES = Rules()
+"""The rules of everything that may stand in a statement; modules add theirs as they are imported."""

@@ -89,7 +89,7 @@ SIGNATURES: dict[str, Signature] = {
     **_same("ACOS ASIN COS COT DEGREES EXP LN LOG10 LOG2 RADIANS SIN SQRT TAN", 1, 1, DOUBLE, ALL),
     **_same("ATAN LOG", 1, 2, DOUBLE, ALL),
     **_same("POW", 2, 2, DOUBLE, ALL),
-    **_same("PI", 0, 0, DOUBLE),
+    **_same("PI", 0, 0, double(6)),
     **_same("ABS", 1, 1, _first, ALL),
     **_same("CEIL FLOOR", 1, 1, _step, ALL),
     **_same("SIGN BIT_COUNT", 1, 1, INT, ALL),

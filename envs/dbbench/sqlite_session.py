@@ -3,6 +3,7 @@
 A database is a value: bytes in, bytes out. It lives in memory for the time of one statement.
 """
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ PAGE = 4096
 HEAP = 64 * 2**20
 """What SQLite may take, bytes."""
 OPS_BETWEEN_CHECKS = 1000
+CALLED = re.compile(r"\bMY_(\w+)\(")
 LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: functions.LONGEST,
     sqlite3.SQLITE_LIMIT_SQL_LENGTH: 200_000,
@@ -119,7 +121,7 @@ def contents(database: bytes, table: Table, bounds: Bounds) -> list[Row]:
 
 def _execute(database: bytes, plan: Translated, bounds: Bounds) -> Ran:
     with ExitStack() as stack:
-        connection = stack.enter_context(_Connection(database, bounds))
+        connection = stack.enter_context(_Connection(database, bounds, plan.sql))
         deadline = time.monotonic() + bounds.seconds
         stack.enter_context(strictly(plan.strict))
         faults = stack.enter_context(collected())
@@ -143,18 +145,25 @@ def _fault(faults: Faults, error: sqlite3.Error) -> SqlError:
 
 
 class _Connection:
-    """A connection to a database in memory, for a `with`."""
+    """A connection to a database in memory, for a `with`.
 
-    def __init__(self, database: bytes | None, bounds: Bounds) -> None:
+    Args:
+        database: What it holds; None for nothing.
+        bounds: What it may take.
+        sql: The statement that it is for: only functions that it names are made.
+    """
+
+    def __init__(self, database: bytes | None, bounds: Bounds, sql: str = "") -> None:
         connection = sqlite3.connect(":memory:", isolation_level=None, cached_statements=0)
         self._connection = connection
         connection.create_collation("mysql", collate)
-        for name, function in CALLS.items():
-            connection.create_function(f"MY_{name}", -1, function, deterministic=True)
-        for name, aggregate in AGGREGATES.items():
-            connection.create_aggregate(f"MY_{name}", -1, aggregate)  # type: ignore[arg-type]
-        for name, window in WINDOWS.items():
-            connection.create_window_function(f"MY_{name}", 1, window)
+        for name in set(CALLED.findall(sql)):
+            if name in CALLS:
+                connection.create_function(f"MY_{name}", -1, CALLS[name], deterministic=True)
+            elif name in AGGREGATES:
+                connection.create_aggregate(f"MY_{name}", -1, AGGREGATES[name])  # type: ignore[arg-type]
+            elif name in WINDOWS:
+                connection.create_window_function(f"MY_{name}", 1, WINDOWS[name])
         if database is not None:
             connection.deserialize(database)
         for pragma in (

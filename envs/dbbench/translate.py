@@ -7,22 +7,21 @@ from typing import Any
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from envs.dbbench import calls, changes, queries
+from envs.dbbench import calls, casts, changes, comparisons, expressions, queries, unions, windows
 from envs.dbbench.changes import change
 from envs.dbbench.checks import Schema, check
 from envs.dbbench.dialect import Reader, Writer
-from envs.dbbench.expressions import RULES
 from envs.dbbench.functions import like
 from envs.dbbench.order import check_groups, check_order
 from envs.dbbench.port import DATABASE
 from envs.dbbench.rewrite import Rewriter
-from envs.dbbench.rules import refuse
+from envs.dbbench.rules import RULES, refuse
 from envs.dbbench.statements import DENIED, SYNTAX, SqlError
 
 Rows = list[tuple[Any, ...]]
 LIMITED_VALUES = re.compile(r"\)\s*LIMIT\s+[1-9]\d*\Z", re.IGNORECASE)
 """MariaDB takes a LIMIT after VALUES, as after a SELECT."""
-RULE_MODULES = (calls, changes, queries)
+RULE_MODULES = (calls, casts, changes, comparisons, expressions, queries, unions, windows)
 """Modules whose rules register themselves as they are imported."""
 KEPT = (exp.Select, exp.SetOperation, exp.Subquery, exp.Insert, exp.Update, exp.Delete)
 

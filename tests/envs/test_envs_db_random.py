@@ -130,21 +130,237 @@ class Statements:
     def statement(self) -> Part:
         """One statement."""
         self._tables = ("t",)
-        make: Callable[[], Part] = self._draw.choices(
-            (
-                self._select,
-                self._grouped,
-                self._joined,
-                self._union,
-                self._window,
-                self._insert,
-                self._update,
-                self._delete,
-                self._nested,
+        makers: dict[Callable[[], Part], int] = {
+            self._select: 8,
+            self._grouped: 4,
+            self._joined: 3,
+            self._union: 2,
+            self._window: 3,
+            self._insert: 2,
+            self._update: 3,
+            self._delete: 2,
+            self._nested: 2,
+            self._flat: 3,
+            self._shaped: 3,
+        }
+        return self._draw.choices(list(makers), list(makers.values()))[0]()
+
+    def _flat(self) -> Part:
+        """Operators beside each other without parentheses: how strongly they hold is what counts."""
+        if self._draw.random() < 0.5:
+            leaves = ("1", "2", "7", "3.5", "t.n", "t.n + 0", "-2", "5")
+            signs = ("+", "-", "*", "/", "DIV", "&", "|", "<<", "^")
+        else:
+            leaves = (
+                "t.n",
+                "1",
+                "t.Name LIKE 'g%'",
+                "t.Note IS NULL",
+                "NOT t.n",
+                "t.n IN (5, 9)",
+                "0",
+                "t.n = 9",
+                "NULL",
+                "t.n BETWEEN 5 AND 9",
+            )
+            signs = ("AND", "OR", "XOR", "=", "<>", "<", "<=>", ">=", "&&", "||")
+        count = self._draw.choice((2, 3, 4, 5))
+        parts = tuple(Part("flat", self._pick(*leaves)) for _ in range(count))
+        form = HOLE + "".join(f" {self._pick(*signs)} {HOLE}" for _ in parts[1:])
+        return self._make("statement", "SELECT t.Population, § FROM `t x` AS t", Part("any", form, parts))
+
+    def _shaped(self) -> Part:
+        """Statements of a fixed shape with drawn parts."""
+        text, number, truth = self.text(1), self.number(1), self.truth(1)
+        column = self._column()
+        choices: list[Callable[[], Part]] = [
+            lambda: self._make("statement", "SELECT COUNT(DISTINCT §, §) FROM `t x` AS t", column, text),
+            lambda: self._make(
+                "statement",
+                "SELECT GROUP_CONCAT(DISTINCT § ORDER BY 1 * t.n DESC, t.Population SEPARATOR '|') FROM `t x` AS t WHERE t.n = 9",
+                Part("text", "t.Population"),
             ),
-            (8, 4, 3, 2, 2, 2, 3, 2, 2),
-        )[0]
-        return make()
+            lambda: self._make(
+                "statement",
+                "SELECT t.Population, (SELECT COUNT(*) FROM u AS v WHERE v.score > §) FROM `t x` AS t",
+                number,
+            ),
+            lambda: self._make(
+                "statement",
+                "SELECT t.Population FROM `t x` AS t WHERE EXISTS (SELECT 1 FROM u AS v WHERE v.name = t.Name AND §)",
+                truth,
+            ),
+            lambda: self._make(
+                "statement",
+                "SELECT t.Name FROM `t x` AS t WHERE (t.Name, t.n) IN (SELECT v.name, § FROM u AS v)",
+                Part("text", self._pick("v.score", "'5'", "t.n")),
+            ),
+            lambda: self._make(
+                "statement",
+                "WITH x (p, q) AS (SELECT §, § FROM `t x` AS t) SELECT x.p, x.q FROM x",
+                text,
+                number,
+            ),
+            lambda: self._make(
+                "statement",
+                "WITH RECURSIVE x (k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM x WHERE k < §) SELECT COUNT(*), SUM(k) FROM x",
+                Part("number", self._pick("1", "5", "10")),
+            ),
+            lambda: self._make(
+                "statement",
+                "SELECT a.name, b.name FROM u AS a, u AS b WHERE a.id < b.id AND a.score § b.score",
+                Part("sign", self._pick("=", "<", "<=>", "<>")),
+            ),
+            lambda: self._make(
+                "statement",
+                f"SELECT u.name, w.n FROM u {self._pick('LEFT ', '', 'RIGHT ')}JOIN (SELECT t.Name AS name, § AS n FROM `t x` AS t) AS w ON u.name = w.name",
+                number,
+            ),
+            lambda: self._make(
+                "statement",
+                f"SELECT COUNT(*) FROM u AS a {self._pick('NATURAL JOIN', 'NATURAL LEFT JOIN')} u AS b",
+            ),
+            lambda: self._make(
+                "statement", "SELECT name, a.score, b.id FROM u AS a JOIN u AS b USING (name)"
+            ),
+            lambda: self._make(
+                "statement",
+                f"SELECT § AS k FROM `t x` AS t UNION {self._pick('', 'ALL ')}SELECT v.score FROM u AS v ORDER BY {self._pick('1', 'k', 'k DESC')}",
+                self._draw.choice((text, number)),
+            ),
+            lambda: self._make(
+                "statement",
+                "(SELECT v.score FROM u AS v ORDER BY v.id LIMIT 2) UNION ALL (SELECT § FROM `t x` AS t)",
+                text,
+            ),
+            lambda: self._make(
+                "statement",
+                "UPDATE u SET score = §, day = score WHERE id IN ('1', '4')",
+                Part(
+                    "number",
+                    self._pick(
+                        "score + 1",
+                        "score * 1.5",
+                        "NULL",
+                        "7 / 2",
+                        "'x'",
+                        "UPPER(name)",
+                        "id = 1",
+                        "NOT id",
+                        "id IS NULL",
+                        "id BETWEEN 1 AND 2",
+                    ),
+                ),
+            ),
+            lambda: self._make(
+                "statement",
+                "UPDATE u SET name = § ORDER BY id + 0 DESC LIMIT 2",
+                Part("text", self._pick("'n'", "CONCAT(name, '!')", "LOWER(name)")),
+            ),
+            lambda: self._make(
+                "statement",
+                "DELETE FROM u WHERE § ORDER BY id + 0 LIMIT 2",
+                Part(
+                    "truth",
+                    self._pick(
+                        "score > 1",
+                        "name IS NOT NULL",
+                        "name NOT LIKE 'b%'",
+                        "day NOT BETWEEN '2000' AND '2001-03-04'",
+                        "id NOT IN (1, 2)",
+                        "NOT EXISTS (SELECT 1 FROM `t x` AS t WHERE t.Name = u.name)",
+                    ),
+                ),
+            ),
+            lambda: self._make(
+                "statement",
+                f"INSERT INTO u {self._pick('SET id = §', '(id) VALUES (§), (DEFAULT), (NULL)', '(id) VALUES (§) ON DUPLICATE KEY UPDATE id = 1', '(id) SELECT §')}",
+                Part(
+                    "any",
+                    self._pick(
+                        "1",
+                        "'x'",
+                        "1.50",
+                        "2e1",
+                        "7 / 2",
+                        "1 = 1",
+                        "CONCAT('a', 1.0)",
+                        "x'41'",
+                        "-5",
+                        "1 + 1.0",
+                        "ROUND(2.567, 2)",
+                        "NOW()",
+                        "DATE('2001-01-01')",
+                    ),
+                ),
+            ),
+            lambda: self._make(
+                "statement",
+                "SELECT t.Name, COUNT(*) AS c, SUM(§) FROM `t x` AS t GROUP BY t.Name HAVING c > 1 OR SUM(t.n) > 4 ORDER BY c DESC, 1",
+                number,
+            ),
+            lambda: self._make(
+                "statement",
+                "SELECT LENGTH(t.Name) AS k, MAX(§), MIN(§) FROM `t x` AS t GROUP BY 1 ORDER BY 1 DESC",
+                number,
+                text,
+            ),
+            lambda: self._make(
+                "statement",
+                f"SELECT t.Population, {self._pick('FIRST_VALUE(§)', 'LAST_VALUE(§)', 'NTH_VALUE(§, 2)', 'LEAD(§)', 'LAG(§, 2)', 'MAX(§)', 'SUM(§)')} OVER w FROM `t x` AS t WINDOW w AS (ORDER BY t.Population, t.Name, t.n)",
+                self._draw.choice((text, number)),
+            ),
+            lambda: self._make(
+                "statement",
+                "SELECT t.Population, ROUND(PERCENT_RANK() OVER (ORDER BY LENGTH(§)), 5), ROUND(CUME_DIST() OVER (ORDER BY LENGTH(t.Name)), 5) FROM `t x` AS t",
+                column,
+            ),
+            lambda: self._make(
+                "statement",
+                "SELECT § REGEXP §, § NOT REGEXP §",
+                Part("text", self._pick("'abc'", "'a1'", "''", "'A.b'", "NULL", "'x y'", "'(a)'")),
+                Part(
+                    "text",
+                    self._pick(
+                        *REGEXPS,
+                        "'\\\\('",
+                        "'[a-c]+$'",
+                        "'[[:alnum:]_]+'",
+                        "'a{2}'",
+                        "'a.?c'",
+                        "'^(a|b)*$'",
+                        "'[.]'",
+                        "'[^[:alpha:]]'",
+                        "'\\\\w\\\\W'",
+                        "'x*'",
+                        "'(?:ab)+'",
+                    ),
+                ),
+                Part("text", self._pick("'abc'", "'a-b'", "5", "'10'")),
+                Part("text", self._pick(*REGEXPS)),
+            ),
+            lambda: self._make(
+                "statement",
+                f"SELECT REGEXP_{self._pick('REPLACE', 'REPLACE')}(§, §, 'x'), REGEXP_INSTR(§, 'b')",
+                Part("text", self._pick("'abcabc'", "'a1b2'", "NULL")),
+                Part("text", self._pick("'[a-b]'", "'\\d'", "'c'", "'z'")),
+                Part("text", self._pick("'abc'", "'xyz'", "''")),
+            ),
+            lambda: self._make(
+                "statement",
+                "SELECT CONV(§, 10, §), CONV('ff', 16, 2), FROM_DAYS(§), MAKEDATE(2001, §)",
+                Part("number", self._pick("255", "'12'", "-1", "NULL")),
+                Part("number", self._pick("2", "16", "36")),
+                Part("number", self._pick("730000", "731000.6")),
+                Part("number", self._pick("1", "366", "0")),
+            ),
+            lambda: self._make(
+                "statement",
+                "SELECT CHAR(65, § USING utf8mb4), ASCII('é'), HEX('é'), SPACE(§), BIT_COUNT(§), SHA2('a', §), x'4142', PI(), DEGREES(1), ATAN2(1, §), LOG(2, §)",
+                *(Part("number", self._pick("66", "2", "3", "0", "256", "1")) for _ in range(6)),
+            ),
+        ]
+        return self._draw.choice(choices)()
 
     def _pick(self, *choices: str) -> str:
         return self._draw.choice(choices)
@@ -222,9 +438,9 @@ class Statements:
             lambda: self._make("text", "REPEAT(§, §)", text(), small),
             lambda: self._make("text", "INSERT(§, §, §, §)", text(), small, small, text()),
             lambda: self._make(
-                "text", f"CAST(§ AS {self._pick('CHAR', 'CHAR(4)', 'CHAR(1)')})", self.any(depth - 1)
+                "text", f"CONCAT(CAST(§ AS {self._pick('CHAR', 'CHAR(4)', 'CHAR(1)')}))", self.any(depth - 1)
             ),
-            lambda: self._make("text", "HEX(§)", self._draw.choice((text, number))()),
+            lambda: self._make("text", "HEX(§)", number()),
             lambda: self._make("text", f"{self._pick('MD5', 'SHA1', 'QUOTE')}(§)", text()),
             lambda: self._make("text", "FORMAT(§, §)", number(), Part("number", self._pick("0", "1", "2"))),
             lambda: self._make("text", "ELT(§, §, §)", small, text(), text()),
@@ -268,9 +484,7 @@ class Statements:
                 self._draw.choice((number, text))(),
             ),
             lambda: self._make("number", f"{self._pick('ROUND', 'TRUNCATE')}(§, §)", number(), digits),
-            lambda: self._make(
-                "number", f"{self._pick('LENGTH', 'CHAR_LENGTH', 'ASCII', 'ORD', 'CRC32')}(§)", text()
-            ),
+            lambda: self._make("number", f"{self._pick('LENGTH', 'CHAR_LENGTH', 'ORD', 'CRC32')}(§)", text()),
             lambda: self._make(
                 "number", f"{self._pick('LOCATE', 'INSTR', 'STRCMP', 'FIND_IN_SET')}(§, §)", text(), text()
             ),
@@ -450,7 +664,8 @@ class Statements:
         return self._make("statement", form, self._listed(items), self._where(2))
 
     def _aggregate(self) -> Part:
-        inner = self.any(2)
+        # MariaDB's MIN of dates takes what is no date for a zero.
+        inner = self._draw.choice((self.text, self.number))(2)
         return self._draw.choice(
             (
                 Part("number", "COUNT(*)"),
@@ -469,7 +684,7 @@ class Statements:
                     "number",
                     f"(§ {self._pick('+', '*', '/', '-')} §)",
                     self._make("number", f"{self._pick('COUNT', 'SUM', 'AVG')}(§)", self.number(1)),
-                    self.number(0),
+                    Part("number", self._pick(*WHOLES, *EXACTS)),
                 ),
                 self._make("number", "ROUND(AVG(§), 2)", self.number(2)),
             )
@@ -514,14 +729,16 @@ class Statements:
             )
         else:
             ranked = Part("number", "COUNT(*)")
-        summed = self._make("number", f"{self._pick('SUM', 'AVG', 'COUNT', 'MIN', 'MAX')}(§)", self.number(2))
+        # MariaDB cuts a windowed AVG of a short literal to the literal's width: AVG is of texts here.
+        name = self._pick("SUM", "AVG", "COUNT", "MIN", "MAX")
+        summed = self._make("number", f"{name}(§)", self.text(1) if name == "AVG" else self.number(2))
         called = self._draw.choice((ranked, summed))
         form = f"SELECT t.Population, § OVER ({over}) FROM `t x` AS t§"
         return self._make("statement", form, called, self._where(1))
 
     def _nested(self) -> Part:
         inner = self.any(2)
-        while any(word in str(inner) for word in ("GREATEST", "LEAST", "INTERVAL")):
+        while any(word in str(inner) for word in ("GREATEST", "LEAST", "INTERVAL", "AS CHAR")):
             # These have another value as a number than as a text, also through a query around them.
             inner = self.any(2)
         outer = self._pick("x.a", "x.a + 0", "CONCAT(x.a)", "COUNT(x.a)", "MAX(x.a)", "x.a * 2", "SUM(x.a)")
