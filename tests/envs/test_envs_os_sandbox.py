@@ -16,6 +16,7 @@ import pytest
 
 from envs.os_interaction.base import Base
 from envs.os_interaction.inside import archive, calls
+from envs.os_interaction.inside.checks import BASH_LOADER, HIDDEN_BASH
 from envs.os_interaction.limits import MIB, Limits
 from envs.os_interaction.nursery import ROOT, Nursery
 from envs.os_interaction.sandbox import Kind, RefusedError, Sandbox, Start
@@ -102,6 +103,13 @@ async def test_it_works_for_a_user_without_any_privilege(
     copy = await Sandbox.start(how, await sandbox.pack())
     assert (await copy.run("cat /srv/f", 5)).output == "x\n"
     await copy.close()
+    checker = await Sandbox.start(how, await sandbox.pack(), Kind.CHECKER)
+    look = 'echo "$1"; cat /proc/$$/environ || echo closed; touch /etc/x /usr/x || echo sealed; '
+    look += "rm /bin || echo pinned"
+    check = {"words": [look, "answer"], "language": "bash", "alone": True}
+    argv = [HIDDEN_BASH, "-c", BASH_LOADER, "--"]
+    assert (await checker.once(argv, 5, check=check)).output == "answer\nclosed\nsealed\npinned\n"
+    await checker.close()
     await sandbox.close()
 
 

@@ -200,7 +200,7 @@ def main() -> None:
         config = frames.read()
     except EOFError:
         sys.exit(0)  # it was kept ready, and never taken
-    with _told(frames, config, BUILD):
+    with _reporting(frames, config, BUILD):
         if joined is not None:
             raise joined
         usage = Usage(config["gauges"])
@@ -209,9 +209,9 @@ def main() -> None:
     if child:
         frames.close()
         sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) % 256)
-    with _told(frames, config, BUILD):
+    with _reporting(frames, config, BUILD):
         score = _become_first(system, config)
-    with _told(frames, config, COPY):
+    with _reporting(frames, config, COPY):
         _fill(system, frames, config)
     with contextlib.suppress(EOFError, BrokenPipeError):
         files = Files.open()
@@ -230,7 +230,7 @@ def _close_others() -> None:
 
 
 @contextlib.contextmanager
-def _told(frames: Frames, config: dict[str, Any], stage: str) -> Iterator[None]:
+def _reporting(frames: Frames, config: dict[str, Any], stage: str) -> Iterator[None]:
     """Send an error of a stage to the server, and end."""
     try:
         yield
