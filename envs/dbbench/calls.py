@@ -136,6 +136,8 @@ def _if(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
 def _null_if(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Typed:
     count_arguments(name, arguments, 2, 2)
     one, other = values_of(rewriter, scope, arguments)
+    if one.kind.moment != other.kind.moment and NULL not in (one.kind, other.kind):
+        refuse("NULLIF of a moment and another type")
     left, right = comparable(one, other)
     equal = exp.If(this=call("EQ", left, right), true=exp.Null())
     return Typed(exp.Case(ifs=[equal], default=one.sql.copy()), one.kind)

@@ -1,5 +1,6 @@
 """Operators, literals and conditions: each becomes a call of a function that means what MySQL means."""
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -48,8 +49,6 @@ def literal(_: "Rewriter", __: Scope, node: Any, *, this: str = "", is_string: b
 
 
 def _exact(digits: str, scale: int) -> exp.Expr:
-    from decimal import Decimal
-
     written = decimals.write(decimals.Exact(Decimal(digits), scale))
     return number_literal(written) if isinstance(written, int) else exp.Literal.string(str(written))
 

@@ -249,7 +249,8 @@ def hexadecimal(value: Value) -> Value:
     if isinstance(value, float) or (isinstance(value, str) and value[:2] == f"{decimals.TAG}~"):
         value = decimals.double(number(value))
         # MySQL rounds a double here away from zero, and elsewhere to the even number.
-        value = int(value + (0.5 if value > 0 else -0.5))
+        value = max(decimals.SMALLEST, min(int(value + (0.5 if value > 0 else -0.5)), MOST_UNSIGNED))
+        return in_base(value % (MOST_UNSIGNED + 1), 16)
     return in_base(integer(value) % (MOST_UNSIGNED + 1), 16)
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from sqlglot import exp
 
 from envs.dbbench import calls, windows
-from envs.dbbench.checks import Schema
+from envs.dbbench.checks import Schema, aggregates
 from envs.dbbench.comparisons import comparable
 from envs.dbbench.convert import convert
 from envs.dbbench.dialect import call, collated
@@ -144,8 +144,6 @@ def _over(member: exp.Expr, query: exp.Expr, names: list[str]) -> exp.Expr:
 
 def _single_row(query: exp.Expr) -> bool:
     """Whether a query cannot have more than one row."""
-    from envs.dbbench.checks import aggregates
-
     if not isinstance(query, exp.Select):
         return False
     limit = query.args.get("limit")

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlglot import exp
 
+from envs.dbbench.convert import convert
 from envs.dbbench.dialect import call, collated
 from envs.dbbench.kinds import TEXT, Base, Kind, unify
 from envs.dbbench.queries import name_columns, settled, translate_tail
@@ -153,8 +154,6 @@ def _operand(
 
 
 def _convert_items(query: Any, columns: Columns, kinds: list[Kind]) -> None:
-    from envs.dbbench.convert import convert
-
     for item, (name, given), wanted in zip(list(query.expressions), columns, kinds, strict=True):
         if given != wanted:
             inner = item.this if isinstance(item, exp.Alias) else item

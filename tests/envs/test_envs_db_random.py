@@ -451,7 +451,9 @@ class Statements:
                 self.day(depth - 1),
                 Part("text", self._pick("'%Y-%m-%d'", "'%W %e %M %y'", "'%H:%i:%s %p'", "'%D %b %j'")),
             ),
-            lambda: self._make("text", f"{self._pick('DAYNAME', 'MONTHNAME')}(§)", self.day(depth - 1)),
+            lambda: self._make(
+                "text", f"CONCAT({self._pick('DAYNAME', 'MONTHNAME')}(§))", self.day(depth - 1)
+            ),
             lambda: self._make("text", "§ COLLATE utf8mb4_bin", text()),
         ]
         return self._draw.choice(choices)()

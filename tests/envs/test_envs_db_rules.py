@@ -3,16 +3,23 @@
 
 import ast
 import inspect
+import re
 import textwrap
+from pathlib import Path
 
 import pytest
 from sqlglot import exp
 
+from envs.dbbench import sqlite_session
+from envs.dbbench.calls import SPECIAL
 from envs.dbbench.changes import Assigned
 from envs.dbbench.checks import Schema
 from envs.dbbench.port import Table
 from envs.dbbench.rules import NOT_OFFERED, RULES, Rules
 from envs.dbbench.scope import Scope
+from envs.dbbench.settings import DbSettings
+from envs.dbbench.signatures import AGGREGATES, RANKS, REFUSED, SIGNATURES
+from envs.dbbench.sqlite_engine import SqliteEngine
 from envs.dbbench.sqlite_session import Bounds, build, contents, run
 from envs.dbbench.statements import SqlError
 from envs.dbbench.translate import translate
@@ -146,7 +153,7 @@ def test_negated_conditions_change_the_other_rows() -> None:
         assert [row[0] for row in contents(ran.database, TABLE, BOUNDS)] == left
 
 
-REFUSED = {
+REFUSED_STATEMENTS = {
     NOT_OFFERED: """
 SELECT a, COUNT(*) FROM t GROUP BY a WITH ROLLUP
 INSERT INTO t VALUES ('z', 1) RETURNING a
@@ -208,7 +215,8 @@ SELECT INTERVAL 1 DAY
 
 
 @pytest.mark.parametrize(
-    ("code", "sql"), [(code, sql) for code, text in REFUSED.items() for sql in text.strip().splitlines()]
+    ("code", "sql"),
+    [(code, sql) for code, text in REFUSED_STATEMENTS.items() for sql in text.strip().splitlines()],
 )
 def test_what_is_not_offered_is_refused_by_mysqls_number(code: int, sql: str) -> None:
     database = build([TABLE], BOUNDS)
@@ -223,3 +231,74 @@ def test_comparisons_hold_alike_from_left_to_right() -> None:
     )
     with pytest.raises(SqlError):
         translate("SELECT a FROM nowhere", SCHEMA)
+
+
+def test_the_readme_lists_every_function_and_no_other() -> None:
+    text = (Path(sqlite_session.__file__).parent / "README.md").read_text(encoding="utf-8")
+    start = text.index("## SQL in SQLite")
+    table = text[start : text.index("Refused are WITH", start)]
+    words = set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", table))
+    offered = {
+        *SIGNATURES,
+        *SPECIAL,
+        *AGGREGATES,
+        *RANKS,
+        "GROUP_CONCAT",
+        "CHAR",
+        "EXTRACT",
+        "POSITION",
+        "TRIM",
+    }
+    aliases = {
+        "CEILING",
+        "CHARACTER_LENGTH",
+        "OCTET_LENGTH",
+        "POWER",
+        "CURRENT_DATE",
+        "LOCALTIME",
+        "LOCALTIMESTAMP",
+        "CURRENT_TIMESTAMP",
+    }
+    assert offered - words - aliases == set(), "the README lists them"
+    assert offered & REFUSED == set()
+    assert words & REFUSED <= {
+        "WEEK",
+        "TIMESTAMP",
+        "MATCH",
+        "USER",
+        "ROW",
+        "TIME",
+        "INTERVAL",
+        "VALUES",
+        "DEFAULT",
+    }
+    for name in sorted(
+        REFUSED
+        - {
+            "DEFAULT",
+            "VALUES",
+            "INTERVAL",
+            "CURRENT_TIME",
+            "CURRENT_USER",
+            "CURRENT_ROLE",
+            "MATCH",
+            "UTC_TIME",
+        }
+    ):
+        ran = run(build([TABLE], BOUNDS), SCHEMA, f"SELECT {name}('1')", BOUNDS)
+        assert ran.text.startswith(f"Error {NOT_OFFERED}: "), (name, ran.text)
+
+
+async def test_every_function_runs_where_no_file_can_be_opened() -> None:
+    """A worker that is shut in can import nothing any more."""
+    engine = SqliteEngine(DbSettings(dbbench_workers=1, agentbench_data=None))
+    await engine.open()
+    handle = await engine.create([TABLE])
+    try:
+        for name, signature in SIGNATURES.items():
+            arguments = ", ".join(["'2'"] * signature.least)
+            shown = await engine.run(handle, f"SELECT {name}({arguments})")
+            assert shown.ok or shown.text.startswith("Error 1690"), (name, shown.text)
+    finally:
+        await engine.end(handle)
+        await engine.close()
