@@ -12,6 +12,7 @@ from rich.table import Table
 
 from espalier import construct, tuning
 from espalier.client import AsyncEspalier, Espalier, EspalierError
+from espalier.plain import plain
 from espalier.serve import FACTORIES, serve
 from espalier.stack.embedded import SetupError
 from espalier.stack.settings import StackSettings
@@ -47,7 +48,7 @@ def main() -> None:
 
 def _stop(text: str, allowed: list[str] | None = None) -> None:
     console = Console(stderr=True)
-    console.print(f"error: {text}", style="red", markup=False, highlight=False)
+    console.print(plain(f"error: {text}"), style="red", markup=False, highlight=False)
     if allowed:
         console.print(f"allowed: {', '.join(allowed)}", markup=False, highlight=False)
     sys.exit(1)
@@ -119,7 +120,7 @@ def tasks(
         while left > 0:
             page = client.tasks(env, split=split, cursor=cursor, limit=min(left, 1000))
             for task in page.tasks:
-                print(f"{task.id}\t{task.kind}\t{task.instruction}")
+                print(plain(f"{task.id}\t{task.kind}\t{task.instruction}"))
             left, cursor = left - len(page.tasks), page.next
             if cursor is None:
                 break
@@ -191,7 +192,7 @@ def replay(episode: str, url: Url = "") -> None:
         told = client.replay(episode)
     print(f"{told.calls} recorded answers replayed: {'identical' if told.identical else 'DIFFERENT'}")
     if told.detail:
-        print(told.detail)
+        print(plain(told.detail))
     raise typer.Exit(0 if told.identical else 1)
 
 

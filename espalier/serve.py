@@ -39,13 +39,14 @@ def serve(part: str, host: str, port: int | None) -> None:
     """Serve a part until it is told to stop."""
     import uvicorn
 
-    from services.kit.server import configure_server
+    from services.kit.server import server_options
     from services.kit.settings import Settings
 
     os.environ["ESPALIER_HOST"] = host  # what the part's settings check: no keys, no listening off loopback
-    chosen = PORTS[part] if port is None else port
-    config = configure_server(FACTORIES[part], host, chosen, Settings().max_body_bytes, factory=True)
-    server = uvicorn.Server(config)
-    server.run()
-    if not server.started:
-        raise SystemExit(3)
+    uvicorn.run(
+        FACTORIES[part],
+        factory=True,
+        host=host,
+        port=PORTS[part] if port is None else port,
+        **server_options(Settings().max_body_bytes),
+    )

@@ -8,6 +8,7 @@ from typing import NoReturn
 from rich.console import Console
 
 from espalier.client import EspalierError
+from espalier.plain import plain
 
 
 @contextlib.contextmanager
@@ -42,7 +43,7 @@ def told() -> Iterator[None]:
 
 def stop(text: str) -> NoReturn:
     """End the command: an error, in one line."""
-    line = " ".join(f"error: {text}".split())
+    line = plain(" ".join(f"error: {text}".split()))
     Console(stderr=True).print(line, style="red", markup=False, highlight=False, soft_wrap=True)
     sys.exit(1)
 

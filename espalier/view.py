@@ -3,11 +3,12 @@
 from typing import Any
 
 from rich.console import Console, Group
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree as Drawing
 
+from espalier.plain import plain
 from services.contracts.episode import Episode, State
 from services.contracts.event import Event, EventType
 
@@ -98,6 +99,11 @@ class EpisodeView:
         self._doing = "acting"
 
 
+def escape(text: str) -> str:
+    """A text as Rich's markup takes it, with nothing that a terminal acts on."""
+    return escape_markup(plain(text))
+
+
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return escape(line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…")
@@ -116,7 +122,7 @@ def summary(console: Console, episode: Episode) -> None:
         table.add_row("committed", f"path {result.branch}, {result.steps} steps{judged[result.good_enough]}")
         table.add_row("reward", f"{result.score:g}")
     if episode.failure is not None:
-        table.add_row("failed", f"{episode.failure.reason}: {episode.failure.detail}")
+        table.add_row("failed", escape(f"{episode.failure.reason}: {episode.failure.detail}"))
     if figures is not None:
         usage, wall = figures.usage, figures.wall
         share = usage.cached_tokens / usage.prompt_tokens if usage.prompt_tokens else 0.0

@@ -3,7 +3,6 @@
 import asyncio
 from typing import Any
 
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEADER_SECONDS = 15.0
@@ -52,25 +51,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def configure_server(app: Any, host: str, port: int, max_body_bytes: int, **options: Any) -> uvicorn.Config:
-    """Return how a part is served.
+def server_options(max_body_bytes: int) -> dict[str, Any]:
+    """Return the options of uvicorn that every part is served with.
 
     Args:
-        app: The app, or the name of its factory.
-        host: The address to listen on.
-        port: The port.
         max_body_bytes: The largest message of a WebSocket.
-        options: Further options of `uvicorn.Config`.
     """
-    return uvicorn.Config(
-        app,
-        host=host,
-        port=port,
-        http=GuardedProtocol,
-        ws_max_size=max_body_bytes,
-        limit_concurrency=MAX_CONNECTIONS,
-        log_level="warning",
-        access_log=False,
-        timeout_graceful_shutdown=10,
-        **options,
-    )
+    return {
+        "http": GuardedProtocol,
+        "ws_max_size": max_body_bytes,
+        "limit_concurrency": MAX_CONNECTIONS,
+        "log_level": "warning",
+        "access_log": False,
+        "timeout_graceful_shutdown": 10,
+    }

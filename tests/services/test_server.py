@@ -8,7 +8,7 @@ import httpx
 import pytest
 import uvicorn
 
-from services.kit.server import GuardedProtocol, configure_server
+from services.kit.server import GuardedProtocol, server_options
 from tests.services.test_door import probe
 from tests.support import eventually, free_port
 
@@ -21,8 +21,8 @@ class Hasty(GuardedProtocol):
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    config = configure_server(probe(), "127.0.0.1", free_port(), 1000)
-    config.http = Hasty
+    options = {**server_options(1000), "http": Hasty}
+    config = uvicorn.Config(probe(), host="127.0.0.1", port=free_port(), **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,6 +1,5 @@
 """Records in the terminal: what a file holds, and one record whole."""
 
-import re
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -9,11 +8,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from espalier.plain import plain
 from training.construct.record import Record, RecordError, read_records
 
 SHOWN = 600
 """Characters of an observation that are shown."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def card(path: Path) -> Table:
@@ -33,7 +32,7 @@ def card(path: Path) -> Table:
     table = Table("environment", "kind", "source", "records", "mean reward", "mean steps", box=None)
     for key, count in sorted(counts.items()):
         table.add_row(
-            *map(Text, map(_plain, key)),
+            *map(Text, map(plain, key)),
             str(count),
             f"{rewards[key] / count:.3f}",
             f"{steps[key] / count:.1f}",
@@ -58,24 +57,19 @@ def parts(record: Record) -> list[Panel | Text]:
     source = record.provenance
     head = f"{record.environment} {record.task_id}, {record.kind}, {source.source}, reward {record.reward:g}"
     shown: list[Panel | Text] = [
-        Text(_plain(head), style="bold"),
-        Panel(Text(_plain(record.context.task)), title="task"),
+        Text(plain(head), style="bold"),
+        Panel(Text(plain(record.context.task)), title="task"),
         Text(_cut(record.context.observation), style="dim"),
     ]
     for turn in record.context.turns:
-        shown.append(Text(_plain(f"THOUGHT: {turn.thought}\nACTION: {turn.action}"), style="cyan"))
+        shown.append(Text(plain(f"THOUGHT: {turn.thought}\nACTION: {turn.action}"), style="cyan"))
         shown.append(Text(_cut(turn.observation), style="dim"))
     if record.question:
-        shown.append(Panel(Text(_plain(str(record.question))), title="question"))
+        shown.append(Panel(Text(plain(str(record.question))), title="question"))
     if record.answer:
-        shown.append(Text(_plain(record.answer), style="cyan"))
+        shown.append(Text(plain(record.answer), style="cyan"))
     return shown
 
 
 def _cut(text: str) -> str:
-    return _plain(text if len(text) <= SHOWN else f"{text[:SHOWN]} …")
-
-
-def _plain(text: str) -> str:
-    """Text without what a terminal would take for a command."""
-    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+    return plain(text if len(text) <= SHOWN else f"{text[:SHOWN]} …")

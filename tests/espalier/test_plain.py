@@ -1,0 +1,52 @@
+"""What models and environments print reaches the terminal as text, and as nothing else."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from espalier.plain import plain
+from espalier.view import EpisodeView
+from services.contracts.event import Event, EventType
+
+ATTACKS = [
+    "\x1b[2J\x1b[H",
+    "\x1b]0;title\x07",
+    "\x9b31m",
+    "\r\x08\x7f",
+    "a\u202eb",
+    "a\u200bb\u2066c\ufeff",
+    "a\u2028b",
+    "a\ud800b",
+    "\U000e0041",
+]
+
+
+@pytest.mark.parametrize("text", ATTACKS)
+def test_nothing_invisible_is_left(text: str) -> None:
+    shown = plain(text)
+    assert shown.isprintable()
+    assert "\\" in shown
+
+
+@pytest.mark.parametrize("text", ["go to desk 1", "a\tb\nc", "Z\u00fcrich \u4f60\u597d \U0001f600 [x]"])
+def test_text_stays_as_it_is(text: str) -> None:
+    assert plain(text) == text
+
+
+@pytest.mark.parametrize("text", ATTACKS)
+def test_an_episode_is_drawn_without_what_a_terminal_acts_on(text: str) -> None:
+    view = EpisodeView(f"task {text}")
+    step = {"n": 1, "action": text, "valid": True, "observation": text}
+    for kind, data in [
+        (EventType.SESSION_OPENED, {"observation": text}),
+        (EventType.PLAN_MADE, {"subtasks": [text], "origin": "model"}),
+        (EventType.STEP_TAKEN, step),
+        (EventType.SUBTASK_DONE, {"subtask": text}),
+        (EventType.CALL_FAILED, {"reason": "actor", "detail": text}),
+    ]:
+        view.add(Event(type=kind, at=0.0, branch="0", data=data))
+    out = io.StringIO()
+    Console(file=out, force_terminal=False, width=200).print(view.tree)
+    drawn = out.getvalue()
+    assert all(character.isprintable() or character == "\n" for character in drawn)
