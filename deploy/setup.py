@@ -122,7 +122,8 @@ def install(lists: list[Path], *, engine: bool) -> None:
         _run(*pip, "cmake<4", env=environment)
     command = [*pip, "--no-deps"]
     if engine and _reached(CPU_TORCH):
-        command += ["--extra-index-url", CPU_TORCH]
+        # From that index torch alone is taken: with a second index for all, either could pass off a package.
+        _run(*command, "--index-url", CPU_TORCH, _pinned("torch"), env=environment)
     for path in lists:
         print(f"  installing {path.relative_to(ROOT)} ...", flush=True)
         _run(*command, "-r", str(path), env=environment)
@@ -132,6 +133,12 @@ def install(lists: list[Path], *, engine: bool) -> None:
     known = json.loads(STAMP.read_text()) if STAMP.is_file() else {}
     known.update({path.name: _digest(path) for path in [*lists, ROOT / "pyproject.toml"]})
     STAMP.write_text(json.dumps(known, indent=1))
+
+
+def _pinned(name: str) -> str:
+    """Return a package's line of the engine's list."""
+    lines = (ROOT / "requirements" / "engine.txt").read_text().split("\n")
+    return next(line for line in lines if line.startswith(f"{name}=="))
 
 
 def _check_engine() -> None:
