@@ -14,8 +14,8 @@ MOST_KEYS = 10_000
 class FairPlaces:
     """A bounded number of places, given by use and not by arrival.
 
-    A key (a session, say) is charged for the time that it holds a place. When one is free, of the keys that wait
-    the one with the least use gets it; among equals the first.
+    A key (a session, say) is charged for the time that it holds a place. A free place goes to the waiting key
+    with the least use; among equals to the first.
 
     Args:
         count: How many places there are.
