@@ -8,6 +8,7 @@ made, process 1 of a sandbox counts what it can see, and `describe` gives the re
 import contextlib
 import itertools
 import os
+import secrets
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -76,6 +77,8 @@ class Groups:
     bases: dict[str, Path] = field(default_factory=dict[str, Path])
     version: int = 2
     trouble: str = "they are switched off"
+    _word: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Tells this object's groups from those of others in the same process."""
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
     _ended: list[Group] = field(default_factory=list[Group])
 
@@ -114,7 +117,7 @@ class Groups:
         self._remove_ended()
         if not self.bases:
             return None
-        name = f"{PREFIX}{os.getpid()}-{next(self._numbers)}"
+        name = f"{PREFIX}{os.getpid()}-{self._word}-{next(self._numbers)}"
         group = Group({one: base / name for one, base in self.bases.items()}, self.version, self._end)
         for folder in dict.fromkeys(group.folders.values()):
             folder.mkdir()
@@ -160,7 +163,7 @@ class Groups:
 
     def _forget_half_made(self) -> None:
         for base in set(self.bases.values()):
-            for folder in base.glob(f"{PREFIX}{os.getpid()}-*"):
+            for folder in base.glob(f"{PREFIX}{os.getpid()}-{self._word}-*"):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 

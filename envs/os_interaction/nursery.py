@@ -11,9 +11,13 @@ import sys
 from collections import deque
 from pathlib import Path
 
+import structlog
+
 from envs.os_interaction.cgroups import Group, Groups
 from envs.os_interaction.limits import Limits
+from envs.serving.environment import EngineUnavailableError
 
+log = structlog.get_logger()
 ROOT = Path(__file__).parents[2]
 CODE = "import sys; sys.path.insert(0, sys.argv[1]); from envs.os_interaction.inside.main import main; main()"
 FIRST_UID = 1_900_000_000
@@ -47,7 +51,11 @@ class Nursery:
         return FIRST_UID + next(self._numbers) % UIDS if os.geteuid() == 0 else None
 
     async def take(self) -> asyncio.subprocess.Process:
-        """A process that waits to be told what to build; another one takes its place."""
+        """A process that waits for what to build; another one takes its place.
+
+        Raises:
+            EngineUnavailableError: No process can be started now.
+        """
         process: asyncio.subprocess.Process | None = None
         while self._spares and process is None:
             spare = self._spares.popleft()
@@ -84,11 +92,17 @@ class Nursery:
             await asyncio.sleep(REMOVAL)
 
     async def _fill(self) -> None:
-        while len(self._spares) < self._wanted:
-            self._spares.append(await self._spawn())
+        try:
+            while len(self._spares) < self._wanted:
+                self._spares.append(await self._spawn())
+        except EngineUnavailableError as error:
+            log.warning("No process could be kept ready", reason=str(error))
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        group = self.groups.make(self._limits) if self._limits is not None else None
+        try:
+            group = self.groups.make(self._limits) if self._limits is not None else None
+        except OSError as error:
+            raise EngineUnavailableError(f"No control group can be made now: {error}.") from error
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -100,9 +114,11 @@ class Nursery:
                 cwd="/",
                 start_new_session=True,
             )
-        except BaseException:
+        except BaseException as error:
             if group is not None:
                 group.release()
+            if isinstance(error, OSError):
+                raise EngineUnavailableError(f"No process can be started now: {error}.") from error
             raise
         if group is not None:
             self._members[process.pid] = group

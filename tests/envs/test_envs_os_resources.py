@@ -110,6 +110,8 @@ def test_process_one_outlives_its_programs_when_memory_ends(machine: Os) -> None
     for _ in range(3):
         machine.run(session, python("x = []\nwhile True: x.append(bytearray(1 << 20))"))
         machine.run(session, python(SOCKETS))
+    # The last of them hold what they have until they are gone.
+    eventually(lambda: machine.run(session, "pkill -9 python3; pgrep -c python3") == "0")
     machine.run(session, "echo kept > /srv/f")
     assert machine.run(session, "cat /srv/f") == "kept"
     metrics = machine.http.get("/metrics").text
@@ -208,6 +210,21 @@ def test_groups_go_with_their_sandboxes(machine: Os) -> None:
         return len(list(folder.glob(f"{PREFIX}{os.getpid()}-*"))) <= spares + len(machine.sandboxes())
 
     eventually(few, 30)
+
+
+def test_groups_of_two_servers_in_one_process_differ() -> None:
+    one, other = Groups.find(), Groups.find()
+    if not one.bases:
+        pytest.skip(f"{one.describe()} for this process")
+    made = [groups.make(LIMITS) for groups in (one, other)]
+    doors = [group.doors for group in made if group is not None]
+    assert len(doors) == 2
+    assert doors[0] != doors[1]
+    for group in made:
+        assert group is not None
+        group.release()
+    assert one.close()
+    assert other.close()
 
 
 def test_where_no_group_can_be_made_it_is_said_why(tmp_path: Path) -> None:
