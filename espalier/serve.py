@@ -48,5 +48,5 @@ def serve(part: str, host: str, port: int | None) -> None:
         factory=True,
         host=host,
         port=PORTS[part] if port is None else port,
-        **server_options(Settings().max_body_bytes),
+        **server_options(Settings()),
     )

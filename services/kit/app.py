@@ -60,6 +60,7 @@ def create_app(
         docs_url="/docs",
         redoc_url=None,
         root_path=settings.root_path,
+        redirect_slashes=False,  # behind a proxy a redirect would lead out of its path
     )
     app.state.metrics = metrics
     app.state.settings = settings

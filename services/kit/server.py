@@ -5,6 +5,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from services.kit.settings import Settings
+
 HEADER_SECONDS = 15.0
 """How long the head of a request may take to arrive; then its connection is closed."""
 MAX_CONNECTIONS = 2048
@@ -51,15 +53,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.close()
 
 
-def server_options(max_body_bytes: int) -> dict[str, Any]:
-    """Return the options of uvicorn that every part is served with.
-
-    Args:
-        max_body_bytes: The largest message of a WebSocket.
-    """
+def server_options(settings: Settings) -> dict[str, Any]:
+    """Return the options of uvicorn that every part is served with."""
     return {
         "http": GuardedProtocol,
-        "ws_max_size": max_body_bytes,
+        "ws_max_size": settings.max_body_bytes,
+        "forwarded_allow_ips": settings.trusted_proxies,
         "limit_concurrency": MAX_CONNECTIONS,
         "log_level": "warning",
         "access_log": False,

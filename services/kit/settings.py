@@ -32,6 +32,8 @@ class Settings(BaseSettings):
     """A request whose body is not there in this time is answered 408, seconds."""
     root_path: str = Field(default="", pattern=r"^(/[\w.~-]+)*$")
     """The path below which a proxy serves this part."""
+    trusted_proxies: str = "127.0.0.1"
+    """Addresses of proxies whose `X-Forwarded-*` headers are believed, separated by commas."""
     cors_origins: str = ""
     """Origins whose pages may call this part from a browser, separated by commas; by default none."""
     allowed_hosts: str = ""

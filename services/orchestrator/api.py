@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated
 
+import structlog
 from fastapi import FastAPI, Header, Query, Request, Response
 from redis.exceptions import RedisError
 from sse_starlette.sse import EventSourceResponse
@@ -28,6 +29,7 @@ from services.orchestrator.streams import KEEPALIVE, EventStreams
 from services.orchestrator.wiring import checks_of, wired
 
 LARGEST_PAGE = 200
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,10 @@ def _add_episodes(app: FastAPI) -> None:
         """Queue an episode. The same `Idempotency-Key` with the same body gets the same episode."""
         desk = _desk(request)
         episode, _ = await desk.creator.create(body, idempotency_key)
-        await desk.queue.put(episode)
+        try:
+            await desk.queue.put(episode)
+        except (RedisError, OSError) as error:  # it is in the log: a worker's sweep queues it
+            log.warning("episode is not queued yet", episode=episode, error=str(error))
         response.headers["Location"] = f"/v1/episodes/{episode}"
         return await desk.episode(episode)
 

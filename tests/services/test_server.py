@@ -9,6 +9,7 @@ import pytest
 import uvicorn
 
 from services.kit.server import GuardedProtocol, server_options
+from services.kit.settings import Settings
 from tests.services.test_door import probe
 from tests.support import eventually, free_port
 
@@ -21,7 +22,7 @@ class Hasty(GuardedProtocol):
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    options = {**server_options(1000), "http": Hasty}
+    options = {**server_options(Settings()), "http": Hasty}
     config = uvicorn.Config(probe(), host="127.0.0.1", port=free_port(), **options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
