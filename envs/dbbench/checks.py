@@ -61,8 +61,7 @@ def _tables(statement: exp.Expr, schema: Schema) -> None:
         if table.args.get("catalog") or (table.db and table.db != DATABASE):
             raise SqlError(DENIED, f"command denied for table '{table.db}'.'{table.name}'")
         table.set("db", None)
-        dual = not table.this.quoted and table.name.upper() == "DUAL"
-        if table.name not in schema and table.name not in inner and not dual:
+        if table.name not in schema and table.name not in inner:
             raise SqlError(1146, f"Table '{DATABASE}.{table.name}' doesn't exist")
     for subquery in statement.find_all(exp.Subquery):
         if isinstance(subquery.parent, exp.From | exp.Join) and not subquery.alias:

@@ -160,6 +160,9 @@ def member(
         return Typed(exp.Paren(this=exp.or_(*each)), INT)
     if isinstance(value.sql, exp.Anonymous) and value.sql.name in EXTREMES and not _texts_only(members):
         refuse("GREATEST and LEAST of texts IN numbers")
+    if BINARY in [part.kind for part in members] and _texts_only([value, *members]):
+        value = Typed(convert(value, BINARY), BINARY)
+        members = [Typed(convert(part, BINARY), BINARY) for part in members]
     name = "IN" if len(members) > 1 else "EQ"
     starts = range(0, len(members), MOST_MEMBERS)
     parts = [members[start : start + MOST_MEMBERS] for start in starts]

@@ -71,6 +71,16 @@ def national(_: "Rewriter", __: Scope, ___: Any, *, this: str = "") -> Typed:
     return Typed(exp.Literal.string(str(this)), TEXT)
 
 
+@RULES(exp.Introducer)
+def introducer(
+    rewriter: "Rewriter", scope: Scope, _: Any, *, this: Any = None, expression: Any = None
+) -> Typed:
+    """`_utf8mb4'text'`; other character sets are refused."""
+    if str(getattr(this, "name", this)).lower() not in ("_utf8mb4", "_utf8", "_utf8mb3"):
+        refuse(f"{this}")
+    return rewriter.expression(expression, scope)
+
+
 @RULES(exp.HexString)
 def hexadecimal(_: "Rewriter", __: Scope, ___: Any, *, this: str = "") -> Typed:
     """`x'41'`: a binary string."""

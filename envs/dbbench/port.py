@@ -89,8 +89,8 @@ class Engine(Protocol):
 
 
 def _text(value: object) -> str:
-    """A value as text that can be stored: half of a surrogate pair is none."""
-    return str(value).encode("utf-8", "replace").decode()
+    """A value as text that can be stored: half of a surrogate pair and U+FFFF are no characters."""
+    return str(value).encode("utf-8", "replace").decode().replace("\uffff", "\ufffd")
 
 
 def _distinct(columns: Sequence[str]) -> tuple[str, ...]:

@@ -19,6 +19,8 @@ SHOW = re.compile(
 )
 DESCRIBE = re.compile(r"(?:DESCRIBE|DESC|EXPLAIN)\s+(?:`[^`]+`|[\w$]+)", re.IGNORECASE)
 INTO_FILE = re.compile(r"\bINTO\s+(?:OUTFILE|DUMPFILE)\b", re.IGNORECASE)
+NO_CHARACTER = "\uffff"
+"""A code point that is no character; the SQLite engine marks decimals with it."""
 DENIED, SYNTAX, TOO_LONG, UNKNOWN_COLUMN = 1142, 1064, 1969, 1054
 
 
@@ -46,7 +48,7 @@ def checked(sql: str) -> str:
     Raises:
         SqlError: It is empty or of a kind that is not allowed.
     """
-    text = sql.encode("utf-8", "replace").decode().strip()
+    text = sql.encode("utf-8", "replace").decode().replace(NO_CHARACTER, "\ufffd").strip()
     start = 0
     while (found := COMMENT.match(text, start)) and not HIDDEN.match(found[0].strip()):
         start = found.end()

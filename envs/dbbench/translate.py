@@ -57,6 +57,7 @@ def translate(sql: str, schema: Schema) -> Translated:
         RULES.arguments(statement)
     if statement.find(exp.Into):
         refuse("SELECT ... INTO")
+    _drop_dual(statement)
     check(statement, schema)
     rewriter = Rewriter(schema)
     if isinstance(statement, exp.Insert | exp.Update | exp.Delete):
@@ -65,6 +66,17 @@ def translate(sql: str, schema: Schema) -> Translated:
         return Translated(_written(written), changes=True, strict=strict)
     written, _ = rewriter.query(statement, None)
     return Translated(_written(written))
+
+
+def _drop_dual(statement: exp.Expr) -> None:
+    """Take `FROM DUAL` away, a table of MySQL's with one row and no column."""
+    for select in statement.find_all(exp.Select):
+        source = select.args.get("from_")
+        table = source.this if source is not None else None
+        name = table.this if isinstance(table, exp.Table) and not table.db else None
+        plain = isinstance(name, exp.Identifier) and not name.quoted and name.name.upper() == "DUAL"
+        if plain and not select.args.get("joins"):
+            select.set("from_", None)
 
 
 def _written(statement: exp.Expr) -> str:

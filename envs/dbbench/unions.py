@@ -102,7 +102,7 @@ def set_operation(
     if len(one) != len(other):
         raise SqlError(DIFFERENT_COLUMNS, "The used SELECT statements have a different number of columns")
     for (_, a), (_, b) in zip(one, other, strict=True):
-        if {a.base, b.base} in ({Base.DECIMAL, Base.TEXT}, {Base.DECIMAL, Base.BINARY}):
+        if Base.DECIMAL in (a.base, b.base) and unify((a, b)).texts:
             refuse("UNION of a DECIMAL and a text: CAST it AS CHAR")
     kinds = [unify((a, b)) for (_, a), (_, b) in zip(one, other, strict=True)]
     columns = tuple((name, kind) for (name, _), kind in zip(one, kinds, strict=True))

@@ -101,7 +101,7 @@ def text(value: Value) -> str | None:
     if value is None:
         return None
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return value.decode("utf-8", "replace").replace(TAG, REPLACEMENT)
     return str(value) if isinstance(value, int) else _double_text(value)
 
 

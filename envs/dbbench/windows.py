@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from sqlglot import exp
 
 from envs.dbbench.calls import count_arguments, values_of
-from envs.dbbench.convert import number_literal, to_number
+from envs.dbbench.convert import convert, number_literal, to_number
 from envs.dbbench.dialect import call, collated
 from envs.dbbench.kinds import (
     DOUBLE,
@@ -147,13 +147,16 @@ def _rank(rewriter: "Rewriter", scope: Scope, name: str, arguments: Any) -> Type
     if len(arguments) > most:
         refuse(f"{name} with so many arguments")
     count_arguments(name, arguments, least, most)
-    places = arguments if name == "NTILE" else arguments[1:]
+    places = arguments if name == "NTILE" else arguments[1:2]
     for place in places:
         if not (isinstance(place, exp.Literal) and place.this.isdigit()):
             refuse(f"{name} with a place that is not a literal")
     values = values_of(rewriter, scope, arguments)
     kind = result if isinstance(result, Kind) else result([value.kind for value in values])
-    return Typed(exp.Anonymous(this=name, expressions=[value.sql for value in values]), kind)
+    given = [value.sql for value in values]
+    if len(values) == 3:
+        given[0], given[2] = convert(values[0], kind), convert(values[2], kind)
+    return Typed(exp.Anonymous(this=name, expressions=given), kind)
 
 
 def window_parts(

@@ -107,6 +107,22 @@ def test_both_store_the_same(
     cursor.execute("DELETE FROM t WHERE a = 'new'")
 
 
+@pytest.mark.parametrize(
+    ("sql", "text"),
+    [
+        (
+            "SELECT n, LAG(n, 1, 0) OVER (ORDER BY n) FROM t",
+            "[('10', '0'), ('2', '10'), ('5', '2'), ('abc', '5')]",
+        ),
+        ("SELECT 1 FROM DUAL WHERE 1 = 1", "[(1,)]"),
+        ("SELECT _utf8mb4'x' = 'X'", "[(1,)]"),
+        ("SELECT '\uffff1 5' + 1, CONVERT(x'EFBFBF31' USING utf8mb4) = 1", "[(1, 0)]"),
+    ],
+)
+def test_what_mysql_has(database: bytes, sql: str, text: str) -> None:
+    assert run(database, SCHEMA, sql, BOUNDS).text == text
+
+
 def test_windows_take_functions_in_their_clauses(database: bytes) -> None:
     sql = "SELECT n, SUM(n) OVER (PARTITION BY LENGTH(n) ORDER BY ABS(n), LOWER(n)) FROM t ORDER BY n"
     assert run(database, SCHEMA, sql, BOUNDS).text == "[('10', 10), ('2', 2), ('5', 7), ('abc', 0)]"
