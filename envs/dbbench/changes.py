@@ -55,7 +55,10 @@ def insert(
             _assigned(assignment, target)
     if isinstance(expression, exp.Values):
         _, given = RULES.arguments(expression)
-        rows = [_row(rewriter, row, len(columns), place) for place, row in enumerate(given["expressions"], 1)]
+        rows = [
+            _row(rewriter, row, len(columns), place, named=bool(named))
+            for place, row in enumerate(given["expressions"], 1)
+        ]
         expression.set("expressions", rows)
     elif expression is None:
         raise SqlError(SYNTAX, "You have an error in your SQL syntax near 'INSERT'")
@@ -81,9 +84,11 @@ def _named(named: Any, target: Source) -> list[str]:
     return names or [name for name, _ in target.columns]
 
 
-def _row(rewriter: Rewriter, row: Any, width: int, place: int) -> exp.Expr:
+def _row(rewriter: Rewriter, row: Any, width: int, place: int, *, named: bool) -> exp.Expr:
     _, given = RULES.arguments(row)
     values = given.get("expressions", [])
+    if not values and not named:
+        return exp.Tuple(expressions=[exp.Null() for _ in range(width)])
     if len(values) != width:
         raise SqlError(COUNT_DIFFERS, f"Column count doesn't match value count at row {place}")
     return exp.Tuple(expressions=[_stored(rewriter, value) for value in values])
@@ -102,8 +107,6 @@ def _stored_query(rewriter: Rewriter, query: exp.Expr, width: int) -> exp.Expr:
 
 def _stored(rewriter: Rewriter, value: exp.Expr) -> exp.Expr:
     """A value as it stands in a TEXT column."""
-    if isinstance(value, exp.Column) and value.name.upper() == "DEFAULT" and not value.table:
-        return exp.Null()
     if isinstance(value, exp.Literal) and value.is_string:
         return value
     return _text(rewriter.expression(value, Scope()))
@@ -141,8 +144,6 @@ def update(
             if before is not None:
                 column.replace(before.copy())
         value = held.this
-        if isinstance(value, exp.Column) and value.name.upper() == "DEFAULT":
-            value = exp.Null()
         stored = _text(rewriter.expression(value, scope))
         earlier[name] = Assigned(this=stored)
         assigned.set("table", None)

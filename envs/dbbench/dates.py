@@ -24,6 +24,9 @@ CLOCK = re.compile(r"\s*-?(?:(\d{1,2})\s+)?(\d{1,3}):(\d{1,2})(?::(\d{1,2}))?(?!
 DIGITS = re.compile(r"\s*-?(\d{1,7})(?![\de])", re.ASCII)
 LONGEST_TIME = 838
 """The most hours of a TIME."""
+WEEKS = "UuVvXx"
+"""Signs for weeks, which MySQL counts in several ways."""
+NOT_OFFERED = 1235
 WRONG_VALUE = 1411
 CENTURY = 70
 """Years of two digits below this are of the years 2000."""
@@ -182,7 +185,10 @@ def date_add(value: Value, count: Value, unit: Value) -> Value:
 
 def date_format(when: datetime, form: Value) -> Value:
     """A date in a form of MySQL's."""
-    return re.sub(r"%.", lambda sign: _written(when, sign[0]), text(form) or "")
+    given = text(form) or ""
+    if any(f"%{sign}" in given.replace("%%", "") for sign in WEEKS):
+        fail(NOT_OFFERED, "This engine doesn't yet support 'weeks in DATE_FORMAT'")
+    return re.sub(r"%.", lambda sign: _written(when, sign[0]), given)
 
 
 def str_to_date(value: Value, form: Value) -> Value:

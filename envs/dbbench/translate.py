@@ -58,6 +58,7 @@ def translate(sql: str, schema: Schema) -> Translated:
     if statement.find(exp.Into):
         refuse("SELECT ... INTO")
     _drop_dual(statement)
+    _drop_defaults(statement)
     check(statement, schema)
     rewriter = Rewriter(schema)
     if isinstance(statement, exp.Insert | exp.Update | exp.Delete):
@@ -77,6 +78,19 @@ def _drop_dual(statement: exp.Expr) -> None:
         plain = isinstance(name, exp.Identifier) and not name.quoted and name.name.upper() == "DUAL"
         if plain and not select.args.get("joins"):
             select.set("from_", None)
+
+
+def _drop_defaults(statement: exp.Expr) -> None:
+    """Put NULL, every column's default, where DEFAULT is written as a value."""
+    values: list[Any] = []
+    if isinstance(statement, exp.Update):
+        values = [one.expression for one in statement.expressions if isinstance(one, exp.EQ)]
+    elif isinstance(statement, exp.Insert) and isinstance(statement.expression, exp.Values):
+        values = [value for row in statement.expression.expressions for value in row.expressions]
+    for value in values:
+        named = isinstance(value, exp.Column | exp.Var) and value.name.upper() == "DEFAULT"
+        if named and not (isinstance(value, exp.Column) and (value.table or value.this.quoted)):
+            value.replace(exp.Null())
 
 
 def _written(statement: exp.Expr) -> str:

@@ -114,6 +114,12 @@ def test_both_store_the_same(
             "SELECT n, LAG(n, 1, 0) OVER (ORDER BY n) FROM t",
             "[('10', '0'), ('2', '10'), ('5', '2'), ('abc', '5')]",
         ),
+        (
+            "SELECT DATE_FORMAT('2001-03-04', '%u')",
+            "Error 1235: This engine doesn't yet support 'weeks in DATE_FORMAT'",
+        ),
+        ("INSERT INTO t VALUES (), (DEFAULT, 1)", "Query OK, 2 rows affected"),
+        ("UPDATE t SET a = DEFAULT, n = 1 WHERE a = 'x'", "Query OK, 1 row affected"),
         ("SELECT 1 FROM DUAL WHERE 1 = 1", "[(1,)]"),
         ("SELECT _utf8mb4'x' = 'X'", "[(1,)]"),
         ("SELECT '\uffff1 5' + 1, CONVERT(x'EFBFBF31' USING utf8mb4) = 1", "[(1, 0)]"),
