@@ -1,4 +1,4 @@
-"""Redis goes away in the middle of episodes: killed, stopped, cut off. None fails, and nothing is written twice."""
+"""Redis is killed, stopped, cut off in the middle of episodes: none fails, nothing is written twice."""
 
 import os
 import signal
