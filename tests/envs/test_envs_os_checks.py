@@ -119,7 +119,7 @@ TAMPERS: dict[str, tuple[str, str]] = {
     ),
     "users": ("echo root:x:0:0::/:/opt/tool > /etc/passwd", "! grep -q ':/root:' /etc/passwd"),
     "python": (
-        "mkdir -p /usr/lib/python3; echo 'import os; os._exit(0)' > /run/checker/python/sitecustomize.py",
+        "mkdir -p /usr/lib/python3; echo 'import os; os._exit(0)' > /usr/.checker/python/sitecustomize.py",
         "python3 -c 'import sys; sys.exit(1)'",
     ),
 }
@@ -132,6 +132,31 @@ def test_a_program_under_test_does_not_change_what_the_check_goes_on_with(machin
     data = {"create": {"init": init}, "evaluation": {"check": {"code": GREET + rest}}}
     state = machine.judged(data, TOOL.replace("TAMPER", f"{{ {tamper}; }} 2>/dev/null"), "finish")
     assert state["reward"] == 0.0, state["info"]
+
+
+SWAPS = [
+    f"mv {place} /swapped; mkdir -p {place}; cp -r /swapped/. {place}; "
+    f"for f in /usr/.checker {place}/.checker {place}/checker {place}/bin {place}; do "
+    "mkdir -p $f; rm -f $f/bash; cp /usr/bin/true $f/bash; done"
+    for place in ("/usr", "/run", "/dev", "/etc", "/bin", "/usr/.checker")
+]
+
+
+@pytest.mark.parametrize("language", ["bash", "python", "c"])
+@pytest.mark.parametrize("swap", SWAPS)
+def test_a_program_under_test_does_not_change_the_check_after_it(
+    machine: Os, swap: str, language: str
+) -> None:
+    if language == "c" and not Path("/usr/bin/gcc").exists():
+        pytest.skip("no gcc on this machine")
+    code = {
+        "bash": "exit 1",
+        "python": "import subprocess, sys; sys.exit(subprocess.call(['/bin/sh', '-c', 'exit 1']))",
+        "c": "int main(void) { return 1; }",
+    }
+    chain = [{"code": GREET + "true"}, {"language": language, "code": code[language]}]
+    swapping = TOOL.replace("TAMPER", f"{{ {swap}; }} >/tmp/log 2>&1")
+    assert machine.judged({"evaluation": {"check": chain}}, swapping, "finish")["reward"] == 0.0
 
 
 OPENSSL = """openssl_conf = a
@@ -196,12 +221,12 @@ LEFT: dict[str, tuple[str, str]] = {
     ),
     "libraries beside the system's": ("mkdir -p /lib32 /usr/lib32; echo > /lib32/x", "[ -e /lib32/x ]"),
     "a folder of the checker's": (
-        "mkdir -p /run/checker/python; echo 'import os; os._exit(0)' > /run/checker/python/sitecustomize.py; "
-        "cp /usr/bin/true /run/checker/bash; chmod 777 -R /run/checker",
+        "cd /usr; mkdir -p .checker/python; "
+        "echo 'import os; os._exit(0)' > .checker/python/sitecustomize.py; cp /usr/bin/true .checker/bash; chmod 777 -R .checker",
         "python3 -c 'import sys; sys.exit(1)'",
     ),
     "the checker's folder as a link": (
-        "rm -rf /run; ln -s /tmp /run; mkdir -p /tmp/checker; cp /usr/bin/true /tmp/checker/bash",
+        "rm -rf /run; ln -s /tmp /run; cd /tmp; mkdir -p check-program; cp /usr/bin/true check-program/check",
         "false",
     ),
 }

@@ -301,6 +301,8 @@ def _fill(system: kernel.Kernel, frames: Frames, config: dict[str, Any]) -> None
         frames.forget_stream()
         for folder in restoring.sealed():
             root.seal(system, folder)
+        # What is mounted over itself can be neither renamed nor removed.
+        system.bind("/dev", "/dev", 0)
         for link in restoring.links(config["trusted"]):
             # Where a container's filter does not allow it, a program under test can replace them.
             with contextlib.suppress(OSError):

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from envs.os_interaction.inside.root import furnish, remove, solid
 
-PRIVATE = "/run/checker"
-"""A folder of the checker's own."""
+PRIVATE = "/usr/.checker"
+"""A folder of the checker's own; `/usr` is read-only there and cannot be renamed."""
 PYTHON = f"{PRIVATE}/python"
 AREAS = ("etc", "usr/local")
 _DATA = """passwd group shadow gshadow subuid subgid hosts hostname crontab cron.d cron.hourly cron.daily
@@ -125,7 +125,12 @@ def restore(system: System, task: Task, trusted: Sequence[str], removed: Sequenc
             remove(place)
     for name in _names("/usr"):
         path = f"usr/{name}"
-        if not system.is_given(path) and path not in task.changed and not _named(path, task.texts):
+        if (
+            f"/{path}" != PRIVATE
+            and not system.is_given(path)
+            and path not in task.changed
+            and not _named(path, task.texts)
+        ):
             remove(f"/{path}")
     _restore_trusted(system, trusted)
     for home in _homes():
@@ -143,7 +148,7 @@ def restore(system: System, task: Task, trusted: Sequence[str], removed: Sequenc
 
 def sealed() -> Iterator[str]:
     """The folders that no program of a checker's sandbox may change."""
-    for folder in ("etc", "usr", PRIVATE.lstrip("/")):
+    for folder in ("etc", "usr"):
         if os.path.isdir(f"/{folder}") and not os.path.islink(f"/{folder}"):
             yield folder
 
