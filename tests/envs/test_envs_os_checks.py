@@ -222,7 +222,8 @@ LEFT: dict[str, tuple[str, str]] = {
     "libraries beside the system's": ("mkdir -p /lib32 /usr/lib32; echo > /lib32/x", "[ -e /lib32/x ]"),
     "a folder of the checker's": (
         "cd /usr; mkdir -p .checker/python; "
-        "echo 'import os; os._exit(0)' > .checker/python/sitecustomize.py; cp /usr/bin/true .checker/bash; chmod 777 -R .checker",
+        "echo 'import os; os._exit(0)' > .checker/python/sitecustomize.py; "
+        "cp /usr/bin/true .checker/bash; chmod 777 -R .checker",
         "python3 -c 'import sys; sys.exit(1)'",
     ),
     "the checker's folder as a link": (
