@@ -32,13 +32,17 @@ def nothing() -> None:
 
 
 def operator(reckon: Callable[[Number, Number], Number | None]) -> Function:
-    """An operator of two numbers; NULL where one is, or where it has no value."""
+    """An operator of numbers, from left to right; NULL where one is, or where it has no value."""
 
-    def guarded(one: Value, other: Value) -> Value:
-        if one is None or other is None:
+    def guarded(one: Value, *others: Value) -> Value:
+        if one is None or None in others:
             return None
-        result = reckon(number(one), number(other))
-        return nothing() if result is None else decimals.write(result)
+        result: Number | None = number(one)
+        for other in others:
+            result = reckon(result, number(other))
+            if result is None:
+                return nothing()
+        return decimals.write(result)
 
     return guarded
 

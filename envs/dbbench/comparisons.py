@@ -231,7 +231,7 @@ def regexp_texts(*values: Typed) -> list[exp.Expr]:
 def connector(
     rewriter: "Rewriter", scope: Scope, node: Any, *, this: Any = None, expression: Any = None
 ) -> Typed:
-    """AND and OR; long chains are joined without recursion."""
+    """AND and OR; long chains become a tree that is not deep."""
     del this, expression
     kind = type(node)
     operands: list[exp.Expr] = []
@@ -243,10 +243,11 @@ def connector(
             rest += [given["expression"], given["this"]]
         else:
             operands.append(exp.Paren(this=truth(rewriter.expression(part, scope))))
-    joined = operands[0]
-    for operand in operands[1:]:
-        joined = kind(this=joined, expression=operand)
-    return Typed(exp.Paren(this=joined), INT)
+    while len(operands) > 1:
+        pairs = zip(operands[::2], operands[1::2], strict=False)
+        joined: list[exp.Expr] = [exp.Paren(this=kind(this=one, expression=other)) for one, other in pairs]
+        operands = joined + operands[len(joined) * 2 :]
+    return Typed(operands[0], INT)
 
 
 @RULES(exp.Not)

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
     from envs.dbbench.rewrite import Rewriter
 
 
+MOST_CHAINED = 100
+"""SQLite's functions take 127 arguments."""
+
+
 @RULES(exp.Literal)
 def literal(_: "Rewriter", __: Scope, node: Any, *, this: str = "", is_string: bool = False) -> Typed:
     """A text or a number."""
@@ -127,7 +131,15 @@ def arithmetical(
     kind = arithmetic(one.kind, other.kind, sum(scales) if isinstance(node, exp.Mul) else max(scales))
     name = {exp.Add: "ADD", exp.Sub: "SUBTRACT", exp.Mul: "MULTIPLY"}[type(node)]
     tail = {Base.INT: "_INT", Base.UINT: "_UINT"}.get(kind.base, "")
-    return Typed(call(name + tail, one.sql, other.sql), kind)
+    return Typed(_chained(name + tail, one.sql, other.sql), kind)
+
+
+def _chained(name: str, one: exp.Expr, other: exp.Expr) -> exp.Expr:
+    """A call of an operator; `a + b + c` is one call, since SQLite nests no more than some thirty."""
+    chain = isinstance(one, exp.Anonymous) and one.name == f"MY_{name}"
+    if chain and len(one.expressions) < MOST_CHAINED:
+        return exp.Anonymous(this=one.name, expressions=[*one.expressions, other])
+    return call(name, one, other)
 
 
 @RULES(exp.Div)

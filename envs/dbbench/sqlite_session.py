@@ -47,6 +47,8 @@ ERRORS = (
     ("string or blob too big", 1301, "A result is longer than max_allowed_packet"),
     ("out of memory", 1041, "Out of memory"),
     ("not authorized", 1142, "command denied"),
+    ("parser stack overflow", 1436, "The statement is nested too deeply"),
+    ("Expression tree is too large", 1436, "The statement is nested too deeply"),
 )
 """How SQLite's errors begin, and MySQL's number and words."""
 

@@ -129,6 +129,16 @@ def test_what_mysql_has(database: bytes, sql: str, text: str) -> None:
     assert run(database, SCHEMA, sql, BOUNDS).text == text
 
 
+def test_long_chains_run_and_deep_ones_are_refused(database: bytes) -> None:
+    def text(sql: str) -> str:
+        return run(database, SCHEMA, sql, BOUNDS).text
+
+    assert text(f"SELECT {' + '.join(['1'] * 90)}, {' - '.join(['1.0'] * 60)}") == "[(90, -58)]"
+    conditions = " OR ".join(f"n = {number}" for number in range(600))
+    assert text(f"SELECT COUNT(*) FROM t WHERE {conditions}") == "[(4,)]"
+    assert text(f"SELECT {'UPPER(' * 90}'a'{')' * 90}").startswith("Error 1436: ")
+
+
 def test_windows_take_functions_in_their_clauses(database: bytes) -> None:
     sql = "SELECT n, SUM(n) OVER (PARTITION BY LENGTH(n) ORDER BY ABS(n), LOWER(n)) FROM t ORDER BY n"
     assert run(database, SCHEMA, sql, BOUNDS).text == "[('10', 10), ('2', 2), ('5', 7), ('abc', 0)]"
