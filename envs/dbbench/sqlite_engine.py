@@ -79,6 +79,7 @@ class SqliteEngine:
                 {"op": "run", "schema": database.schema, "sql": sql, "bounds": self._bounds()},
                 database.content,
                 seconds,
+                handle,
             )
         except LateError:
             return Outcome(str(too_slow(seconds)), ok=False)

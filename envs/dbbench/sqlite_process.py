@@ -7,10 +7,12 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 from envs.serving.environment import EngineUnavailableError
+from envs.serving.fair import FairPlaces
 
 START_SECONDS = 60.0
 """What a start may take on a busy machine, seconds."""
@@ -120,7 +122,8 @@ class WorkerPool:
     def __init__(self, count: int, memory: int) -> None:
         self._count = count
         self._memory = memory
-        self._idle: asyncio.Queue[Worker | None] = asyncio.Queue()
+        self._places = FairPlaces(count)
+        self._idle: list[Worker | None] = []
         self._live: set[Worker] = set()
         self._stops: set[asyncio.Task[None]] = set()
 
@@ -131,7 +134,7 @@ class WorkerPool:
             EngineUnavailableError: They do not come up.
         """
         for worker in await asyncio.gather(*(self._started() for _ in range(self._count))):
-            self._idle.put_nowait(worker)
+            self._idle.append(worker)
 
     async def close(self) -> None:
         """End the workers."""
@@ -139,24 +142,31 @@ class WorkerPool:
         self._live.clear()
 
     async def call(
-        self, header: dict[str, Any], payload: bytes, seconds: float
+        self, header: dict[str, Any], payload: bytes, seconds: float, key: Hashable = None
     ) -> tuple[dict[str, Any], bytes]:
-        """Ask a worker that is idle.
+        """Ask a worker that is idle; where none is, the call whose key has used the least time comes first.
+
+        Args:
+            header: What is asked.
+            payload: The database.
+            seconds: The deadline.
+            key: What is charged for the time; None: a key of this call's own.
 
         Raises:
             LateError: The answer did not come in time; the worker was killed.
             DiedError: Two workers died over it.
             EngineUnavailableError: A new worker does not start.
         """
-        try:
-            return await self._attempt(header, payload, seconds)
-        except DiedError:
-            return await self._attempt(header, payload, seconds)
+        async with self._places.place(object() if key is None else key):
+            try:
+                return await self._attempt(header, payload, seconds)
+            except DiedError:
+                return await self._attempt(header, payload, seconds)
 
     async def _attempt(
         self, header: dict[str, Any], payload: bytes, seconds: float
     ) -> tuple[dict[str, Any], bytes]:
-        worker = await self._idle.get()
+        worker = self._idle.pop()
         try:
             if worker is None or not worker.alive:
                 self._retire(worker)
@@ -166,9 +176,9 @@ class WorkerPool:
         except BaseException:
             # Also where the caller was cancelled: the worker may still be at it.
             self._retire(worker)
-            self._idle.put_nowait(None)
+            self._idle.append(None)
             raise
-        self._idle.put_nowait(worker)
+        self._idle.append(worker)
         return answer
 
     async def _started(self) -> Worker:
