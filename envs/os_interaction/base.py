@@ -86,7 +86,9 @@ PAM_SERVICES = (
 FILES = {
     "etc/passwd": USERS,
     "etc/group": "".join(f"{name.replace(':', ':x:')}:\n" for name in GROUPS),
-    "etc/shadow": "".join(f"{line.partition(':')[0]}:*:19700:0:99999:7:::\n" for line in USERS.splitlines()),
+    "etc/shadow": "".join(
+        f"{line.partition(':')[0]}:*:19700:0:99999:7:::\n" for line in USERS.strip().split("\n")
+    ),
     "etc/gshadow": "".join(f"{name.partition(':')[0]}:*::\n" for name in GROUPS),
     "etc/subuid": "",
     "etc/subgid": "",
