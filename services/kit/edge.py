@@ -27,6 +27,10 @@ class _HeadAnsweredError(Exception):
     """A HEAD request has its answer; the rest of a stream is not needed."""
 
 
+class _ClientGoneError(Exception):
+    """The client left before its request was here."""
+
+
 class Edge:
     """Serves every request of a part through the same checks."""
 
@@ -53,18 +57,18 @@ class Edge:
         answer = _Answer(send, request_id, head=scope["method"] == "HEAD", deadline=deadline)
         method = scope["method"]
         if answer.head:
-            scope["method"] = "GET"
+            scope = {**scope, "method": "GET"}  # a copy: the server goes by its own to leave the body out
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 async with deadline:
                     self._admit(scope)
                     scope["state"]["admin"] = self._may_administer(scope)
                     await self.app(scope, await self._body(scope, receive), answer.send)
-            except _HeadAnsweredError:
-                pass
-            except asyncio.CancelledError:
-                raise
+            except _ClientGoneError:
+                pass  # nobody is there to be answered
             except Exception as error:
+                if answer.started and answer.head:
+                    return  # the answer was cut off on purpose, after its head
                 if answer.started:
                     log.error("answer broke off", path=scope["path"], exc_info=error)
                     raise
@@ -131,7 +135,7 @@ class Edge:
                 while True:
                     message = await receive()
                     if message["type"] == "http.disconnect":
-                        raise asyncio.CancelledError
+                        raise _ClientGoneError
                     parts.append(message.get("body", b""))
                     size += len(parts[-1])
                     if size > self.settings.max_body_bytes:

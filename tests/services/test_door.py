@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -14,6 +14,7 @@ import uvicorn
 from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import Field, SecretStr
+from sse_starlette.sse import EventSourceResponse
 
 from envs.serving.server import serve as serve_environment
 from envs.serving.settings import EnvironmentSettings
@@ -30,7 +31,7 @@ from services.kit.twins.model_server import create_app as create_model
 from services.kit.upstream import Upstream, shown_url
 from services.planner.api import create as create_planner
 from tests.services.actor_calls import CONTEXT
-from tests.support import free_port, served
+from tests.support import eventually, free_port, served
 
 JSON = {"content-type": "application/json"}
 
@@ -52,6 +53,15 @@ def probe(settings: Settings | None = None) -> FastAPI:
     @app.get("/v1/bug")
     async def bug() -> None:
         raise RuntimeError("a bug")
+
+    @app.get("/v1/stream")
+    async def stream() -> EventSourceResponse:
+        async def events() -> AsyncIterator[dict[str, str]]:
+            while True:
+                yield {"data": "on and on"}
+                await asyncio.sleep(0.05)
+
+        return EventSourceResponse(events())
 
     @app.get("/v1/late")
     async def late() -> None:
@@ -199,6 +209,39 @@ def test_head_is_answered_where_get_is(parts: dict[str, str], path: str) -> None
         assert head.headers["content-type"] == get.headers["content-type"]
     assert httpx.head(f"{parts['actor']}/v1/adapters").status_code == 200
     assert httpx.head(f"{parts['actor']}/v1/actions").status_code == 405
+
+
+async def test_a_connection_outlives_a_head(url: str) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    for path in ("/healthz", "/v1/stream", "/openapi.json", "/v1/bug"):
+        writer.write(f"HEAD {path} HTTP/1.1\r\nhost: {host}\r\n\r\n".encode())
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+        assert head.startswith(b"HTTP/1.1 500" if path == "/v1/bug" else b"HTTP/1.1 200")
+    writer.close()
+
+
+def test_head_of_a_stream_ends(url: str) -> None:
+    with httpx.Client(base_url=url, timeout=30) as client:
+        for _ in range(2):
+            answer = client.head("/v1/stream")
+            assert (answer.status_code, answer.content) == (200, b"")
+            assert answer.headers["content-type"].startswith("text/event-stream")
+        assert client.get("/healthz").status_code == 200
+
+
+async def test_a_client_that_leaves_before_its_request_is_here_is_counted_as_one(url: str) -> None:
+    host, port = url.removeprefix("http://").split(":")
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"POST /v1/things HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: 10\r\n\r\n{")
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+    def counted() -> bool:
+        return 'method="POST",part="probe",route="unmatched",status="499"' in httpx.get(f"{url}/metrics").text
+
+    await asyncio.to_thread(eventually, counted)
 
 
 def test_a_405_names_what_is_allowed(url: str) -> None:
