@@ -128,7 +128,7 @@ def _known(path: Path) -> dict[str, list[Episode]]:
     lines = path.read_text().split("\n") if path.is_file() else []
     for line in lines:
         try:
-            episode = Episode.model_validate_json(line)
+            episode = Episode.model_validate_json(line, extra="ignore")
         except ValueError:
             continue
         known.setdefault(episode.request.task_id or "", []).append(episode)

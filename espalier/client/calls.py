@@ -44,7 +44,7 @@ class Call(Generic[Reply]):
         """The answer, validated."""
         if not content or self.reply is type(None):
             return None  # pyright: ignore[reportReturnType]
-        return TypeAdapter(self.reply).validate_json(content)
+        return TypeAdapter(self.reply).validate_json(content, extra="ignore")
 
 
 def _set(**params: Any) -> dict[str, Any]:

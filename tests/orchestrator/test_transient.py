@@ -1,6 +1,7 @@
 """Errors that pass: Redis cut off, parts at their limits, outages that end, sessions that are lost again."""
 
 import asyncio
+import json
 import time
 from typing import Any
 
@@ -16,6 +17,7 @@ from redis.exceptions import (
     TimeoutError,
 )
 
+from espalier.client.calls import get_episode
 from services.contracts.action import ActionRequest, Candidate
 from services.contracts.context import MAX_TEXT
 from services.contracts.episode import Budget, EpisodeCreate, State
@@ -328,3 +330,11 @@ def test_null_means_absent(fields: dict[str, Any]) -> None:
     given = EpisodeCreate.model_validate({"environment": "twin", "task_id": "a", **fields})
     assert given == EpisodeCreate(environment="twin", task_id="a")
     assert not {name for name, value in fields.items() if value is None} & given.model_fields_set
+
+
+def test_a_client_reads_an_episode_of_a_newer_release() -> None:
+    request = {"environment": "twin", "task_id": "a", "later": 1, "budget": {"tokens": 5, "more": 2}}
+    told = {"id": "ep_1", "state": "queued", "request": request, "created_at": 1.0, "newer": True}
+    call = get_episode("ep_1")
+    episode = call.read(json.dumps(told).encode())
+    assert episode.request.budget.tokens == 5
