@@ -77,7 +77,7 @@ def as_text(value: Any) -> str:
 
 
 def as_count(value: Any) -> int:
-    """Return a count, or 0 for anything that is none."""
+    """Return a count, or 0 for anything else."""
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
 
 

@@ -222,17 +222,20 @@ class ModelClient:
         replies: list[Reply] = []
         began = time.perf_counter()
         found: dict[str, float] = {}
-        if engine.abilities.labels in (None, Labels.IDS) and None not in ids:
-            replies.append(read_reply(await self._send(engine, CHAT, {**body, "logprob_token_ids": ids})))
-            found = _found(replies[-1], labels)
-        if len(found) < len(labels):
-            if engine.abilities.labels is None:
-                await engine.find_labels()
-            found = {}
-            if engine.abilities.labels is Labels.TOP:
-                body["top_logprobs"] = engine.top_logprobs
-                replies.append(read_reply(await self._send(engine, CHAT, body)))
+        if engine.abilities.labels in (None, Labels.IDS):
+            if None not in ids:
+                replies.append(read_reply(await self._send(engine, CHAT, {**body, "logprob_token_ids": ids})))
                 found = _found(replies[-1], labels)
+            if len(found) == len(labels):
+                engine.abilities.labels = Labels.IDS
+            else:  # a server that ignores the ids, or another one than before
+                await engine.find_labels()
+        if engine.abilities.labels is Labels.TOP:
+            body["top_logprobs"] = engine.top_logprobs
+            replies.append(read_reply(await self._send(engine, CHAT, body)))
+            found = _found(replies[-1], labels)
+        elif engine.abilities.labels is Labels.NONE:
+            found = {}
         usage = self._account(replies, time.perf_counter() - began)
         if not found:
             raise ProblemError(

@@ -32,6 +32,13 @@ NAMES = {
     "dbbench": ["table", "label", "type", "sql", "answer_md5", "evidence", "columns", "rows"],
     "os_interaction": ["create", "start", "evaluation", "match", "check", "example", "init", "local"],
 }
+BOUNDED = settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=UNHURRIED,
+)
 GOOD: dict[str, dict[str, Any]] = {
     "twin": {"length": 2},
     "dbbench": {
@@ -94,24 +101,12 @@ def test_an_inline_task_that_is_wrong_is_a_fields_error(clients: dict[str, httpx
 
     assert post(GOOD[name]) == 201
 
-    @settings(
-        max_examples=60,
-        deadline=None,
-        derandomize=True,
-        phases=[Phase.generate],
-        suppress_health_check=UNHURRIED,
-    )
+    @BOUNDED
     @given(data=st.dictionaries(st.sampled_from(NAMES[name]), VALUES, max_size=4))
     def wrong(data: dict[str, Any]) -> None:
         post(data)
 
-    @settings(
-        max_examples=60,
-        deadline=None,
-        derandomize=True,
-        phases=[Phase.generate],
-        suppress_health_check=UNHURRIED,
-    )
+    @BOUNDED
     @given(path=st.sampled_from(paths(GOOD[name])), new=VALUES)
     def nearly(path: tuple[Any, ...], new: Any) -> None:
         post(replaced(GOOD[name], path, new))

@@ -74,10 +74,10 @@ async def test_connections_that_are_cut_lose_no_episode_and_write_nothing_twice(
         await killer.client_kill_filter(_type="normal", skipme=True)
 
     bench.roles._called = cutting  # pyright: ignore[reportAttributeAccessIssue]
-    told = await bench.run("tmbr", max_steps=4)
+    found = await bench.run("tmbr", max_steps=4)
     await killer.aclose()
-    assert (told.state, told.result) == (State.COMPLETED, whole.result)
-    assert shape(await bench.events(told.id)) == shape(await bench.events(whole.id))
+    assert (found.state, found.result) == (State.COMPLETED, whole.result)
+    assert shape(await bench.events(found.id)) == shape(await bench.events(whole.id))
 
 
 async def test_a_batch_whose_answer_was_lost_is_written_once(bench: Bench) -> None:
@@ -109,10 +109,10 @@ async def test_calls_whose_answers_are_lost_are_repeated_as_one(
 
         with monkeypatch.context() as patch:
             patch.setattr(store, name, losing)
-            told = await bench.run()
+            found = await bench.run()
         assert lost
-        assert told.state is State.COMPLETED
-        kinds = [event.type for event in await bench.events(told.id)]
+        assert found.state is State.COMPLETED
+        kinds = [event.type for event in await bench.events(found.id)]
         assert (
             len(kinds)
             == len(set(kinds))
@@ -135,13 +135,13 @@ async def test_an_episode_waits_while_redis_is_away(bench: Bench, monkeypatch: p
         patch.setattr(bench.store, "_append", away)
         patch.setattr(bench.store, "patience", 0.0)
         assert await works._work(episode) == works.settings.outage_pause
-    told = await bench.store.get(episode)
-    assert told is not None
-    assert told.state is State.RUNNING
+    found = await bench.store.get(episode)
+    assert found is not None
+    assert found.state is State.RUNNING
     assert await works._work(episode) is None
-    told = await bench.store.get(episode)
-    assert told is not None
-    assert told.state is State.COMPLETED
+    found = await bench.store.get(episode)
+    assert found is not None
+    assert found.state is State.COMPLETED
 
 
 async def test_an_outage_ends_with_the_next_live_answer(bench: Bench) -> None:
@@ -172,9 +172,9 @@ async def test_an_outage_ends_with_the_next_live_answer(bench: Bench) -> None:
     assert began > time.time() - 40
     bench.roles.away = set()
     assert await works._work(episode) is None
-    told = await bench.store.get(episode)
-    assert told is not None
-    assert told.state is State.COMPLETED
+    found = await bench.store.get(episode)
+    assert found is not None
+    assert found.state is State.COMPLETED
 
 
 @pytest.mark.parametrize("lose", [1, 2, 3])
@@ -187,17 +187,17 @@ async def test_a_session_that_is_lost_while_it_is_rebuilt_is_rebuilt_again(bench
         return act(request)
 
     bench.roles.act_by = losing
-    told = await bench.run()
-    assert (told.state, bench.environment.opened) == (State.COMPLETED, 1 + lose)
-    assert told.result is not None
-    assert told.result.success
+    found = await bench.run()
+    assert (found.state, bench.environment.opened) == (State.COMPLETED, 1 + lose)
+    assert found.result is not None
+    assert found.result.success
 
 
 async def test_a_session_that_is_always_lost_fails_and_is_no_bug(bench: Bench) -> None:
     bench.environment.lose = 1000
-    told = await bench.run()
-    assert told.failure is not None
-    assert told.failure.reason == "diverged"
+    found = await bench.run()
+    assert found.failure is not None
+    assert found.failure.reason == "diverged"
 
 
 @pytest.mark.parametrize("part", ["actor", "environment"])
@@ -211,9 +211,9 @@ async def test_a_part_at_its_limit_is_waited_for_and_is_no_outage(bench: Bench, 
         assert await bench.store.outage_began(episode) is None
     bench.roles.busy, bench.environment.busy = set(), False
     assert await works._work(episode) is None
-    told = await bench.store.get(episode)
-    assert told is not None
-    assert told.state is State.COMPLETED
+    found = await bench.store.get(episode)
+    assert found is not None
+    assert found.state is State.COMPLETED
 
 
 async def test_a_budget_of_time_ends_the_wait_for_a_part_at_its_limit(bench: Bench) -> None:
@@ -223,10 +223,10 @@ async def test_a_budget_of_time_ends_the_wait_for_a_part_at_its_limit(bench: Ben
     assert await works._work(episode) == 1.0
     await asyncio.sleep(0.25)
     assert await works._work(episode) is None
-    told = await bench.store.get(episode)
-    assert told is not None
-    assert told.failure is not None
-    assert told.failure.reason == "budget"
+    found = await bench.store.get(episode)
+    assert found is not None
+    assert found.failure is not None
+    assert found.failure.reason == "budget"
 
 
 async def test_a_job_that_comes_back_takes_over_from_its_first_run(bench: Bench) -> None:
@@ -245,9 +245,9 @@ async def test_a_job_that_comes_back_takes_over_from_its_first_run(bench: Bench)
     await begun.wait()
     assert await works.handle(episode) is None
     await asyncio.gather(first, return_exceptions=True)
-    told = await bench.store.get(episode)
-    assert told is not None
-    assert told.state is State.COMPLETED
+    found = await bench.store.get(episode)
+    assert found is not None
+    assert found.state is State.COMPLETED
     assert works._running == {}
 
 
@@ -263,9 +263,9 @@ async def test_a_record_of_a_newer_release_is_read(bench: Bench) -> None:
     )
     assert newer != spec
     await bench.store.redis.hset(key, "spec", newer)
-    told = await bench.store.get(episode)
-    assert told is not None
-    assert told.request.num_branch == 2
+    found = await bench.store.get(episode)
+    assert found is not None
+    assert found.request.num_branch == 2
     assert (await bench.resume(episode, await _record(bench.store, episode))).state is State.COMPLETED
 
 
@@ -279,7 +279,7 @@ async def test_one_unreadable_record_breaks_no_list_and_ends_as_failed(bench: Be
     key = f"espalier:episode:{{{bad}}}"
     await bench.store.redis.hset(key, "spec", '{"request": 1}')
     episodes, _ = await bench.store.page(None, 10)
-    assert [told.id for told in episodes] == [good]
+    assert [found.id for found in episodes] == [good]
     with pytest.raises(UnreadableError):
         await bench.store.get(bad)
     works = worker(bench)
@@ -302,8 +302,8 @@ async def test_a_task_of_any_length_that_is_taken_can_be_a_subtask(bench: Bench,
     bench.roles.plan_by = lambda request: [request.context.task]
     episode, record = await bench.create("tmbr", max_steps=3)
     record = record.model_copy(update={"instruction": "x" * length})
-    told = await bench.resume(episode, record)
-    assert told.state is State.COMPLETED
+    found = await bench.resume(episode, record)
+    assert found.state is State.COMPLETED
 
 
 async def test_an_observation_longer_than_a_context_takes_is_cut(bench: Bench) -> None:
@@ -334,7 +334,7 @@ def test_null_means_absent(fields: dict[str, Any]) -> None:
 
 def test_a_client_reads_an_episode_of_a_newer_release() -> None:
     request = {"environment": "twin", "task_id": "a", "later": 1, "budget": {"tokens": 5, "more": 2}}
-    told = {"id": "ep_1", "state": "queued", "request": request, "created_at": 1.0, "newer": True}
+    found = {"id": "ep_1", "state": "queued", "request": request, "created_at": 1.0, "newer": True}
     call = get_episode("ep_1")
-    episode = call.read(json.dumps(told).encode())
+    episode = call.read(json.dumps(found).encode())
     assert episode.request.budget.tokens == 5
