@@ -253,7 +253,7 @@ def demo(
         run(env="alfworld", task=task, method=method)
     try:
         code = asyncio.run(_demo(settings, task, method))
-    except (SetupError, PartError, EspalierError) as error:
+    except (SetupError, PartError, EspalierError, OSError) as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
         code = 1
     raise typer.Exit(code)

@@ -58,7 +58,7 @@ class FairPlaces:
                 self._free += 1
                 self._pass_on()
             else:
-                self._waiting.remove((key, turn))
+                self._waiting = [waiting for waiting in self._waiting if waiting[1] is not turn]
             raise
 
     def _pass_on(self) -> None:

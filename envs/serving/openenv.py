@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from envs.serving.environment import Environment
 from envs.serving.sessions import SessionTable
+from services.contracts.base import Int
 from services.contracts.session import SessionCreate, SessionState, StepRequest
 from services.kit.bodies import check_json
 from services.kit.problems import Kind, ProblemError
@@ -26,7 +27,7 @@ class Reset(BaseModel):
 
     model_config = ConfigDict(extra="ignore")
 
-    seed: int | None = Field(default=None, ge=0, le=2**63 - 1)
+    seed: Int | None = Field(default=None, ge=0, le=2**63 - 1)
     """Also picks the task where `task_id` does not."""
     task_id: str | None = Field(default=None, max_length=500)
     split: str | None = None
@@ -82,8 +83,10 @@ class OpenEnv:
         Raises:
             ProblemError: As `SessionTable.step`, and 422 where it is no action.
         """
+        if "action" not in action:
+            raise ProblemError.field("action", "is missing")
         try:
-            request = StepRequest(action=action.get("action", ""), step_key=action.get("step_key"))
+            request = StepRequest(action=action["action"], step_key=action.get("step_key"))
         except ValidationError as error:
             raise ProblemError.field("action", str(error.errors()[0]["msg"])) from error
         return await self._table.step(session_id, request)

@@ -12,7 +12,7 @@ TAIL = 64_000
 """Bytes at the end of a log that are searched for the decisive line."""
 FATAL = re.compile(r"EngineCore failed to start|Engine core initialization failed|EngineDeadError")
 """How vLLM reports that its core process is gone, while its front still waits for it."""
-_ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception|Interrupt)\b(?::.*)?)")
+_ERROR = re.compile(r"\b([A-Z]\w*(?:Error|Exception): *\S.*)")
 
 
 class CoreWatch:
@@ -21,12 +21,13 @@ class CoreWatch:
     Args:
         pid: The part's process.
         log: Its log.
+        begin: Where this run's lines begin in it, bytes.
     """
 
-    def __init__(self, pid: int, log: Path) -> None:
+    def __init__(self, pid: int, log: Path, begin: int) -> None:
         self._pid = pid
         self._log = log
-        self._begin = log.stat().st_size if log.exists() else 0
+        self.begin = begin
         self._dead_since: dict[int, float] = {}
 
     def find_end(self) -> str:
@@ -48,7 +49,7 @@ class CoreWatch:
     def _read(self) -> str:
         try:
             with self._log.open("rb") as file:
-                file.seek(max(self._begin, self._log.stat().st_size - TAIL))
+                file.seek(max(self.begin, self._log.stat().st_size - TAIL))
                 return file.read().decode(errors="replace")
         except OSError:
             return ""
@@ -56,16 +57,24 @@ class CoreWatch:
 
 def _is_dead(process: psutil.Process) -> bool:
     try:
-        return process.status() == psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return False
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    except (psutil.NoSuchProcess, OSError):
         return False
+    return fields[-1] != "0"  # its exit code: one that ended well was a helper
 
 
-def find_decisive_line(log: Path) -> str:
-    """Return the line of a log that names what went wrong: the last error, else the last line."""
+def find_decisive_line(log: Path, begin: int = 0) -> str:
+    """Return the line of a log that names what went wrong: the last error, else the last line.
+
+    Args:
+        log: The log.
+        begin: Where this run's lines begin, bytes.
+    """
     try:
         with log.open("rb") as file:
-            file.seek(max(0, log.stat().st_size - TAIL))
+            file.seek(max(begin, log.stat().st_size - TAIL))
             lines = [
                 line.strip() for line in file.read().decode(errors="replace").split("\n") if line.strip()
             ]

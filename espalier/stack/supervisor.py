@@ -190,11 +190,13 @@ class Supervisor:
     async def _bring_up(self, part: Part, http: httpx.AsyncClient, began: float) -> None:
         if part.after:
             await self._ready[part.after].wait()
+        log = self._log_file(part.name)
+        begin = log.stat().st_size if log.exists() else 0
         running = await self._spawn(part, [])
         running.watched = False
         deadline = time.monotonic() + part.patience
         refused_since: float | None = None
-        watch = CoreWatch(running.process.pid, self._log_file(part.name))
+        watch = CoreWatch(running.process.pid, log, begin)
         while (answer := await _answer(part, http)) != READY:
             refused_since = None if answer is None else refused_since or time.monotonic()
             if part.optional and refused_since and time.monotonic() - refused_since > UNREADY_SECONDS:
@@ -202,11 +204,13 @@ class Supervisor:
                 self._tell(part.name, f"not ready: {answer}")
                 return
             if running.process.returncode is not None:
-                raise self._failure(part, f"ended with exit {running.process.returncode} before it was ready")
+                raise self._failure(
+                    part, f"ended with exit {running.process.returncode} before it was ready", begin
+                )
             if part.cored and (end := watch.find_end()):
-                raise self._failure(part, f"cannot come up: {end}")
+                raise self._failure(part, f"cannot come up: {end}", begin)
             if time.monotonic() > deadline:
-                raise self._failure(part, f"was not ready within {part.patience:g} s")
+                raise self._failure(part, f"was not ready within {part.patience:g} s", begin)
             await asyncio.sleep(POLL)
         running.watched = True
         self._ready[part.name].set()
@@ -256,9 +260,9 @@ class Supervisor:
     def _log_file(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
-    def _failure(self, part: Part, what: str) -> PartError:
+    def _failure(self, part: Part, what: str, begin: int = 0) -> PartError:
         log = self._log_file(part.name)
-        return PartError(f"{part.name} {what}: {find_decisive_line(log)}\n  its log: {log}{part.hint}")
+        return PartError(f"{part.name} {what}: {find_decisive_line(log, begin)}\n  its log: {log}{part.hint}")
 
 
 async def _answer(part: Part, http: httpx.AsyncClient) -> str | None:

@@ -67,7 +67,7 @@ async def stay_up(settings: StackSettings, console: Console) -> int:
             await supervisor.watch()
     except asyncio.CancelledError:
         return 0
-    except (SetupError, PartError) as error:
+    except (SetupError, PartError, OSError) as error:
         console.print(str(error), style="red", markup=False, highlight=False)
         return 1
     return 0

@@ -6,7 +6,8 @@ from services.prompting.asker import Asker
 from services.prompting.parser import parse_action
 
 THOUGHT = r"THOUGHT: [^\n<][^\n]{0,400}\n"
-ACTION = r"ACTION: (?:[^\n<`][^\n]*|\n```[a-z]{0,8}\n(?:[^\n`][^\n]*\n)+```)"
+BLOCK = r"(?:[A-Za-z]{1,16})?\n```[a-z]{0,8}\n[^ \t\n`][^\n]*\n(?:(?:[^\n`][^\n]*)?\n)*```"
+ACTION = rf"ACTION: (?:{BLOCK}|[^\n<`][^\n]*)"
 GRAMMARS = {Form.IO: ACTION, Form.COT: f"{THOUGHT}{ACTION}", Form.REACT: f"{THOUGHT}{ACTION}"}
 """The form of an answer as a regular expression: an action is a line, or a fenced block.
 

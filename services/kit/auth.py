@@ -71,7 +71,10 @@ def _is_socket(scope: Scope) -> bool:
 
 
 def _is_own_host(host: str, settings: Settings) -> bool:
-    name = (urlsplit(f"//{host}").hostname or "").lower()
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return False
     allowed = split_names(settings.allowed_hosts)
     if not name or name == "localhost" or name.endswith(".localhost") or name == settings.host.lower():
         return True

@@ -15,6 +15,7 @@ MAX_KEYS = 1_000
 """Keys of one object."""
 LARGEST = 2**64 - 1
 """The largest integer, as orjson has it; the smallest is -2**63."""
+TOO_DEEP = f"The body is nested deeper than {MAX_DEPTH} levels."
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
@@ -26,34 +27,16 @@ def check_json(body: bytes) -> None:
     Raises:
         ProblemError: `bad-request`, with what is wrong.
     """
-    if body.count(b"[") + body.count(b"{") > MAX_DEPTH and _depth(body) > MAX_DEPTH:
-        raise ProblemError(Kind.BAD_REQUEST, f"The body is nested deeper than {MAX_DEPTH} levels.")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
+        if "depth limit" in str(error):
+            raise ProblemError(Kind.BAD_REQUEST, TOO_DEEP) from None
         raise ProblemError(Kind.BAD_REQUEST, f"The body is not valid JSON: {error}") from None
+    if body.count(b"[") + body.count(b"{") > MAX_DEPTH or body.count(b",") + body.count(b":") > MAX_KEYS:
+        _check_sizes(value)
     if _LONG_NUMBER.search(body):
         _check_numbers(body)
-    if body.count(b",") + body.count(b":") > MAX_KEYS:
-        _check_sizes(value)
-
-
-def _depth(body: bytes) -> int:
-    """The depth of nesting, texts left out."""
-    depth = deepest = 0
-    inside = False
-    for found in re.finditer(rb'\\.|["\[\]{}]', body, re.DOTALL):
-        mark = found[0]
-        if mark == b'"':
-            inside = not inside
-        elif inside or mark.startswith(b"\\"):
-            continue
-        elif mark in b"[{":
-            depth += 1
-            deepest = max(deepest, depth)
-        else:
-            depth -= 1
-    return deepest
 
 
 def _check_numbers(body: bytes) -> None:
@@ -67,18 +50,23 @@ def _check_numbers(body: bytes) -> None:
 
 def _check_sizes(value: Any) -> None:
     left = MAX_VALUES
-    pending: list[Any] = [value]
-    while pending:
-        item = pending.pop()
-        if isinstance(item, dict):
-            fields = cast(dict[str, Any], item)
-            if len(fields) > MAX_KEYS:
-                raise ProblemError(Kind.BAD_REQUEST, f"An object of the body has more than {MAX_KEYS} keys.")
-            pending.extend(fields.values())
-            left -= len(fields)
-        elif isinstance(item, list):
-            items = cast(list[Any], item)
-            pending.extend(items)
-            left -= len(items)
-        if left < 0:
-            raise ProblemError(Kind.BAD_REQUEST, f"The body has more than {MAX_VALUES} values.")
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH + 1):
+        following: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                fields = cast(dict[str, Any], item)
+                if len(fields) > MAX_KEYS:
+                    raise ProblemError(
+                        Kind.BAD_REQUEST, f"An object of the body has more than {MAX_KEYS} keys."
+                    )
+                following.extend(fields.values())
+            elif isinstance(item, list):
+                following.extend(cast(list[Any], item))
+            if len(following) > left:
+                raise ProblemError(Kind.BAD_REQUEST, f"The body has more than {MAX_VALUES} values.")
+        left -= len(following)
+        level = following
+        if not level:
+            return
+    raise ProblemError(Kind.BAD_REQUEST, TOO_DEEP)

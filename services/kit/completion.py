@@ -8,8 +8,12 @@ import json
 from dataclasses import dataclass
 from typing import Any, cast
 
+import orjson
+
 from services.kit.problems import Kind, ProblemError
 
+WHOLE = frozenset({"stop", "eos", "eos_token", "stop_sequence", "end_turn", "tool_calls", "function_call"})
+"""How servers name an answer that ended by itself; with every other reason it may be cut."""
 MISSING = -9999.0
 """What OpenAI's API writes for a log-probability that is too low to be reported."""
 
@@ -89,7 +93,8 @@ def quote(answer: Any, limit: int = 300) -> str:
 
 def _read_choice(choice: dict[str, Any]) -> Sample:
     message = as_object(choice.get("message"))
-    truncated = choice.get("finish_reason") in ("length", "max_tokens")
+    reason = choice.get("finish_reason")
+    truncated = isinstance(reason, str) and reason.lower() not in WHOLE
     content = as_list(as_object(choice.get("logprobs")).get("content"))
     tokens = [as_object(token) for token in content]
     logprobs = [_read_logprob(token) for token in tokens]
@@ -123,8 +128,8 @@ def _read_tool_call(message: dict[str, Any]) -> str:
         return ""
     given = calls[0].get("arguments")
     try:
-        arguments = as_object(json.loads(given) if isinstance(given, str) else given)
-    except (ValueError, RecursionError):
+        arguments = as_object(orjson.loads(given) if isinstance(given, str) else given)
+    except orjson.JSONDecodeError:
         arguments = {}
     if len(calls) == 1 and isinstance(arguments.get("action"), str):
         return json.dumps(arguments, ensure_ascii=False)

@@ -146,7 +146,7 @@ class Edge:
             limit = f"{self.settings.body_timeout:g} s (ESPALIER_BODY_TIMEOUT)"
             raise ProblemError(Kind.REQUEST_TIMEOUT, f"The body was not here within {limit}.") from None
         body = b"".join(parts)
-        if body and "json" in _header(scope, b"content-type"):
+        if body and "json" in _header(scope, b"content-type").lower():
             check_json(body)
         given = False
 

@@ -1,5 +1,6 @@
 """One engine: vLLM's HTTP surface as far as the roles need it, and what it was last seen to serve."""
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,11 +17,24 @@ from services.kit.upstream import RefusedError, Upstream
 TOP_LOGPROBS = (20, 5)
 """How many alternatives are requested: vLLM's most, then OpenAI-compatible servers' least."""
 PROBE = "Is water wet? Output Yes or No."
+RECHECK = 30.0
+"""After so many seconds an engine that reported no labels is looked at again."""
 CONTEXT = 4096
 """The context that is assumed where neither the engine nor the settings name one, tokens."""
 NOT_OFFERED = (400, 404, 405, 422, 501)
 """The statuses by which a server answers a path or a form of it that it does not have."""
-TOO_LONG = ("context length", "maximum context", "context size", "max_new_tokens` must be", "too long")
+TOO_LONG = (
+    "context length",
+    "context_length",
+    "maximum context",
+    "context size",
+    "context window",
+    "maximum model length",
+    "prompt length",
+    "max_new_tokens` must be",
+    "too long",
+)
+"""How servers say, in lower case, that a prompt does not fit."""
 log = structlog.get_logger()
 
 
@@ -49,6 +63,7 @@ class Engine:
         self.merged = merged
         self.abilities = Abilities()
         self.top_logprobs = TOP_LOGPROBS[0]
+        self._labels_at = 0.0
         self._named = settings.model_name
         self._context = settings.model_context
         self._upstream = Upstream(
@@ -92,6 +107,8 @@ class Engine:
         adapters = [str(model["id"]) for model in models if model.get("id") and model.get("parent")]
         base = bases[name]
         length = base.get("max_model_len") or as_object(base.get("meta")).get("n_ctx")
+        if self._served is not None and self._served.base != name:
+            self.abilities, self._tokens = Abilities(), {}  # another engine at this address
         self._served = Served(name, adapters, self._context or as_count(length) or CONTEXT)
         return self._served
 
@@ -120,18 +137,19 @@ class Engine:
             if isinstance(counted.get("count"), int):
                 self.abilities.tokenize = True
                 return int(counted["count"])
-            self.abilities.tokenize = False
+            if self.abilities.tokenize is None:  # what it could once it can still, but for this chat
+                self.abilities.tokenize = False
         return estimate_tokens(messages)
 
     async def probe(self) -> Abilities:
         """Find out what it can do, with a few calls of one token; once for an engine."""
         known = self.abilities
-        if known.grammar is not None:
+        if known.grammar is not None and not self.labels_are_old:
             return known
         model = (await self.served()).base
         messages = [{"role": "user", "content": PROBE}]
         await self.count(model, messages)
-        if known.labels is None:
+        if known.labels is None or self.labels_are_old:
             await self.find_labels()
         if known.several is None:
             body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 1.0, "n": 2}
@@ -151,7 +169,13 @@ class Engine:
     async def find_labels(self) -> None:
         """Find out how it reports the log-probabilities of labels."""
         messages = [{"role": "user", "content": PROBE}]
+        self._labels_at = time.monotonic()
         self.abilities.labels = await self._probe_labels((await self.served()).base, messages)
+
+    @property
+    def labels_are_old(self) -> bool:
+        """Whether it was found so long ago to report no labels that it is worth another look."""
+        return self.abilities.labels is Labels.NONE and time.monotonic() - self._labels_at > RECHECK
 
     async def _probe_labels(self, model: str, messages: list[dict[str, str]]) -> Labels:
         body = {"model": model, "messages": messages, "max_tokens": 1, "temperature": 0.0, "logprobs": True}
@@ -169,14 +193,19 @@ class Engine:
         return Labels.NONE
 
     async def _attempt(self, body: dict[str, Any]) -> Any:
-        """The answer to a chat that the engine may refuse; None where it does."""
+        """The answer to a chat of a form that the engine may not have; None where it refuses the form.
+
+        Raises:
+            ProblemError, OutageError, BusyError: It does not answer now: what it can do stays open.
+        """
         try:
-            answer = await self.send("/v1/chat/completions", body)
-            self.abilities.usage = read_reply(answer).tokens.reported
-        except ProblemError as error:
-            if error.kind is Kind.TOO_MANY:
-                raise
-            return None
+            response = await self._upstream.request("POST", "/v1/chat/completions", body)
+        except RefusedError as error:
+            if error.problem.status in NOT_OFFERED:
+                return None
+            raise _describe_refusal(error) from error
+        answer = _read_json(response.content, "/v1/chat/completions", "")
+        self.abilities.usage = read_reply(answer).tokens.reported
         return answer
 
     async def _tokenize(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -227,8 +256,6 @@ def _read_json(content: bytes, path: str, kind: str) -> Any:
 
 def _describe_refusal(error: RefusedError) -> ProblemError:
     status, detail = error.problem.status, error.problem.detail
-    if status in (400, 413, 422) and any(words in detail for words in TOO_LONG):
+    if status in (400, 413, 422, 500) and any(words in detail.lower() for words in TOO_LONG):
         return ProblemError(Kind.CONTEXT_TOO_LONG, detail)
-    if status == 429:
-        return ProblemError(Kind.TOO_MANY, f"The engine is full: {detail}", retry_after=1)
     return ProblemError(Kind.UPSTREAM, f"The engine answered {status}: {detail}")

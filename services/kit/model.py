@@ -1,6 +1,7 @@
 """The client of a model: vLLM's OpenAI API, as far as the roles need it."""
 
 import asyncio
+import math
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from services.kit.upstream import OutageError, RefusedError
 Chat = list[dict[str, str]]
 """Messages in OpenAI's form: `role` and `content`."""
 CHAT = "/v1/chat/completions"
+LEAST = 1e-9
+"""The least probability that is assumed of a label."""
 DRAINING = 4
 """The most engines that may drain at once."""
 
@@ -205,7 +208,8 @@ class ModelClient:
     ) -> tuple[list[float], Completion]:
         """Return the log-probability of each label as the first token of the answer.
 
-        A label that an engine leaves out of its likeliest tokens gets the lowest that it reports.
+        A label that an engine leaves out of its likeliest tokens gets what those leave over, no more than the
+        lowest of them.
 
         Raises:
             ProblemError: `upstream`: the engine reports none of the labels.
@@ -222,6 +226,8 @@ class ModelClient:
         replies: list[Reply] = []
         began = time.perf_counter()
         found: dict[str, float] = {}
+        if engine.labels_are_old:
+            await engine.find_labels()
         if engine.abilities.labels in (None, Labels.IDS):
             if None not in ids:
                 replies.append(read_reply(await self._send(engine, CHAT, {**body, "logprob_token_ids": ids})))
@@ -243,8 +249,8 @@ class ModelClient:
                 f"The engine reports no log-probability of {', '.join(labels)}; a judge needs vLLM "
                 "0.32 or one with top_logprobs (docs/engines.md).",
             )
-        lowest = min(replies[-1].samples[0].first.values())
-        scores = [found.get(label, lowest) for label in labels]
+        rest = _left_over(replies[-1].samples[0].first)
+        scores = [found.get(label, rest) for label in labels]
         return scores, Completion(replies[-1].samples[:1], usage, target.model)
 
     async def count(self, messages: Chat, target: Target) -> int:
@@ -319,11 +325,17 @@ def _failed(task: "asyncio.Task[Any]") -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
 
 
+def _left_over(reported: dict[str, float]) -> float:
+    """The most that an unreported token can have: what the others leave, no more than the lowest."""
+    left = 1.0 - sum(math.exp(min(logprob, 0.0)) for logprob in reported.values())
+    return min(math.log(max(left, LEAST)), *reported.values())
+
+
 def _found(reply: Reply, labels: list[str]) -> dict[str, float]:
     """The labels' log-probabilities, as far as they are reported; a token's leading blank does not matter."""
     found: dict[str, float] = {}
     for token, logprob in reply.samples[0].first.items():
         text = token.lstrip(" \u0120\u2581\n")
-        if text in labels:
+        if text in labels and logprob > MISSING:
             found[text] = max(logprob, found.get(text, MISSING))
     return found

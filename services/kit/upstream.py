@@ -215,12 +215,12 @@ def shown_url(url: str) -> str:
 
 def problem_of(response: httpx.Response) -> Problem:
     """What an error response says: problem details, OpenAI's error shape, or plain text."""
-    status = response.status_code
+    status = response.status_code if 100 <= response.status_code <= 599 else 502
     title = Kind.of_status(status).title
     try:
         data = orjson.loads(response.content)
     except orjson.JSONDecodeError:
-        return Problem(title=title, status=max(status, 100), detail=response.text[:500])
+        return Problem(title=title, status=status, detail=response.text[:500])
     if response.headers.get("content-type", "").startswith(PROBLEM_MEDIA_TYPE):
         try:
             return Problem.model_validate(data)
@@ -228,4 +228,7 @@ def problem_of(response: httpx.Response) -> Problem:
             return Problem(title=title, status=status, detail=str(data)[:500])
     error = data.get("error", data) if isinstance(data, dict) else data  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     message = error.get("message", error) if isinstance(error, dict) else error  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    code = error.get("code") if isinstance(error, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    if isinstance(code, str) and code not in str(message):  # pyright: ignore[reportUnknownArgumentType]
+        message = f"{message} ({code})"
     return Problem(title=title, status=status, detail=str(message)[:500])  # pyright: ignore[reportUnknownArgumentType]

@@ -143,7 +143,12 @@ def _add_episodes(app: FastAPI) -> None:
             return await desk.episode(episode)
         with suppress(OverError):
             await desk.store.cancel(episode)
-        return await desk.episode(episode)
+        try:
+            return await desk.episode(episode)
+        except ProblemError as error:
+            if error.kind is not Kind.INTERNAL:
+                raise
+            raise ProblemError(Kind.GONE, f"Episode {episode} is over; its record cannot be read.") from error
 
     @app.get("/v1/episodes/{episode}/tree", tags=["episodes"])
     async def get_tree(request: Request, episode: str) -> Tree:

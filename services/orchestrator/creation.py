@@ -5,7 +5,7 @@ import time
 from pydantic import ValidationError
 
 from services.contracts.adapter import Adapters
-from services.contracts.context import MAX_TEXT, Brief
+from services.contracts.context import MAX_TEXT, MAX_TURNS, Brief
 from services.contracts.episode import EpisodeCreate
 from services.contracts.problem import FieldError
 from services.contracts.session import DoneMeans, Metadata, TerminalAction
@@ -56,16 +56,17 @@ class EpisodeCreator:
         method = _method(request)
         metadata = await self.metadata(request.environment)
         instruction = await self._instruction(request, environment, metadata)
-        if len(instruction) > MAX_TEXT:
+        if not 0 < len(instruction) <= MAX_TEXT:
             raise ProblemError.field(
-                "body.task_id", f"the task's instruction has more than {MAX_TEXT} characters"
+                "body.task_id",
+                f"the task's instruction has {len(instruction)} characters; 1 to {MAX_TEXT} do",
             )
         served, adapter = await self._pinned(request)
         record = NewEpisode(
             request=request.model_copy(update={"adapter": adapter}),
             instruction=instruction,
             brief=_brief(metadata),
-            max_steps=request.max_steps or metadata.max_steps,
+            max_steps=min(request.max_steps or metadata.max_steps, MAX_TURNS),
             needs_submit=metadata.terminal_action is TerminalAction.REQUIRED,
             version=method.version,
             done_means_success=metadata.done_means is DoneMeans.SUCCESS,

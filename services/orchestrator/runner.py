@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from services.contracts.episode import Failure, Result
+from services.contracts.episode import Failure, Figures, Result
 from services.contracts.event import EventType
 from services.kit.failures import BusyError, OutageError
 from services.orchestrator.environments import Environment
@@ -13,7 +13,7 @@ from services.orchestrator.ports import BranchOutcome, BudgetExhaustedError, Com
 from services.orchestrator.roles import Roles
 from services.orchestrator.search import Method
 from services.orchestrator.store.episodes import ROOT, EpisodeStore, NewEpisode
-from services.orchestrator.store.errors import LimitError
+from services.orchestrator.store.errors import LimitError, UnreadableError
 from services.orchestrator.store.fold import Answers, fold_figures, fold_score
 from services.orchestrator.world import Ground, Ledger, NondeterministicError, RecordedWorld
 from services.orchestrator.writer import LogWriter
@@ -128,7 +128,10 @@ async def give_up(store: EpisodeStore, episode: str, detail: str) -> Failure:
 
 
 async def _fail(store: EpisodeStore, episode: str, epoch: int, failure: Failure) -> Failure:
-    figures = fold_figures(await store.events(episode), time.time())
+    try:
+        figures = fold_figures(await store.events(episode), time.time())
+    except UnreadableError:
+        figures = Figures()
     await store.fail(episode, epoch, failure, figures)
     return failure
 

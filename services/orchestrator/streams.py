@@ -9,7 +9,7 @@ import orjson
 
 from services.contracts.event import Event
 from services.kit.problems import Kind, ProblemError
-from services.orchestrator.store.episodes import EpisodeStore, log_key, unpack
+from services.orchestrator.store.episodes import EpisodeStore, log_key, unpack_known
 
 KEEPALIVE = 15
 """Seconds between two comments on a silent stream."""
@@ -78,8 +78,10 @@ class EventStreams:
             if not answer and not await self._store.redis.exists(log_key(episode)):
                 return
             for entry, fields in answer[0][1] if answer else []:
-                event = unpack(entry, fields)
-                last = event.id
+                last = entry.decode()
+                event = unpack_known(entry, fields)
+                if event is None:
+                    continue
                 yield sent(event, scores=scores)
                 if event.type.terminal:
                     return

@@ -182,7 +182,11 @@ class EpisodeWorker:
 
     async def clean(self, episode: str, environment: Environment) -> None:
         """Close whatever sessions an ended episode left open."""
-        for session in fold_open_sessions(await self.parts.store.events(episode)):
+        try:
+            events = await self.parts.store.events(episode)
+        except UnreadableError:
+            events = []
+        for session in fold_open_sessions(events):
             with contextlib.suppress(OutageError, BusyError, RefusedError, FencedError):
                 await environment.close(session, None)
         await self.parts.store.cleaned(episode)

@@ -193,6 +193,7 @@ class RecordedWorld:
             await self._ground.writer.flush()
             key = f"{self._ground.episode}/{self.branch}/{handle}"
             timed = await self._ground.environment.open(self._ground.request, key, self._epoch)
+            await self._ground.on_answer()
             return {"session": handle, **_recorded(timed)}
 
         data = await self._call(EventType.SESSION_OPENED, digest("open", handle), live)
@@ -207,6 +208,7 @@ class RecordedWorld:
         async def live() -> dict[str, Any]:
             await self._ground.writer.flush()
             timed = await self._step_live(session, action, number)
+            await self._ground.on_answer()
             return {"session": session, "n": number, "action": action, **_recorded(timed)}
 
         data = await self._call(EventType.STEP_TAKEN, digest("step", f"{session}\0{action}"), live)
@@ -274,6 +276,7 @@ class RecordedWorld:
 
         async def live() -> dict[str, Any]:
             answer = await ask(request)
+            await self._ground.on_answer()
             answered.append(answer)
             return answer.model_dump(mode="json")
 
@@ -302,7 +305,6 @@ class RecordedWorld:
         else:
             try:
                 data = await live()
-                await self._ground.on_answer()
             except OutageError as error:
                 deadline = self._ground.outage_deadline()
                 if deadline is None or time.time() < deadline:

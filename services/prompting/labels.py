@@ -12,7 +12,7 @@ ACTION = frozenset({"action", "act"})
 OBSERVATION = frozenset({"observation"})
 FENCE = "```"
 _LABEL = re.compile(
-    r"""(?:(?:[-+*>]|\d{1,2}[.)])[ \t]{1,4})?       # a bullet, a quote or a number
+    r"""(?P<bullet>(?:[-+*>]|\d{1,2}[.)])[ \t]{1,4})?  # a bullet, a quote or a number
     (?P<heading>\#{1,6}[ \t]{0,4})?
     (?P<emphasis>[*_`]{0,3})
     (?P<word>thought|think|action|act|observation)
@@ -22,7 +22,10 @@ _LABEL = re.compile(
 )
 _CHOICE = re.compile(r"answer[ \t]{0,4}[:\uff1a][ \t]{0,4}[a-z][ \t]{0,4}[.):]?", re.IGNORECASE)
 _TICKS = re.compile(r"`{3,}")
-_OPEN, _CLOSE = re.compile(r"<(think|thinking|thought|reasoning)>", re.IGNORECASE), "</{}>"
+_NAMES = r"think|thinking|thought|reasoning"
+_OPENING = re.compile(rf"<(?:{_NAMES})>|\[THINK\]", re.IGNORECASE)
+_CLOSING = re.compile(rf"</(?:{_NAMES})>|\[/THINK\]", re.IGNORECASE)
+_TAG = re.compile(rf"</?(?:{_NAMES})>|\[/?THINK\]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,15 @@ class Label:
     """The emphasis or heading around it; empty for a plain label."""
     emphasis: str
     """An emphasis that was opened before the label and is still open after it."""
+    place: str
+    """The blanks and the bullet before it."""
+    case: str
+    """How it is spelled: `upper`, `lower` or `title`."""
+
+    def may_end(self, opening: "Label") -> bool:
+        """Return whether it ends the action of another label: it has to look the same, or plainer."""
+        same_look = self.mark in ("", opening.mark) and self.place.strip() in ("", opening.place.strip())
+        return same_look and self.case == opening.case and len(self.place) <= len(opening.place)
 
 
 def read_label(line: str) -> Label | None:
@@ -57,7 +69,13 @@ def read_label(line: str) -> Label | None:
     if is_open and rest.startswith(is_open):
         rest, is_open = rest[len(is_open) :], ""
     mark = f"{'#' if found['heading'] else ''}{emphasis}"
-    return Label(found["word"].lower(), rest, mark, is_open)
+    bullet = re.sub(r"\d+", "0", found["bullet"] or "")
+    place = f"{line[: len(line) - len(text)]}{bullet}"
+    return Label(found["word"].lower(), rest, mark, is_open, place, _case(found["word"]))
+
+
+def _case(word: str) -> str:
+    return "upper" if word.isupper() else "lower" if word.islower() else "title"
 
 
 def is_choice(line: str) -> bool:
@@ -106,24 +124,31 @@ def count_ticks(text: str) -> int:
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
-    """Split a reasoning model's `<think>` block off an answer.
+    """Split what a reasoning model thought off its answer: everything up to its last closing tag.
 
     Returns:
         The reasoning and the answer. A block that is not closed leaves no answer. The opening tag may be
         missing, as where the chat template has written it.
     """
-    given = text.lstrip()
-    opened = _OPEN.match(given)
-    if opened:
-        closing = _CLOSE.format(opened[1].lower())
-        inside, found, after = _partition(given[opened.end() :], closing)
-        return inside.strip(), after if found else ""
-    before, found, after = _partition(text, "</think>")
-    if found and any(label and label.word in ACTION for label in map(read_label, after.split("\n"))):
-        return before.strip(), after
+    closings = list(_CLOSING.finditer(text))
+    opened = _OPENING.match(text.lstrip())
+    for closing in reversed(closings):
+        after = text[closing.end() :]
+        if opened or _has_answer(after):
+            reasoning = _OPENING.sub("", text[: closing.start()].strip())
+            return ("", "") if _has_lone_tag(after) else (_CLOSING.sub("", reasoning).strip(), after)
+    if opened or _has_lone_tag(text):
+        return _OPENING.sub("", text.strip()).strip(), ""
     return "", text
 
 
-def _partition(text: str, mark: str) -> tuple[str, bool, str]:
-    where = text.lower().find(mark) if len(text.lower()) == len(text) else text.find(mark)
-    return (text, False, "") if where < 0 else (text[:where], True, text[where + len(mark) :])
+def _has_answer(text: str) -> bool:
+    """Whether a text has an action's label, or is an object."""
+    if text.lstrip().startswith(("{", "```")):
+        return True
+    return any(label and label.word in ACTION for label in map(read_label, text.split("\n")))
+
+
+def _has_lone_tag(text: str) -> bool:
+    """Whether a tag of reasoning stands alone in a line: what is reasoning is not known then."""
+    return any(_TAG.fullmatch(line.strip()) for line in text.split("\n"))

@@ -6,10 +6,11 @@ part of an action is ever returned for the whole: what may have been cut is mark
 lacks the form is returned whole and marked so.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from typing import Any, cast
+
+import orjson
 
 from services.contracts.action import Form
 from services.contracts.session import MAX_ACTION
@@ -34,7 +35,14 @@ _BLOCK_NAME = re.compile(r"\w[\w ]{0,39}:?")
 _ITEM = re.compile(r"[*_]{0,3}(?:subtask[ \t]{0,4})?(\d{1,2})[ \t]{0,4}[.):][ \t]{0,4}", re.IGNORECASE)
 _SUBTASK = re.compile(r"<subtask(?: \d{1,2})?>", re.IGNORECASE)
 _INLINE = re.compile(r"(?<!\w)(?:ACTION|Action):")
-_LANGUAGES = frozenset(("bash", "sh", "shell", "console", "sql", "mysql", "text", "txt", "plaintext", "json"))
+_LANGUAGES = frozenset(
+    """bash sh shell zsh console terminal command sql mysql mariadb sqlite postgresql text txt plaintext plain
+    json yaml python py c cpp action output""".split()  # noqa: SIM905
+)
+_CLAUSES = frozenset({"where", "set", "from", "order", "group", "limit", "values", "having", "join", "union"})
+_OPERATORS = frozenset({"AND", "OR", "ON", "AS", "IN", "NOT", "LIKE", "BETWEEN", "THEN", "ELSE", "END"})
+"""Words by which a statement goes on after what looked like its end; the latter are words of prose as well."""
+_HEREDOC = re.compile(r"<<[-~]?[ \t]{0,8}['\"]?(\w+)")
 _QUOTES = {"`": "`", '"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "«": "»", "「": "」"}
 _FIELDS = frozenset({"action", "thought", "think", "reasoning"})
 
@@ -55,6 +63,8 @@ class _Segment:
     lines: list[str]
     bounded: bool
     """Whether a label follows it."""
+    clear: bool = True
+    """Whether no line of it may be a label of another look."""
 
 
 def parse_action(
@@ -108,7 +118,9 @@ def parse_plan(text: str, k: int) -> list[str] | None:
     for line in answer.split("\n"):
         found = _ITEM.match(line.strip())
         if found and (words := line.strip()[found.end() :].strip()):
-            items.append((found[1], words.strip("*_").strip().strip('"')))
+            items.append((found[1], _unquote(words.strip("*_").strip())))
+        elif items and line.strip() and line[0].isspace():
+            return None  # a subtask of several lines
     if [number for number, _ in items] != [str(number) for number in range(1, k + 1)]:
         return None
     subtasks = [words for _, words in items]
@@ -130,6 +142,7 @@ def _parse_labelled(answer: str, truncated: bool) -> tuple[str, str, bool, bool]
     choice = _choice_before(lines, start)
     segment = _collect(lines, fences, start, label, choice)
     action, whole = _read(segment)
+    whole = whole and segment.clear and not (segment.bounded and _is_open(action))
     if label.emphasis and action.endswith(label.emphasis):
         action = action[: -len(label.emphasis)].rstrip()
     if choice is None:
@@ -167,6 +180,7 @@ def _collect(lines: list[str], fences: Fences, start: int, label: Label, choice:
     first = label.rest if choice is None else lines[start]
     found = [first] if choice is None else [lines[choice], first]
     may_follow = choice is None and is_choice(label.rest)
+    clear = True
     number, opening = start, label.rest.lstrip()
     while True:
         end = fences.end(number, opening) if count_ticks(opening) else None
@@ -175,13 +189,15 @@ def _collect(lines: list[str], fences: Fences, start: int, label: Label, choice:
             number = end
         number += 1
         if number >= len(lines):
-            return _Segment(found, bounded=False)
+            return _Segment(found, bounded=False, clear=clear)
         line = lines[number]
         following = read_label(line)
-        if following and following.mark in ("", label.mark):
-            if not (may_follow and following.word in ACTION):
-                return _Segment(found, bounded=True)
+        if following and may_follow and following.word in ACTION:
             may_follow = False
+        elif following and following.may_end(label):
+            return _Segment(found, bounded=True, clear=clear)
+        elif following:
+            clear = False
         found.append(line)
         opening = line.lstrip()
 
@@ -201,7 +217,8 @@ def _read(segment: _Segment) -> tuple[str, bool]:
             _, whole = _read_block(lines, fences, block)
             return _join([lines[0].strip(), *lines[block:]]), whole
         if not _has_fence(lines[end + 1 :]):
-            return _join([lines[0].strip(), *lines[block : end + 1]]), True
+            inside = _join(lines[block + 1 : end])
+            return _join([lines[0].strip(), *lines[block : end + 1]]), not _goes_on(inside, lines[end + 1 :])
     return _join(lines), True
 
 
@@ -212,12 +229,14 @@ def _read_block(lines: list[str], fences: Fences, start: int) -> tuple[str, bool
     fence = "`" * ticks
     head = opening[ticks:]
     if head.endswith(fence):
-        return _drop_language(head[:-ticks].strip()), True
+        inside = _drop_language(head[:-ticks].strip())
+        return inside, not _goes_on(inside, lines[start + 1 :])
     end = fences.end(start, opening)
     if end is not None:
         if _has_fence(lines[end + 1 :]):
             return _join(lines[start:]), True
-        return _join(_block_lines(head, lines[start + 1 : end])), True
+        inside = _join(_block_lines(head, lines[start + 1 : end]))
+        return inside, not _goes_on(inside, lines[end + 1 :])
     last = lines[-1].rstrip()
     if len(lines) > start + 1 and last.endswith(fence):
         return _join(_block_lines(head, [*lines[start + 1 : -1], last[:-ticks]])), True
@@ -226,13 +245,36 @@ def _read_block(lines: list[str], fences: Fences, start: int) -> tuple[str, bool
 
 def _block_lines(head: str, lines: list[str]) -> list[str]:
     """The lines of a block; a first line that holds more than a language's name belongs to them."""
-    name = head.strip()
-    return lines if not name or re.fullmatch(r"[\w+#.-]{1,20}", name) else [_drop_language(name), *lines]
+    name = _drop_language(head.strip())
+    return [name, *lines] if name else lines
 
 
 def _drop_language(text: str) -> str:
     word, _, rest = text.partition(" ")
-    return rest.strip() if word.lower() in _LANGUAGES and rest.strip() else text
+    return rest.strip() if word.lower() in _LANGUAGES else text
+
+
+def _goes_on(action: str, after: list[str]) -> bool:
+    """Whether the lines right after a block belong to its action: it is open, or they go on with it."""
+    if not after or not after[0].strip():
+        return False
+    word = re.split(r"\W", after[0].strip(), maxsplit=1)[0]
+    goes_on = word in _OPERATORS or (not word.istitle() and word.lower() in _CLAUSES)
+    return goes_on or _is_open(action)
+
+
+def _is_open(action: str) -> bool:
+    """Whether a quotation or a here-document of an action has no end."""
+    marks = dict.fromkeys("'\"`", 0)
+    for place, character in enumerate(action):
+        if character in marks:
+            before, after = action[place - 1 : place], action[place + 1 : place + 2]
+            if not (character == "'" and before.isalnum() and after.isalnum()):  # an apostrophe
+                marks[character] += 1
+    if any(count % 2 for count in marks.values()):
+        return True
+    lines = [line.strip() for line in action.split("\n")]
+    return any(word not in lines for word in _HEREDOC.findall(action))
 
 
 def _has_fence(lines: list[str]) -> bool:
@@ -268,6 +310,8 @@ def _unwrap(lines: list[str], fences: Fences) -> str | None:
             number += 1
             continue
         inside = lines[number + 1 : end]
+        if any(line.strip() for line in lines[end + 1 :]):
+            return None  # the answer may go on, or the fence may be part of it
         if any(label and label.word in ACTION for label in map(read_label, inside)):
             return "\n".join(inside)
         number = end + 1
@@ -276,10 +320,12 @@ def _unwrap(lines: list[str], fences: Fences) -> str | None:
 
 def _break_line(lines: list[str]) -> str | None:
     """A thought and an action in one line (`THOUGHT: ... ACTION: ...`), put on two."""
+    if sum(len(_INLINE.findall(line)) for line in lines) != 1:
+        return None  # a mention of an action, perhaps
     for number, line in enumerate(lines):
         label = read_label(line)
         found = _INLINE.search(line) if label and label.word in THOUGHT else None
-        if found:
+        if found and line[: found.start()].rstrip()[-1:] not in _QUOTES:
             parts = [line[: found.start()].rstrip(), line[found.start() :]]
             return "\n".join([*lines[:number], *parts, *lines[number + 1 :]])
     return None
@@ -295,9 +341,11 @@ def _parse_object(text: str) -> dict[str, str] | None:
             return None
     if not (given.startswith("{") and given.endswith("}")):
         return None
+    if given.count('"action"') > 1:
+        return None
     try:
-        value: Any = json.loads(given)
-    except (ValueError, RecursionError):
+        value: Any = orjson.loads(given)
+    except orjson.JSONDecodeError:
         return None
     found = {str(name).lower(): field for name, field in cast(dict[Any, Any], value).items()}
     texts = {name: field.strip() for name, field in found.items() if isinstance(field, str)}

@@ -98,3 +98,28 @@ async def test_what_is_remembered_is_bounded(clock: Clock, monkeypatch: pytest.M
     for number in range(100):
         await held(places, str(number), clock, 1.0, [])
     assert len(places._used) <= 10
+
+
+async def test_a_waiter_that_leaves_as_places_pass_on_is_cancelled_and_nothing_else(clock: Clock) -> None:
+    places = FairPlaces(1, clock)
+    release = asyncio.Event()
+
+    async def holding() -> None:
+        async with places.place("a"):
+            await release.wait()
+
+    async def waiting() -> None:
+        async with places.place("b"):
+            pass
+
+    holder, waiter = asyncio.create_task(holding()), asyncio.create_task(waiting())
+    await settle()
+    waiter.cancel()
+    release.set()
+    places._pass_on()
+    places._free += 1
+    places._pass_on()
+    places._free -= 1
+    with pytest.raises(asyncio.CancelledError):
+        await waiter
+    await holder

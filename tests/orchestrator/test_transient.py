@@ -1,6 +1,7 @@
 """Errors that pass: Redis cut off, parts at their limits, outages that end, sessions that are lost again."""
 
 import asyncio
+import builtins
 import json
 import time
 from typing import Any
@@ -48,6 +49,16 @@ def worker(bench: Bench, **settings: Any) -> EpisodeWorker:
         (ReadOnlyError(), Fate.REDIS),
         (OutOfMemoryError(), Fate.REDIS),
         (ResponseError("MISCONF Redis is configured to save"), Fate.REDIS),
+        (
+            ResponseError("Error running script (call to f_1): @user_script:1: -READONLY You can't"),
+            Fate.REDIS,
+        ),
+        (ResponseError("Error running script: -OOM command not allowed"), Fate.REDIS),
+        (ResponseError("ERR unknown command: BUSYBODY"), Fate.BUG),
+        (ConnectionResetError("reset"), Fate.REDIS),
+        (PermissionError("no"), Fate.BUG),
+        (FileNotFoundError("no"), Fate.BUG),
+        (builtins.TimeoutError("inner"), Fate.BUG),
         (ResponseError("CLUSTERDOWN the cluster is down"), Fate.REDIS),
         (ResponseError("WRONGTYPE Operation against a key"), Fate.BUG),
         (AuthenticationError("WRONGPASS"), Fate.BUG),
@@ -273,11 +284,16 @@ async def _record(store: EpisodeStore, episode: str) -> Any:
     return await store.record(episode)
 
 
-async def test_one_unreadable_record_breaks_no_list_and_ends_as_failed(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    "broken", [{"spec": '{"request": 1}'}, {"spec": "{"}, {"spec": '{"request": {}, "version": 1}'}]
+)
+async def test_one_unreadable_record_breaks_no_list_and_ends_as_failed(
+    bench: Bench, broken: dict[str, str]
+) -> None:
     good, _ = await bench.create()
     bad, _ = await bench.create()
     key = f"espalier:episode:{{{bad}}}"
-    await bench.store.redis.hset(key, "spec", '{"request": 1}')
+    await bench.store.redis.hset(key, mapping=broken)
     episodes, _ = await bench.store.page(None, 10)
     assert [found.id for found in episodes] == [good]
     with pytest.raises(UnreadableError):
@@ -338,3 +354,53 @@ def test_a_client_reads_an_episode_of_a_newer_release() -> None:
     call = get_episode("ep_1")
     episode = call.read(json.dumps(found).encode())
     assert episode.request.budget.tokens == 5
+
+
+@pytest.mark.parametrize(
+    "broken", [{"state": "dreaming"}, {"outcome": "{"}, {"outcome": '{"result": 1}'}, {"created": "x"}]
+)
+async def test_no_field_of_a_record_breaks_a_list(bench: Bench, broken: dict[str, str]) -> None:
+    good, _ = await bench.create()
+    bad, _ = await bench.create()
+    await bench.store.redis.hset(f"espalier:episode:{{{bad}}}", mapping=broken)
+    episodes, _ = await bench.store.page(None, 10)
+    assert [found.id for found in episodes] == [good]
+
+
+async def test_an_event_of_a_newer_release_is_passed_over_where_no_replay_needs_it(bench: Bench) -> None:
+    episode, record = await bench.create()
+    log = f"espalier:episode:{{{episode}}}:log"
+    await bench.store.redis.xadd(log, {"e": json.dumps({"type": "branch.dreamt", "at": 1.0})})
+    assert (await bench.resume(episode, record)).state is State.COMPLETED
+
+
+async def test_an_answer_of_a_newer_release_ends_an_episode_and_loops_not(bench: Bench) -> None:
+    episode, _ = await bench.create()
+    log = f"espalier:episode:{{{episode}}}:log"
+    event = {"type": "branch.dreamt", "at": 1.0, "branch": "0", "seq": 0, "digest": "d"}
+    await bench.store.redis.xadd(log, {"e": json.dumps(event)})
+    works = worker(bench)
+    assert await works._work(episode) is None
+    found = await bench.store.get(episode)
+    assert found is not None
+    assert found.state is State.FAILED
+
+
+async def test_a_note_or_a_close_in_vain_is_no_answer_of_a_part(bench: Bench) -> None:
+    episode, record = await bench.create("tmbr", num_path=1, max_steps=3)
+    await bench.store.outage(episode)
+    close = bench.environment.close
+
+    async def away(session: str, epoch: int | None) -> None:
+        raise OutageError("environment", "away")
+
+    bench.environment.close = away  # pyright: ignore[reportAttributeAccessIssue]
+    bench.roles.away = {"planner"}
+    with pytest.raises(OutageError):
+        await bench.resume(episode, record, time.time() + 60)
+    assert await bench.store.outage_began(episode) is None  # the session was opened: a live answer
+    bench.environment.close = close  # pyright: ignore[reportAttributeAccessIssue]
+    await bench.store.outage(episode)
+    with pytest.raises(OutageError):
+        await bench.resume(episode, record, time.time() + 60)
+    assert await bench.store.outage_began(episode) is not None

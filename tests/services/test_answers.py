@@ -150,6 +150,69 @@ def test_what_may_be_cut_is_malformed(text: str) -> None:
     assert not parse_action(text, Form.REACT).well_formed
 
 
+PREFIXES = [
+    "```sql\nUPDATE t\nSET a=1\n```\nWHERE x=1",
+    "```UPDATE t SET a=1```\nWHERE id=2",
+    "```bash\ncat > r.md <<'EOF'\nfoo\n```\nEOF",
+    "Operation\n```sql\nUPDATE t SET a=1\n```\nWHERE b=1",
+    "Operation\n```sql\nUPDATE t SET a='\n```\n' WHERE id=1",
+    "UPDATE t SET\n  act: 1\n WHERE id=2",
+    "cat > c.yml <<E\non: push\nsteps:\n  - action: deploy\nE",
+    "UPDATE t SET note='\nACTION: do it' WHERE id=1",
+    "UPDATE t SET note='\nAction: do it' WHERE id=1",
+    "cat > f <<EOF\nTHOUGHT: hi\nEOF",
+    "cat > f <<EOF\nThought: hi\nEOF",
+    "go\n**Observation:** I see\n**Action:** z",
+    "```sql```",
+]
+
+
+@pytest.mark.parametrize("action", PREFIXES)
+def test_a_part_of_an_action_is_never_taken_for_the_whole(action: str) -> None:
+    parsed = parse_action(f"THOUGHT: x\nACTION: {action}", Form.REACT)
+    assert not parsed.well_formed or parsed.action == action
+
+
+def test_a_first_line_that_is_no_language_belongs_to_a_block() -> None:
+    parsed = parse_action("THOUGHT: x\nACTION: ```DELETE\nFROM t\n```", Form.REACT)
+    assert (parsed.action, parsed.well_formed) == ("DELETE\nFROM t", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "action"),
+    [
+        ("<think>a</think>\n<think>\nTHOUGHT: d\nACTION: draft\n</think>\nTHOUGHT: x\nACTION: real", "real"),
+        ("THOUGHT: d\nACTION: draft\n</thinking>\nTHOUGHT: x\nACTION: real", "real"),
+        ('THOUGHT: d\nACTION: draft\n</think>\n{"thought": "x", "action": "real"}', "real"),
+        ('Okay. <think>THOUGHT: d\nACTION: draft\n</think>\n{"thought": "x", "action": "real"}', "real"),
+        ("[THINK]\nTHOUGHT: d\nACTION: draft\n[/THINK]\nTHOUGHT: x\nACTION: real", "real"),
+        ("THOUGHT: d\nACTION: draft</think>ACTION: real", "real"),
+        ("THOUGHT: x\nACTION: echo '</think>'", "echo '</think>'"),
+        ("Okay.\n<think>\nTHOUGHT: d\nACTION: draft", None),
+        ("<think>\nTHOUGHT: d\nACTION: draft", None),
+        ('Thought: the page says "Action: buy".\nI click it. Action: click[buy]', None),
+        ("Thought: Use Action: then go. ACTION: look", None),
+        ('{"thought": "x", "action": "a", "action": "b"}', None),
+        ('{"thought": "x", "action": "\\ud800"}', None),
+    ],
+)
+def test_drafts_and_mentions_are_not_executed(text: str, action: str | None) -> None:
+    parsed = parse_action(text, Form.REACT)
+    assert (parsed.action if parsed.well_formed else None) == action
+
+
+@pytest.mark.parametrize(
+    ("text", "plan"),
+    [
+        ('1. Say "hi"\n2. go', ['Say "hi"', "go"]),
+        ('1. "go"\n2. **stop**', ["go", "stop"]),
+        ("1. find\n   the cup\n2. take it", None),
+    ],
+)
+def test_plans_are_read_whole_or_not_at_all(text: str, plan: list[str] | None) -> None:
+    assert parse_plan(text, 2) == plan
+
+
 def test_an_action_that_ends_with_the_limit_of_tokens_is_malformed() -> None:
     text = "THOUGHT: a\nACTION: sql: DELETE FROM t"
     assert not parse_action(text, Form.REACT, truncated=True).well_formed
@@ -247,7 +310,8 @@ def test_the_grammar_can_express_every_character_of_an_action(action: str) -> No
     for form, grammar in GRAMMARS.items():
         thought = "" if form is Form.IO else "THOUGHT: a < b\n"
         assert re.fullmatch(grammar, f"{thought}ACTION: {action}")
-        assert re.fullmatch(grammar, f"{thought}ACTION: \n```bash\nls\nwc < f\n```")
+        assert re.fullmatch(grammar, f"{thought}ACTION: \n```bash\nls\n\nwc < f\n```")
+        assert re.fullmatch(grammar, f"{thought}ACTION: Operation\n```sql\nSELECT 1\n```")
         assert not re.fullmatch(grammar, f"{thought}ACTION: <action>")
 
 

@@ -145,6 +145,14 @@ def test_a_body_within_the_limits_is_taken(url: str, body: str) -> None:
     assert answer.status_code == 200, answer.text
 
 
+@pytest.mark.parametrize(
+    "kind", ["application/JSON", "Application/Json; charset=utf-8", "application/vnd.api+JSON"]
+)
+def test_the_limits_hold_however_the_type_is_spelled(url: str, kind: str) -> None:
+    answer = httpx.post(f"{url}/v1/things", content='{"data": {"a": NaN}}', headers={"content-type": kind})
+    assert answer.status_code == 400
+
+
 ODD = [
     ("planner", "/v1/plans", {"context": CONTEXT, "num_subtasks": True}),
     ("planner", "/v1/plans", {"context": CONTEXT, "num_subtasks": "3"}),
@@ -282,6 +290,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for() -> None:
         ({"host": "127.0.0.1.evil.example"}, 403),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
+        ({"host": "[::1"}, 403),
         ({"host": "localhost:8000", "origin": "http://localhost:8000"}, 200),
         ({"host": "localhost:8000", "origin": "http://localhost:9000"}, 403),
     ],

@@ -160,6 +160,68 @@ def test_an_answer_that_is_none_is_a_502_with_the_engines_words(
     assert says in answer.json()["detail"]
 
 
+@pytest.mark.parametrize(
+    ("alternatives", "expected"),
+    [
+        ({"No": -0.01}, 0.02),
+        ({"The": -0.1, "It": -1.0, "I": -2.0, "A": -2.5, "No": -3.0}, 0.01),
+        ({"Yes": -0.1, "No": -3.0}, None),
+        ({"Yes": -9999.0, "No": -9999.0}, "502"),
+    ],
+)
+def test_a_label_that_is_left_out_is_unlikely(
+    start: Start, alternatives: dict[str, float], expected: float | str | None
+) -> None:
+    top = [{"token": token, "logprob": logprob} for token, logprob in alternatives.items()]
+    body = choice(
+        {"content": "No"},
+        logprobs={"content": [{**top[0], "top_logprobs": [*top, {"token": "x", "logprob": -9}]}]},
+    )
+    answer = verdict(start("judge", answers(body)))
+    if expected == "502":
+        assert answer.status_code == 502
+    elif expected is None:
+        assert answer.json()["p_yes"] > 0.9
+    else:
+        assert answer.json()["p_yes"] < expected
+
+
+def test_an_engine_that_stumbles_while_it_is_probed_is_probed_again(start: Start) -> None:
+    model = ScriptedModel(lambda call: Answer("Yes", first={"Yes": 0.6, "No": 0.2}))
+    model.fail(8, status=500)
+    url = start("judge", create_model(model))
+    ready(url)
+    eventually(lambda: ready(url)["status"] == "ready")
+    assert ready(url)["engine"]["labels"] == "logprob_token_ids"
+    assert verdict(url).json()["p_yes"] == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "model_length", "MAX_TOKENS", "abort"])
+def test_an_answer_that_was_ended_for_it_may_be_cut(start: Start, reason: str) -> None:
+    body = choice({"content": SPOKEN}, finish_reason=reason)
+    assert not propose(start("actor", answers(body)))["candidates"][0]["well_formed"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (
+            400,
+            {"message": "The decoder prompt (length 5000) is longer than the maximum model length of 4096"},
+        ),
+        (400, {"message": "no", "code": "context_length_exceeded"}),
+        (400, {"message": "Context Length exceeded"}),
+        (500, {"message": "the request exceeds the available context size, try increasing it"}),
+    ],
+)
+def test_every_way_to_say_that_a_prompt_is_too_long_is_read(
+    start: Start, status: int, error: dict[str, str]
+) -> None:
+    url = start("actor", answers({"error": error}, status=status))
+    answer = httpx.post(f"{url}/v1/actions", json={"context": CONTEXT}, timeout=20)
+    assert answer.json()["type"].rpartition("#")[2] == "context-too-long"
+
+
 SPOKEN = "THOUGHT: on\nACTION: look"
 PARTS = [{"type": "text", "text": "THOUGHT: on\n"}, {"type": "text", "text": "ACTION: look"}]
 CALL = {"function": {"name": "act", "arguments": json.dumps({"thought": "on", "action": "look"})}}

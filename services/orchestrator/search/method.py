@@ -4,16 +4,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
+from services.contracts.base import Request
 from services.contracts.episode import Feedback
 from services.orchestrator.ports import Committed, Spec, World
 
 
-class Params(BaseModel):
+class Params(Request):
     """A method's own parameters; unknown ones are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 Run = Callable[[World, Spec], Awaitable[Committed]]

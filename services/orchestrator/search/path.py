@@ -6,13 +6,15 @@ from enum import StrEnum
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.contracts.action import ActionRequest, Actions, Candidate, Form
-from services.contracts.context import MAX_TEXT, Context, TriedPath, Turn
+from services.contracts.context import Context, TriedPath, Turn
 from services.contracts.event import EventType
 from services.contracts.plan import PlanRequest
 from services.contracts.verdict import Option, SelectionQuestion, SubtaskQuestion
 from services.contracts.window import Window
 from services.orchestrator.ports import BudgetExhaustedError, Opened, Spec, World
 
+LONGEST = 20_000
+"""Characters of an observation or a thought that a path keeps."""
 CUT = " [cut]"
 """How a text ends that is longer than a context takes."""
 MALFORMED_LIMIT = 3
@@ -101,8 +103,8 @@ async def walk(world: World, spec: Spec, policy: Policy, arguments: PathArgument
 
 
 def clip(text: str) -> str:
-    """Return a text as far as a context takes it."""
-    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - len(CUT)]}{CUT}"
+    """Return a text as far as a path keeps it: many turns have to fit into one request."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - len(CUT)]}{CUT}"
 
 
 class _Walker:

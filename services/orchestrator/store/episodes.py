@@ -231,12 +231,16 @@ class EpisodeStore:
 
     @patient
     async def events(self, episode: str, after: str = "-", limit: int | None = None) -> list[Event]:
-        """The log, or what comes after an event's id."""
+        """The log, or what comes after an event's id; events that only readers need may be left out.
+
+        Raises:
+            UnreadableError: An answer to a port call is of a type that this release does not have.
+        """
         found: list[Event] = []
         start = after if after == "-" else f"({after}"
         while limit is None or len(found) < limit:
             batch = await self.redis.xrange(_key(episode, "log"), start, "+", count=PAGE)
-            found.extend(unpack(entry, fields) for entry, fields in batch)
+            found.extend(event for entry, fields in batch if (event := unpack_known(entry, fields)))
             if len(batch) < PAGE:
                 break
             start = f"({batch[-1][0].decode()}"
@@ -319,6 +323,21 @@ def unpack(entry: bytes, fields: dict[bytes, bytes]) -> Event:
     return Event.model_validate({**orjson.loads(fields[b"e"]), "id": entry.decode()})
 
 
+def unpack_known(entry: bytes, fields: dict[bytes, bytes]) -> Event | None:
+    """A stream entry as an event; None for a type of a newer release that no replay needs.
+
+    Raises:
+        UnreadableError: A replay needs it: it answers a port call.
+    """
+    try:
+        return unpack(entry, fields)
+    except ValidationError as error:
+        raw = orjson.loads(fields[b"e"])
+        if raw.get("seq") is None:
+            return None
+        raise UnreadableError(f"event {entry.decode()} of type {raw.get('type')!r} cannot be read") from error
+
+
 def _key(episode: str, part: str = "") -> str:
     return f"espalier:episode:{{{episode}}}{':' if part else ''}{part}"
 
@@ -345,6 +364,13 @@ def _read_record(episode: str, spec: bytes) -> NewEpisode:
 
 
 def _told(episode: str, fields: dict[bytes, bytes]) -> Episode:
+    try:
+        return _read_episode(episode, fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UnreadableError(f"the record of {episode} cannot be read: {error}") from error
+
+
+def _read_episode(episode: str, fields: dict[bytes, bytes]) -> Episode:
     record = _read_record(episode, fields.get(b"spec", b""))
     outcome = orjson.loads(fields.get(b"outcome", b"{}"))
     started, ended = fields.get(b"started"), fields.get(b"ended")

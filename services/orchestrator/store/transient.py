@@ -1,5 +1,8 @@
 """Which errors of Redis pass by themselves, so that the same call may be repeated."""
 
+import builtins
+import re
+
 from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
@@ -21,8 +24,10 @@ REDIS_TRANSIENT = (
     ClusterDownError,
     TryAgainError,
 )
-REDIS_WORDS = ("LOADING", "MISCONF", "MASTERDOWN", "NOREPLICAS", "CLUSTERDOWN", "BUSY ", "READONLY", "OOM ")
-"""How Redis begins the errors that pass by themselves, where the client has no class for them."""
+REDIS_WORDS = re.compile(
+    r"(?:^|-)(?:LOADING|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|BUSY|READONLY|OOM|UNBLOCKED)\b"
+)
+"""The codes of errors that pass by themselves; Redis 6 writes those of a script's commands behind a dash."""
 
 
 def is_transient(error: BaseException) -> bool:
@@ -32,5 +37,5 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, REDIS_TRANSIENT):
         return True
     if isinstance(error, ResponseError):
-        return str(error).startswith(REDIS_WORDS)
-    return isinstance(error, OSError) and not isinstance(error, RedisError)
+        return bool(REDIS_WORDS.search(str(error)))
+    return isinstance(error, builtins.ConnectionError) and not isinstance(error, RedisError)
