@@ -41,7 +41,7 @@ _LANGUAGES = frozenset(
 )
 _CLAUSES = frozenset({"where", "set", "from", "order", "group", "limit", "values", "having", "join", "union"})
 _OPERATORS = frozenset({"AND", "OR", "ON", "AS", "IN", "NOT", "LIKE", "BETWEEN", "THEN", "ELSE", "END"})
-"""Words by which a statement goes on after what looked like its end; the latter are words of prose as well."""
+"""Words by which a statement goes on after what looked like its end; operators are words of prose too."""
 _HEREDOC = re.compile(r"<<[-~]?[ \t]{0,8}['\"]?(\w+)")
 _QUOTES = {"`": "`", '"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "«": "»", "「": "」"}
 _FIELDS = frozenset({"action", "thought", "think", "reasoning"})
