@@ -33,8 +33,8 @@ class Request(BaseModel):
     @classmethod
     def _drop_nulls(cls, data: Any) -> Any:
         """Leave fields that are null to their defaults."""
-        if not isinstance(data, dict):
-            return data
+        if not isinstance(data, dict) or not any(value is None for value in data.values()):  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            return data  # pyright: ignore[reportUnknownVariableType]
         fields = cls.model_fields
         return {
             name: value
