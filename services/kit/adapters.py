@@ -3,9 +3,9 @@
 from fastapi import FastAPI, Request
 
 from services.contracts.adapter import Adapter, AdapterLoad, Adapters
+from services.kit.failures import OutageError
 from services.kit.model import ModelClient
 from services.kit.problems import Kind, ProblemError
-from services.kit.upstream import OutageError
 
 
 def add_adapter_routes(app: FastAPI, model: ModelClient, profile: str, role: str) -> None:

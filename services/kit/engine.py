@@ -10,9 +10,10 @@ import structlog
 from services.kit.abilities import Abilities, Grammar, Labels, estimate_tokens
 from services.kit.auth import bearer
 from services.kit.completion import as_count, as_list, as_object, quote, read_reply
+from services.kit.failures import RefusedError
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import RoleSettings
-from services.kit.upstream import RefusedError, Upstream
+from services.kit.upstream import Upstream
 
 TOP_LOGPROBS = (20, 5)
 """How many alternatives are requested: vLLM's most, then OpenAI-compatible servers' least."""

@@ -10,10 +10,10 @@ from services.contracts.usage import Usage
 from services.kit.abilities import Grammar, Labels
 from services.kit.completion import MISSING, Reply, Sample, read_reply
 from services.kit.engine import Engine
+from services.kit.failures import OutageError, RefusedError
 from services.kit.metrics import Metrics, ModelMetrics
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import RoleSettings
-from services.kit.upstream import OutageError, RefusedError
 
 Chat = list[dict[str, str]]
 """Messages in OpenAI's form: `role` and `content`."""

@@ -20,8 +20,6 @@ from services.contracts.problem import PROBLEM_MEDIA_TYPE, Problem
 from services.kit.failures import BusyError, OutageError, RefusedError
 from services.kit.problems import Kind
 
-__all__ = ["BusyError", "OutageError", "RefusedError", "Upstream", "problem_of", "shown_url"]
-
 RETRIED_STATUS = frozenset({429, 502, 503, 504})
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0

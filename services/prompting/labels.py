@@ -25,6 +25,7 @@ _TICKS = re.compile(r"`{3,}")
 _NAMES = r"think|thinking|thought|reasoning"
 _OPENING = re.compile(rf"<(?:{_NAMES})>|\[THINK\]", re.IGNORECASE)
 _CLOSING = re.compile(rf"</(?:{_NAMES})>|\[/THINK\]", re.IGNORECASE)
+_STRUCTURE = re.compile(r"\s*(?:\{|```)")
 _TAG = re.compile(rf"</?(?:{_NAMES})>|\[/?THINK\]", re.IGNORECASE)
 
 
@@ -130,11 +131,11 @@ def split_reasoning(text: str) -> tuple[str, str]:
         The reasoning and the answer. A block that is not closed leaves no answer. The opening tag may be
         missing, as where the chat template has written it.
     """
-    closings = list(_CLOSING.finditer(text))
     opened = _OPENING.match(text.lstrip())
-    for closing in reversed(closings):
-        after = text[closing.end() :]
-        if opened or _has_answer(after):
+    last_label = _find_last_label(text)
+    for closing in reversed(list(_CLOSING.finditer(text))):
+        if opened or closing.end() <= last_label or _begins_answer(text, closing.end()):
+            after = text[closing.end() :]
             reasoning = _OPENING.sub("", text[: closing.start()].strip())
             return ("", "") if _has_lone_tag(after) else (_CLOSING.sub("", reasoning).strip(), after)
     if opened or _has_lone_tag(text):
@@ -142,11 +143,25 @@ def split_reasoning(text: str) -> tuple[str, str]:
     return "", text
 
 
-def _has_answer(text: str) -> bool:
-    """Whether a text has an action's label, or is an object."""
-    if text.lstrip().startswith(("{", "```")):
+def _find_last_label(text: str) -> int:
+    """Where the last line with an action's label begins; -1 where there is none."""
+    end = len(text)
+    for line in reversed(text.split("\n")):
+        begin = end - len(line)
+        label = read_label(line)
+        if label and label.word in ACTION:
+            return begin
+        end = begin - 1
+    return -1
+
+
+def _begins_answer(text: str, place: int) -> bool:
+    """Whether an action's label, an object or a block stands right at a place of a text."""
+    if _STRUCTURE.match(text, place):
         return True
-    return any(label and label.word in ACTION for label in map(read_label, text.split("\n")))
+    line_end = text.find("\n", place)
+    label = read_label(text[place : len(text) if line_end < 0 else line_end])
+    return bool(label and label.word in ACTION)
 
 
 def _has_lone_tag(text: str) -> bool:

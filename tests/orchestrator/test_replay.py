@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.contracts.action import ActionRequest, Candidate
 from services.contracts.episode import State
 from services.contracts.event import Event, EventType
-from services.kit.upstream import OutageError
+from services.kit.failures import OutageError
 from services.orchestrator.replay import replay_episode
 from services.orchestrator.store.episodes import FencedError, OverError, pack
 from tests.orchestrator.conftest import Bench

@@ -15,9 +15,10 @@ from pydantic import BaseModel, SecretStr
 
 from services.kit import auth, problems
 from services.kit.app import create_app
+from services.kit.failures import BusyError, OutageError, RefusedError
 from services.kit.problems import Kind
 from services.kit.settings import Settings
-from services.kit.upstream import BusyError, OutageError, RefusedError, Upstream
+from services.kit.upstream import Upstream
 from tests.support import free_port, served
 
 PROBLEM = "application/problem+json"
