@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from envs.os_interaction.answers import Envelope
-from envs.os_interaction.base import Base
 from envs.os_interaction.limits import MIB, Limits
 from envs.os_interaction.nursery import Nursery
 from envs.os_interaction.sandbox import RefusedError, Sandbox, Start
-from envs.serving.environment import EngineUnavailableError, InstanceLostError
+from envs.serving.environment import InstanceLostError
+from tests.envs.os_machine import start_or_skip
 
 LIMITS = Limits(memory=128 * MIB, disk=8 * MIB, processes=32, files=64, cpu=20, seconds=5.0)
 OPEN = 'for one in /proc/self/fd/* /proc/$$/fd/*; do echo "${one##*/} $(readlink $one)"; done'
@@ -39,17 +39,7 @@ async def _whole(work: Callable[[], Awaitable[None]]) -> None:
 
 @pytest.fixture(scope="module")
 def how() -> Start:
-    """What a sandbox is made of; the test is skipped where none can be made."""
-    how = Start(Base.read(), LIMITS)
-
-    async def tried() -> None:
-        await (await Sandbox.start(how)).close()
-
-    try:
-        asyncio.run(tried())
-    except EngineUnavailableError as error:
-        pytest.skip(str(error))
-    return how
+    return start_or_skip(LIMITS)
 
 
 @pytest.fixture

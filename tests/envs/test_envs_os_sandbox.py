@@ -14,7 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from envs.os_interaction.base import Base
 from envs.os_interaction.inside import archive, calls
 from envs.os_interaction.inside.checks import BASH_LOADER, HIDDEN_BASH
 from envs.os_interaction.limits import MIB, Limits
@@ -22,6 +21,7 @@ from envs.os_interaction.nursery import ROOT, Nursery
 from envs.os_interaction.sandbox import Kind, RefusedError, Sandbox, Start
 from envs.os_interaction.spool import Spool
 from envs.serving.environment import EngineUnavailableError, InstanceLostError
+from tests.envs.os_machine import start_or_skip
 from tests.support import eventually
 
 LIMITS = Limits(memory=128 * MIB, disk=8 * MIB, processes=32, files=64, cpu=20, seconds=5.0)
@@ -33,17 +33,7 @@ exec setpriv --reuid 10001 --regid 10001 --clear-groups --bounding-set=-all --in
 
 @pytest.fixture(scope="module")
 def how() -> Start:
-    """What a sandbox is made of; the test is skipped where none can be made."""
-    how = Start(Base.read(), LIMITS)
-
-    async def tried() -> None:
-        await (await Sandbox.start(how)).close()
-
-    try:
-        asyncio.run(tried())
-    except EngineUnavailableError as error:
-        pytest.skip(str(error))
-    return how
+    return start_or_skip(LIMITS)
 
 
 async def test_the_kernel_says_what_the_sandbox_is(how: Start) -> None:
