@@ -92,7 +92,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(running_valkey())
         engine = stack.enter_context(
-            process("services.kit.twins.model_server", "--port", str(model), "--latency", "0", port=model)
+            process("espalier", "serve", "scripted-model", "--port", str(model), port=model)
         )
         told = {"ESPALIER_MODEL_URL": engine}
         acting = stack.enter_context(

@@ -24,7 +24,7 @@ FACTORIES = {
     "planner": "services.planner.api:create",
     "judge": "services.judge.api:create",
     "actor": "services.actor.api:create",
-    "scripted-model": "services.kit.twins.model_server:create",
+    "scripted-model": "services.scripted.api:create",
     "worker": "services.orchestrator.worker_api:create",
     "alfworld": "envs.alfworld.server:create",
     "webshop": "envs.webshop.server:create",

@@ -22,8 +22,8 @@ from envs.os_interaction.settings import OsSettings
 from envs.webshop.settings import WebshopSettings
 from espalier.serve import PORTS
 from services.kit.settings import RoleSettings
-from services.kit.twins.model_server import ScriptedSettings
 from services.orchestrator.settings import OrchestratorSettings
+from services.scripted.settings import ScriptedSettings
 from tests.deploy.composing import PROMETHEUS, ROOT, Compose
 from training.sft.card import read_card
 

@@ -16,9 +16,9 @@ from espalier.stack.embedded import MODEL
 from services.actor.api import create as create_actor
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, State
 from services.kit.settings import RoleSettings
-from services.kit.twins.model import ScriptedModel
-from services.kit.twins.model_server import create_app
 from services.prompting import load_profile
+from services.scripted.api import create_app
+from services.scripted.model import ScriptedModel
 from tests.espalier.test_adapters import make
 from tests.support import free_port, served
 from training.sft.card import Card

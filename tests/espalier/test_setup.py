@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from services.kit.twins.model import ScriptedModel
-from services.kit.twins.model_server import create_app as create_model
+from services.scripted.api import create_app as create_model
+from services.scripted.model import ScriptedModel
 from tests.espalier.test_swap import free_offset
 from tests.support import eventually, free_port, served
 

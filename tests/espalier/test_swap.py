@@ -41,10 +41,10 @@ from services.actor.api import create as create_actor
 from services.contracts.episode import EpisodeCreate, State
 from services.judge.api import create as create_judge
 from services.kit.settings import RoleSettings
-from services.kit.twins.model import ScriptedModel
-from services.kit.twins.model_server import create_app as create_model
 from services.planner.api import create as create_planner
 from services.prompting import load_profile
+from services.scripted.api import create_app as create_model
+from services.scripted.model import ScriptedModel
 from tests.espalier.test_adapters import make
 from tests.support import eventually, served
 from training.sft.card import Card

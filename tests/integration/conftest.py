@@ -18,11 +18,11 @@ from envs.serving.twin import TwinEnvironment
 from services.actor.api import create as create_actor
 from services.judge.api import create as create_judge
 from services.kit.settings import RoleSettings
-from services.kit.twins.model import ScriptedModel
-from services.kit.twins.model_server import create_app as create_model
 from services.orchestrator.api import create as create_orchestrator
 from services.orchestrator.settings import OrchestratorSettings
 from services.planner.api import create as create_planner
+from services.scripted.api import create_app as create_model
+from services.scripted.model import ScriptedModel
 from tests.support import eventually, free_port, served
 
 WORKER = [sys.executable, "-m", "espalier", "serve", "worker"]

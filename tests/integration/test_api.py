@@ -181,7 +181,7 @@ def test_a_killed_workers_episode_is_taken_over(stack: Stack) -> None:
 
 
 def test_a_short_outage_of_the_model_pauses_the_branch(stack: Stack, worker: str) -> None:
-    from services.kit.twins.faults import Fault
+    from services.scripted.faults import Fault
 
     stack.model.faults.add(Fault(503), times=40)
     try:

@@ -19,10 +19,10 @@ from services.actor.api import create as create_actor
 from services.contracts.action import Form
 from services.contracts.context import Turn
 from services.kit.settings import RoleSettings
-from services.kit.twins.model import ScriptedModel
-from services.kit.twins.model_server import create_app as create_model
-from services.kit.twins.regex import sample
 from services.prompting import Renderer, load_profile, parse_action, parse_plan
+from services.scripted.api import create_app as create_model
+from services.scripted.model import ScriptedModel
+from services.scripted.regex import sample
 from tests.services.actor_calls import propose
 from tests.support import served
 

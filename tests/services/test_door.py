@@ -26,10 +26,10 @@ from services.kit.app import create_app
 from services.kit.auth import is_local
 from services.kit.bodies import MAX_DEPTH, MAX_KEYS
 from services.kit.settings import RoleSettings, Settings
-from services.kit.twins.model import ScriptedModel
-from services.kit.twins.model_server import create_app as create_model
 from services.kit.upstream import Upstream, shown_url
 from services.planner.api import create as create_planner
+from services.scripted.api import create_app as create_model
+from services.scripted.model import ScriptedModel
 from tests.services.actor_calls import CONTEXT
 from tests.support import eventually, free_port, served
 

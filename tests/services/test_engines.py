@@ -13,12 +13,12 @@ from services.actor.api import create as create_actor
 from services.judge.api import create as create_judge
 from services.kit.abilities import estimate_tokens
 from services.kit.settings import RoleSettings
-from services.kit.twins import tokenizer
-from services.kit.twins.call import Answer
-from services.kit.twins.flavours import Flavour
-from services.kit.twins.model import ScriptedModel
-from services.kit.twins.model_server import create_app as create_model
 from services.planner.api import create as create_planner
+from services.scripted import tokenizer
+from services.scripted.api import create_app as create_model
+from services.scripted.call import Answer
+from services.scripted.flavours import Flavour
+from services.scripted.model import ScriptedModel
 from tests.services.actor_calls import CONTEXT, propose
 from tests.support import eventually, served
 

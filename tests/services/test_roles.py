@@ -12,11 +12,11 @@ from pydantic import SecretStr
 from services.actor.api import create as create_actor
 from services.judge.api import create as create_judge
 from services.kit.settings import RoleSettings
-from services.kit.twins.call import Answer, ChatCall
-from services.kit.twins.faults import Fault
-from services.kit.twins.model import Logged, ScriptedModel
-from services.kit.twins.model_server import create_app as create_model
 from services.planner.api import create as create_planner
+from services.scripted.api import create_app as create_model
+from services.scripted.call import Answer, ChatCall
+from services.scripted.faults import Fault
+from services.scripted.model import Logged, ScriptedModel
 from tests.support import free_port, served
 
 KNOWN = "actor@aaaaaaaa"

@@ -12,8 +12,8 @@ import services.judge.api as judge_api
 import services.planner.api as planner_api
 from envs.alfworld import actions
 from services.kit.settings import RoleSettings
-from services.kit.twins.model import ScriptedModel
-from services.kit.twins.model_server import serving
+from services.scripted.api import serving
+from services.scripted.model import ScriptedModel
 
 CONTEXT = {
     "environment": {"name": "alfworld", "description": actions.DESCRIPTION, "actions": actions.LANGUAGE},

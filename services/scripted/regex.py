@@ -1,4 +1,8 @@
-"""Texts that a regular expression matches in full."""
+"""Samples texts that a regular expression matches in full.
+
+No library does this here: `exrex` is under the AGPL and draws from Python's global source of random numbers,
+whereas an answer of the scripted engine depends on its request alone.
+"""
 
 import random
 import re
@@ -17,12 +21,12 @@ _CATEGORIES = {
     "CATEGORY_NOT_SPACE": _LETTERS,
 }
 _MORE = 6
-"""At most this many repeats over the least that is asked for."""
+"""At most this many repeats over the least that the pattern requires."""
 _TRIES = 200
 
 
 def sample(pattern: str, source: random.Random) -> str:
-    """A text that the whole of a pattern matches.
+    """Return a text that the whole of a pattern matches.
 
     Raises:
         ValueError: None was found, as for a pattern with look-arounds that exclude most texts.

@@ -1,7 +1,8 @@
-"""Structured outputs: whether a text satisfies a constraint, and a text that does.
+"""Structured outputs: checks whether a text satisfies a constraint, and samples one that does.
 
-As vLLM's `structured_outputs`, exactly one of `regex`, `choice`, `json` and `grammar`. A grammar is
-read as far as it is finite: `name ::= ...` rules that do not refer to themselves.
+As vLLM's `structured_outputs`, exactly one of `regex`, `choice`, `json` and `grammar`. A grammar must be
+finite: `name ::= ...` rules that do not refer to themselves. `jsonschema` checks values against JSON schemas;
+samples cover the keywords that Espalier's own schemas have.
 """
 
 import json
@@ -10,7 +11,11 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from services.kit.twins import regex
+from jsonschema import Draft202012Validator, SchemaError
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from services.scripted import regex
 
 KINDS = ("regex", "choice", "json", "grammar", "json_object")
 _RULE = re.compile(r"^\s*([\w-]+)\s*(?:::=|:)\s*(.*)$")
@@ -19,8 +24,8 @@ _PART = re.compile(
 )
 
 
-def read(given: Mapping[str, Any]) -> tuple[str, object]:
-    """The kind and value of `structured_outputs`.
+def parse_constraint(given: Mapping[str, Any]) -> tuple[str, object]:
+    """Return the kind and the value of `structured_outputs`.
 
     Raises:
         ValueError: There is not exactly one kind, or its value makes no sense.
@@ -37,8 +42,11 @@ def read(given: Mapping[str, Any]) -> tuple[str, object]:
             re.compile(value)
         elif kind == "json":
             value = json.loads(value) if isinstance(value, str) else value
+            Draft202012Validator.check_schema(value)
         elif kind == "grammar":
             return "regex", grammar_regex(value)
+    except SchemaError as error:
+        raise ValueError(f"Invalid json: {error.message}") from error
     except (re.error, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"Invalid {kind}: {error}") from error
     if kind == "choice" and not (isinstance(value, list) and value):
@@ -47,7 +55,11 @@ def read(given: Mapping[str, Any]) -> tuple[str, object]:
 
 
 def satisfies(constraint: tuple[str, object], text: str) -> bool:
-    """Whether a text is one that the constraint admits."""
+    """Return whether the constraint admits a text.
+
+    Raises:
+        ValueError: The constraint's schema has a reference that leads nowhere.
+    """
     kind, value = constraint
     if kind == "regex":
         return re.fullmatch(str(value), text) is not None
@@ -59,11 +71,15 @@ def satisfies(constraint: tuple[str, object], text: str) -> bool:
         return False
     if kind == "json_object":
         return isinstance(found, dict)
-    return _fits(cast(dict[str, Any], value), found)
+    return _fits(value, found)
 
 
 def sample(constraint: tuple[str, object], source: random.Random) -> str:
-    """A text that the constraint admits."""
+    """Return a text that the constraint admits.
+
+    Raises:
+        ValueError: No such text was found.
+    """
     kind, value = constraint
     if kind == "regex":
         return regex.sample(str(value), source)
@@ -71,11 +87,27 @@ def sample(constraint: tuple[str, object], source: random.Random) -> str:
         return source.choice(cast(list[str], value))
     if kind == "json_object":
         return "{}"
-    return json.dumps(_instance(cast(dict[str, Any], value), source))
+    instance = _instance(cast(dict[str, Any], value), source)
+    if not _fits(value, instance):
+        raise ValueError(f"found no value that fits the schema {json.dumps(value)}")
+    return json.dumps(instance)
+
+
+def _fits(schema: object, value: object) -> bool:
+    """Return whether a value fits a JSON schema; references lead to places in the schema only.
+
+    Raises:
+        ValueError: A reference leads nowhere.
+    """
+    validator = cast(Any, Draft202012Validator(cast(Any, schema), registry=Registry()))
+    try:
+        return bool(validator.is_valid(value))
+    except Unresolvable as error:
+        raise ValueError(f"Invalid json: {error}") from error
 
 
 def grammar_regex(grammar: str) -> str:
-    """The regular expression of a finite grammar; its rule `root` (or `start`, or the first) begins.
+    """Return the regular expression of a finite grammar; its rule `root` (or `start`, or the first) begins.
 
     Raises:
         ValueError: A rule is not defined, or refers to itself.
@@ -99,7 +131,7 @@ def grammar_regex(grammar: str) -> str:
 def _expanded(name: str, bodies: Mapping[str, str], within: tuple[str, ...]) -> str:
     if name in within:
         raise ValueError(
-            f"grammar rule {name} refers to itself: the scripted server reads finite grammars only"
+            f"grammar rule {name} refers to itself: the scripted engine takes finite grammars only"
         )
     if name not in bodies:
         raise ValueError(f"grammar rule {name} is not defined")
@@ -116,44 +148,6 @@ def _expanded(name: str, bodies: Mapping[str, str], within: tuple[str, ...]) -> 
         else:
             parts.append(_expanded(part, bodies, (*within, name)))
     return f"(?:{''.join(parts)})"
-
-
-def _fits(schema: Mapping[str, Any], value: object) -> bool:
-    """Whether a value fits the parts of a JSON schema that Espalier uses."""
-    if "const" in schema:
-        return value == schema["const"]
-    if "enum" in schema:
-        return value in schema["enum"]
-    match schema.get("type"):
-        case "object":
-            return isinstance(value, dict) and _fits_object(schema, cast(dict[str, Any], value))
-        case "array":
-            if not isinstance(value, list):
-                return False
-            items = cast(list[object], value)
-            within = schema.get("minItems", 0) <= len(items) <= schema.get("maxItems", len(items))
-            return within and all(_fits(schema.get("items", {}), item) for item in items)
-        case "string":
-            return isinstance(value, str) and re.search(schema.get("pattern", ""), value) is not None
-        case "integer":
-            return isinstance(value, int) and not isinstance(value, bool)
-        case "number":
-            return isinstance(value, int | float) and not isinstance(value, bool)
-        case "boolean":
-            return isinstance(value, bool)
-        case "null":
-            return value is None
-        case _:
-            return True
-
-
-def _fits_object(schema: Mapping[str, Any], value: dict[str, Any]) -> bool:
-    known: dict[str, Any] = schema.get("properties", {})
-    if schema.get("additionalProperties") is False and not value.keys() <= known.keys():
-        return False
-    if not set(schema.get("required", [])) <= value.keys():
-        return False
-    return all(_fits(known[name], item) for name, item in value.items() if name in known)
 
 
 def _instance(schema: Mapping[str, Any], source: random.Random) -> object:

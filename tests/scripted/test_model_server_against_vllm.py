@@ -10,9 +10,9 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
-from services.kit.twins import model_metrics
-from services.kit.twins.model import ScriptedModel
-from services.kit.twins.model_server import serving
+from services.scripted import model_metrics
+from services.scripted.api import serving
+from services.scripted.model import ScriptedModel
 
 MESSAGES = [{"role": "user", "content": "Decompose the task into 3 subtasks."}]
 

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.kit.twins import tokenizer, wire
-from services.kit.twins.call import Answer, ChatCall
+from services.scripted import tokenizer, wire
+from services.scripted.call import Answer, ChatCall
 
 UNLIKELY = 1e-4
 """The share of the probability left over that one unnamed token has."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 
-from services.kit.twins.call import Answer, ChatCall, Script
+from services.scripted.call import Answer, ChatCall, Script
 
 DONE_SHARE = 0.3
 """The share of yes-or-no questions that the default script answers with Yes."""

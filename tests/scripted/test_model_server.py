@@ -13,11 +13,11 @@ import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.kit.twins import tokenizer
-from services.kit.twins.call import Answer, ChatCall
-from services.kit.twins.model import ScriptedModel
-from services.kit.twins.model_server import create, serving
-from services.kit.twins.scripts import Rule, rules
+from services.scripted import tokenizer
+from services.scripted.api import create, serving
+from services.scripted.call import Answer, ChatCall
+from services.scripted.model import ScriptedModel
+from services.scripted.scripts import Rule, rules
 from tests.support import eventually
 
 ROOM = (
@@ -180,6 +180,7 @@ def test_generative_scoring(engine: Engine) -> None:
             },
             lambda text: len(json.loads(text)["steps"]) == 2,
         ),
+        ({"json": {"type": "integer", "minimum": 40}}, lambda text: json.loads(text) >= 40),
     ],
 )
 def test_structured_outputs(
@@ -197,8 +198,35 @@ def test_an_answer_that_satisfies_the_constraint_is_kept(engine: Engine) -> None
 
 
 @pytest.mark.parametrize(
+    ("schema", "text", "kept"),
+    [
+        ({"type": "integer", "maximum": 5}, "5", True),
+        ({"type": "integer", "maximum": 5}, "6", False),
+        ({"anyOf": [{"type": "null"}, {"const": 1}]}, "2", False),
+        ({"$ref": "http://127.0.0.1:9/schema"}, '"yes"', False),
+        ({"$ref": "#/$defs/yes", "$defs": {"yes": {"const": "yes"}}}, '"yes"', True),
+    ],
+)
+def test_an_answer_is_held_to_every_keyword_of_a_schema(
+    engine: Engine, schema: dict[str, Any], text: str, kept: bool
+) -> None:
+    engine.model.script = lambda _call: text
+    answer = engine.post("/v1/chat/completions", messages=HEAD, structured_outputs={"json": schema})
+    assert answer.status_code in (200, 400)
+    is_same = answer.status_code == 200 and _texts(answer.json()) == [text]
+    assert is_same is kept
+
+
+@pytest.mark.parametrize(
     "constraint",
-    [{}, {"choice": ["a"], "regex": "a"}, {"regex": "("}, {"grammar": "root ::= root"}, {"choice": []}],
+    [
+        {},
+        {"choice": ["a"], "regex": "a"},
+        {"json": {"type": "no type"}},
+        {"regex": "("},
+        {"grammar": "root ::= root"},
+        {"choice": []},
+    ],
 )
 def test_constraints_that_make_no_sense_are_refused(engine: Engine, constraint: dict[str, Any]) -> None:
     answer = engine.post("/v1/chat/completions", messages=HEAD, structured_outputs=constraint)

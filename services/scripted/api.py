@@ -1,9 +1,8 @@
-"""The scripted model behind the HTTP of vLLM 0.32's OpenAI server.
+"""The scripted engine's HTTP surface: that of vLLM 0.32's OpenAI server.
 
-python -m services.kit.twins.model_server --port 8100 --latency 0
+espalier serve scripted-model --port 8100
 """
 
-import argparse
 import hmac
 import socket
 import threading
@@ -15,16 +14,15 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from pydantic import Field, SecretStr
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.kit.settings import Settings
-from services.kit.twins import wire
-from services.kit.twins.faults import DROP
-from services.kit.twins.flavours import Disguise, Flavour
-from services.kit.twins.model import DEFAULT_MODEL, ScriptedModel
-from services.kit.twins.wire import EngineError
+from services.scripted import wire
+from services.scripted.faults import DROP
+from services.scripted.flavours import Disguise, Flavour
+from services.scripted.model import ScriptedModel
+from services.scripted.settings import ScriptedSettings
+from services.scripted.wire import EngineError
 
 VERSION = "0.32.0"
 GUARDED = "/v1"
@@ -93,21 +91,6 @@ def create_app(model: ScriptedModel, *, api_key: str = "", flavour: Flavour = Fl
         return await model.score(request)
 
     return app
-
-
-class ScriptedSettings(Settings):
-    """What the scripted model server reads from its environment, `ESPALIER_*`."""
-
-    model_key: SecretStr = SecretStr("")
-    """The bearer token that `/v1` asks for. Needed off loopback."""
-    scripted_model: str = DEFAULT_MODEL
-    """The base model's name."""
-    scripted_context: int = Field(default=8192, ge=64)
-    """The context, tokens."""
-    scripted_latency: float = Field(default=0.0, ge=0)
-    """What every request takes, seconds."""
-    scripted_token_latency: float = Field(default=0.0, ge=0)
-    """What each token adds, seconds."""
 
 
 def create() -> FastAPI:
@@ -215,28 +198,3 @@ def serving(model: ScriptedModel, *, port: int = 0, api_key: str = "") -> Genera
         server.should_exit = True
         thread.join(timeout=10)
         listener.close()
-
-
-def main() -> None:
-    """Serve the default script until stopped."""
-    parser = argparse.ArgumentParser(description="A scripted model behind vLLM's HTTP.")
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8100)
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="the base model's name")
-    parser.add_argument("--max-model-len", type=int, default=8192, help="the context, tokens")
-    parser.add_argument("--latency", type=float, default=0.0, help="seconds that every request takes")
-    parser.add_argument("--token-latency", type=float, default=0.0, help="seconds that each token adds")
-    parser.add_argument("--api-key", default="", help="the bearer token that /v1 asks for")
-    chosen = parser.parse_args()
-    model = ScriptedModel(
-        name=chosen.model,
-        max_model_len=chosen.max_model_len,
-        latency=chosen.latency,
-        token_latency=chosen.token_latency,
-    )
-    app = create_app(model, api_key=chosen.api_key)
-    uvicorn.run(app, host=chosen.host, port=chosen.port, log_level="warning")
-
-
-if __name__ == "__main__":
-    main()

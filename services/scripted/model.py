@@ -10,15 +10,15 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.kit.twins import constraint as constraints
-from services.kit.twins import tokenizer, wire
-from services.kit.twins.call import Answer, ChatCall, Message, Script, answers
-from services.kit.twins.faults import DROP, Fault, Faults
-from services.kit.twins.model_metrics import ModelMetrics
-from services.kit.twins.prefix_cache import PrefixCache
-from services.kit.twins.sampling import cut, odds_of, unlikely, wire_choice
-from services.kit.twins.scripts import play_roles
-from services.kit.twins.wire import EngineError
+from services.scripted import constraint as constraints
+from services.scripted import tokenizer, wire
+from services.scripted.call import Answer, ChatCall, Message, Script, answers
+from services.scripted.faults import DROP, Fault, Faults
+from services.scripted.model_metrics import ModelMetrics
+from services.scripted.prefix_cache import PrefixCache
+from services.scripted.sampling import cut, odds_of, unlikely, wire_choice
+from services.scripted.scripts import play_roles
+from services.scripted.wire import EngineError
 
 DEFAULT_MODEL = "scripted"
 LOG_LENGTH = 10_000
@@ -222,7 +222,7 @@ class ScriptedModel:
         constraint = None
         if request.structured_outputs is not None:
             try:
-                constraint = constraints.read(request.structured_outputs)
+                constraint = constraints.parse_constraint(request.structured_outputs)
             except ValueError as error:
                 raise EngineError(str(error), param="structured_outputs") from error
         return ChatCall(
@@ -254,9 +254,11 @@ class ScriptedModel:
 
     def _constrained(self, call: ChatCall, index: int, answer: Answer) -> Answer:
         """The script's answer where it satisfies the constraint, else one that does."""
-        if call.constraint is None or constraints.satisfies(call.constraint, answer.text):
+        if call.constraint is None:
             return answer
         try:
+            if constraints.satisfies(call.constraint, answer.text):
+                return answer
             return Answer(constraints.sample(call.constraint, call.random("constraint", index)))
         except ValueError as error:
             raise EngineError(str(error), param="structured_outputs") from error

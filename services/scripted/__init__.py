@@ -1,0 +1,1 @@
+"""The scripted engine: speaks vLLM's HTTP and answers by a script."""
