@@ -1,9 +1,9 @@
-"""How candidates are made: n samples of one model call, read and de-duplicated."""
+"""Candidates for the next action: n samples of one model call, parsed and without repeats."""
 
 from services.contracts.action import ActionRequest, Actions, Candidate, Form
 from services.kit.model import Sample
-from services.prompting.asker import Asker
 from services.prompting.parser import parse_action
+from services.roles.prompted import PromptedModel
 
 THOUGHT = r"THOUGHT: [^\n<][^\n]{0,400}\n"
 BLOCK = r"(?:[A-Za-z]{1,16})?\n```[a-z]{0,8}\n[^ \t\n`][^\n]*\n(?:(?:[^\n`][^\n]*)?\n)*```"
@@ -11,45 +11,48 @@ ACTION = rf"ACTION: (?:{BLOCK}|[^\n<`][^\n]*)"
 GRAMMARS = {Form.IO: ACTION, Form.COT: f"{THOUGHT}{ACTION}", Form.REACT: f"{THOUGHT}{ACTION}"}
 """The form of an answer as a regular expression: an action is a line, or a fenced block.
 
-Neither may begin as the template's `<action>` does. Only the limit of tokens bounds an
+Neither may begin with `<`, as the template's `<action>` does. Only the limit of tokens bounds an
 action: the parser marks one that reaches it as malformed, whereas one that a grammar cuts looks whole.
 """
 
 
-async def propose(asker: Asker, request: ActionRequest) -> Actions:
-    """Propose distinct candidates.
+async def propose(model: PromptedModel, request: ActionRequest) -> Actions:
+    """Return distinct candidates for the next action.
 
     Raises:
         ProblemError: The adapter is not served, or the prompt does not fit.
-        OutageError: The engine is not there.
+        OutageError: The engine is away.
     """
     temperature = request.temperature
     if temperature is None:
-        temperature = asker.settings.temperature if request.n > 1 else 0.0
-    asked = await asker.ask(
+        temperature = model.settings.temperature if request.n > 1 else 0.0
+    prompted = await model.complete(
         request.context,
-        asker.renderer.actor(request),
+        model.renderer.actor(request),
         adapter=request.adapter,
-        max_tokens=asker.settings.action_tokens,
+        max_tokens=model.settings.action_tokens,
         n=request.n,
         temperature=temperature,
         seed=request.seed,
-        stop=list(asker.profile.stop),
+        stop=list(model.profile.stop),
         regex=GRAMMARS[request.form] if request.grammar else None,
     )
-    samples, placeholders = asked.completion.samples, asker.profile.placeholders
+    samples, placeholders = prompted.completion.samples, model.profile.placeholders
     return Actions(
         candidates=distinct([_candidate(sample, request.form, placeholders) for sample in samples]),
-        usage=asked.usage,
-        window=asked.window,
-        model=asked.completion.model,
-        adapter=asked.adapter,
-        profile=asker.profile.id,
+        usage=prompted.usage,
+        window=prompted.window,
+        model=prompted.completion.model,
+        adapter=prompted.adapter,
+        profile=model.profile.id,
     )
 
 
 def distinct(candidates: list[Candidate]) -> list[Candidate]:
-    """One of each action, the most frequent first; the likeliest and well-formed stands for its equals."""
+    """Return one candidate for each action, the most frequent first.
+
+    Of equal actions the well-formed one with the highest log-probability is kept.
+    """
     groups: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         groups.setdefault(_same(candidate.action), []).append(candidate)

@@ -5,16 +5,17 @@ from fastapi import FastAPI
 from services.actor.actor import propose
 from services.contracts.action import ActionRequest, Actions
 from services.kit.settings import RoleSettings
-from services.prompting.asker import Asker, create_role
+from services.roles.app import create_role
+from services.roles.prompted import PromptedModel
 
 
 def create(settings: RoleSettings | None = None) -> FastAPI:
-    """The actor's app."""
+    """Return the actor's app."""
     return create_role("actor", settings or RoleSettings(), _add_routes)
 
 
-def _add_routes(app: FastAPI, asker: Asker) -> None:
+def _add_routes(app: FastAPI, model: PromptedModel) -> None:
     @app.post("/v1/actions", tags=["actor"])
     async def actions(request: ActionRequest) -> Actions:
         """Propose candidates for the next action."""
-        return await propose(asker, request)
+        return await propose(model, request)

@@ -12,26 +12,27 @@ from services.contracts.verdict import (
 )
 from services.judge.judge import judge_path, judge_selection, judge_subtask
 from services.kit.settings import RoleSettings
-from services.prompting.asker import Asker, create_role
+from services.roles.app import create_role
+from services.roles.prompted import PromptedModel
 
 
 def create(settings: RoleSettings | None = None) -> FastAPI:
-    """The judge's app."""
+    """Return the judge's app."""
     return create_role("judge", settings or RoleSettings(), _add_routes)
 
 
-def _add_routes(app: FastAPI, asker: Asker) -> None:
+def _add_routes(app: FastAPI, model: PromptedModel) -> None:
     @app.post("/v1/verdicts/subtask", tags=["judge"])
     async def subtask(question: SubtaskQuestion) -> Verdict:
         """Whether the subtask is done, as P(yes)."""
-        return await judge_subtask(asker, question)
+        return await judge_subtask(model, question)
 
     @app.post("/v1/verdicts/selection", tags=["judge"])
     async def selection(question: SelectionQuestion) -> Choice:
         """Which of the candidates is the best next action."""
-        return await judge_selection(asker, question)
+        return await judge_selection(model, question)
 
     @app.post("/v1/verdicts/path", tags=["judge"])
     async def path(question: PathQuestion) -> PathVerdict:
         """Whether one path's end is good enough, or which of several paths is best."""
-        return await judge_path(asker, question)
+        return await judge_path(model, question)

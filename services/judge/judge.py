@@ -1,4 +1,4 @@
-"""How verdicts are reached: from the logprobs of one token, in one call."""
+"""Verdicts, computed from the log-probabilities of one token in one model call."""
 
 import math
 from string import ascii_uppercase
@@ -13,52 +13,52 @@ from services.contracts.verdict import (
     SubtaskQuestion,
     Verdict,
 )
-from services.prompting.asker import Asked, Asker
+from services.roles.prompted import Prompted, PromptedModel
 
 YES, NO = "Yes", "No"
 
 
-async def judge_subtask(asker: Asker, question: SubtaskQuestion) -> Verdict:
-    """P(yes) that the subtask is done."""
-    text = asker.renderer.subtask(question)
-    return await _yes_or_no(asker, question.context, text, question.adapter)
+async def judge_subtask(model: PromptedModel, question: SubtaskQuestion) -> Verdict:
+    """Return P(yes): the probability that the subtask is done."""
+    text = model.renderer.subtask(question)
+    return await _yes_or_no(model, question.context, text, question.adapter)
 
 
-async def judge_selection(asker: Asker, question: SelectionQuestion) -> Choice:
-    """The best of the candidates, with a score for each."""
-    text = asker.renderer.selection(question)
-    scores, asked = await _letters(asker, question.context, text, len(question.options), question.adapter)
-    return Choice(index=_best(scores), scores=scores, **_about(asker, asked))
+async def judge_selection(model: PromptedModel, question: SelectionQuestion) -> Choice:
+    """Return the best of the candidates, with a score for each."""
+    text = model.renderer.selection(question)
+    scores, prompted = await _letters(model, question.context, text, len(question.options), question.adapter)
+    return Choice(index=_best(scores), scores=scores, **_about(model, prompted))
 
 
-async def judge_path(asker: Asker, question: PathQuestion) -> PathVerdict:
-    """One path: is it good enough. Several: which is best."""
+async def judge_path(model: PromptedModel, question: PathQuestion) -> PathVerdict:
+    """Return whether one path is good enough, or which of several is best."""
     if len(question.paths) == 1:
         context = question.paths[0]
-        verdict = await _yes_or_no(asker, context, asker.renderer.path(context), question.adapter)
+        verdict = await _yes_or_no(model, context, model.renderer.path(context), question.adapter)
         return PathVerdict(scores=[verdict.p_yes], best=0, **verdict.model_dump(exclude={"p_yes"}))
     start = question.paths[0].model_copy(update={"turns": [], "tried": [], "first_turn": 0})
-    text = asker.renderer.paths(question)
-    scores, asked = await _letters(asker, start, text, len(question.paths), question.adapter)
-    return PathVerdict(scores=scores, best=_best(scores), **_about(asker, asked))
+    text = model.renderer.paths(question)
+    scores, prompted = await _letters(model, start, text, len(question.paths), question.adapter)
+    return PathVerdict(scores=scores, best=_best(scores), **_about(model, prompted))
 
 
-async def _yes_or_no(asker: Asker, context: Context, text: str, adapter: str | None) -> Verdict:
-    (yes, no), asked = await asker.label_logprobs(context, text, [YES, NO], adapter=adapter)
-    return Verdict(p_yes=softmax([yes, no])[0], **_about(asker, asked))
+async def _yes_or_no(model: PromptedModel, context: Context, text: str, adapter: str | None) -> Verdict:
+    (yes, no), prompted = await model.score_labels(context, text, [YES, NO], adapter=adapter)
+    return Verdict(p_yes=softmax([yes, no])[0], **_about(model, prompted))
 
 
 async def _letters(
-    asker: Asker, context: Context, text: str, n: int, adapter: str | None
-) -> tuple[list[float], Asked]:
-    """Scores of the answers A, B, ...: letters, since each is one token, and not every number is."""
+    model: PromptedModel, context: Context, text: str, n: int, adapter: str | None
+) -> tuple[list[float], Prompted]:
+    """Return the scores of the answers A, B, ...: each letter is one token, which not every number is."""
     labels = list(ascii_uppercase[:n])
-    logprobs, asked = await asker.label_logprobs(context, text, labels, adapter=adapter)
-    return softmax(logprobs), asked
+    logprobs, prompted = await model.score_labels(context, text, labels, adapter=adapter)
+    return softmax(logprobs), prompted
 
 
 def softmax(logprobs: list[float]) -> list[float]:
-    """Probabilities in the proportions of the logprobs, summing to 1."""
+    """Return probabilities in the proportions of the log-probabilities, with a sum of 1."""
     top = max(logprobs)
     weights = [math.exp(logprob - top) for logprob in logprobs]
     total = sum(weights)
@@ -69,11 +69,11 @@ def _best(scores: list[float]) -> int:
     return max(range(len(scores)), key=lambda index: (scores[index], -index))
 
 
-def _about(asker: Asker, asked: Asked) -> dict[str, Any]:
+def _about(model: PromptedModel, prompted: Prompted) -> dict[str, Any]:
     return {
-        "usage": asked.usage,
-        "window": asked.window,
-        "model": asked.completion.model,
-        "adapter": asked.adapter,
-        "profile": asker.profile.id,
+        "usage": prompted.usage,
+        "window": prompted.window,
+        "model": prompted.completion.model,
+        "adapter": prompted.adapter,
+        "profile": model.profile.id,
     }

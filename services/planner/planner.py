@@ -1,40 +1,40 @@
-"""How a plan is made: asked for, asked for again under a grammar, else the whole task as one."""
+"""Plans: the model's own answer, else one under a grammar, else the whole task as one subtask."""
 
 from services.contracts.plan import Plan, PlanRequest
-from services.prompting.asker import Asked, Asker
 from services.prompting.parser import parse_plan
+from services.roles.prompted import Prompted, PromptedModel
 
 ITEM = r"[^\n<>]{3,160}"
 
 
-async def make_plan(asker: Asker, request: PlanRequest) -> Plan:
+async def make_plan(model: PromptedModel, request: PlanRequest) -> Plan:
     """Split a task into subtasks.
 
     Raises:
         ProblemError: The adapter is not served, or the prompt does not fit.
-        OutageError: The engine is not there.
+        OutageError: The engine is away.
     """
-    question = asker.renderer.planner(request)
+    question = model.renderer.planner(request)
     k = request.num_subtasks
 
-    async def ask(grammar: str | None) -> Asked:
-        return await asker.ask(
+    async def complete(grammar: str | None) -> Prompted:
+        return await model.complete(
             request.context,
             question,
             adapter=request.adapter,
-            max_tokens=asker.settings.plan_tokens,
+            max_tokens=model.settings.plan_tokens,
             seed=request.seed,
             regex=grammar,
         )
 
-    asked = await ask(None)
-    text = asked.completion.samples[0].text
-    usage = asked.usage
+    prompted = await complete(None)
+    text = prompted.completion.samples[0].text
+    usage = prompted.usage
     subtasks, origin = parse_plan(text, k), "model"
     if subtasks is None:
-        asked = await ask(plan_grammar(k))
-        text = asked.completion.samples[0].text
-        usage += asked.usage
+        prompted = await complete(plan_grammar(k))
+        text = prompted.completion.samples[0].text
+        usage += prompted.usage
         subtasks, origin = parse_plan(text, k), "grammar"
     if subtasks is None:
         subtasks, origin = [request.context.task], "fallback"
@@ -43,13 +43,13 @@ async def make_plan(asker: Asker, request: PlanRequest) -> Plan:
         origin=origin,
         text=text,
         usage=usage,
-        window=asked.window,
-        model=asked.completion.model,
-        adapter=asked.adapter,
-        profile=asker.profile.id,
+        window=prompted.window,
+        model=prompted.completion.model,
+        adapter=prompted.adapter,
+        profile=model.profile.id,
     )
 
 
 def plan_grammar(k: int) -> str:
-    """A regular expression for exactly k numbered lines."""
+    """Return a regular expression for exactly k numbered lines."""
     return r"\n".join(rf"{number}\. {ITEM}" for number in range(1, k + 1))
