@@ -31,10 +31,18 @@ class Once(Generic[T]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    async def run(self, key: Hashable, fingerprint: Hashable, make: Callable[[], Awaitable[T]]) -> T:
+    async def run(
+        self, key: Hashable, fingerprint: Hashable, make: Callable[[], Awaitable[T]], field: str = "key"
+    ) -> T:
         """The answer under a key, made if it is the first.
 
         The work goes on when its caller leaves, since another may have joined it.
+
+        Args:
+            key: What repeated requests share.
+            fingerprint: What else they have in common.
+            make: Does the work.
+            field: The request's field that holds the key, for the error.
 
         Raises:
             ProblemError: The key was used with another request (422), or whatever `make` raises.
@@ -46,7 +54,7 @@ class Once(Generic[T]):
             entry.answer.add_done_callback(lambda done: self._settle(key, done))
             self._trim()
         elif entry.fingerprint != fingerprint:
-            raise ProblemError.field("key", "this key was used with another request; use a new one")
+            raise ProblemError.field(field, "this key was used with another request; use a new one")
         return await asyncio.shield(entry.answer)
 
     def forget(self, key: Hashable) -> None:

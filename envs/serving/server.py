@@ -6,17 +6,27 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Response
+from fastapi import FastAPI, Query, Request, Response
 
 from envs.serving.catalogue import Catalogue
+from envs.serving.draining import drain_on_sigterm
 from envs.serving.environment import Environment
 from envs.serving.metrics import SessionMetrics
 from envs.serving.openenv import add_openenv
-from envs.serving.sessions import SessionTable
+from envs.serving.sessions import DRAINING, SessionTable
 from envs.serving.settings import EnvironmentSettings
-from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
+from services.contracts.session import (
+    ForkRequest,
+    Metadata,
+    ServerLoad,
+    SessionCreate,
+    SessionPage,
+    SessionState,
+    StepRequest,
+)
 from services.contracts.task import Task, TaskPage
 from services.kit.app import create_app
+from services.kit.problems import Kind, ProblemError
 
 Epoch = Annotated[int | None, Query(ge=0)]
 
@@ -39,18 +49,25 @@ def serve(
         await environment.open()
         reaper = asyncio.create_task(table.run_reaper())
         try:
-            yield
+            with drain_on_sigterm(table, settings.drain_seconds):
+                yield
         finally:
             reaper.cancel()
             await table.shut()
             await environment.close()
 
     name = environment.metadata.name
-    app = create_app(name, settings=settings, lifespan=lifespan, checks={"engine": environment.ready})
+
+    async def takes_sessions() -> str | None:
+        return DRAINING if table is not None and table.draining else None
+
+    checks = {"engine": environment.ready, "sessions": takes_sessions}
+    app = create_app(name, settings=settings, lifespan=lifespan, checks=checks)
     metrics = SessionMetrics(app.state.metrics.registry, name, lambda: len(table or ()))
     table = SessionTable(environment, settings, metrics, clock)
     app.state.sessions = table
     _add_sessions(app, table)
+    _add_load(app, table)
     _add_catalogue(app, table, environment)
     add_openenv(app, table, environment, settings.max_body_bytes)
     return app
@@ -63,6 +80,14 @@ def _add_sessions(app: FastAPI, table: SessionTable) -> None:
         state = await table.create(request)
         response.headers["Location"] = f"/v1/sessions/{state.session_id}"
         return state
+
+    @app.get("/v1/sessions", tags=["sessions"])
+    async def list_sessions(
+        cursor: Annotated[str, Query(pattern=r"^[0-9]{1,18}$")] = "0",
+        limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    ) -> SessionPage:
+        """The live sessions, the oldest first; `next` is the cursor of the next page."""
+        return table.page(int(cursor), limit)
 
     @app.get("/v1/sessions/{session_id}", tags=["sessions"])
     async def get(session_id: str) -> SessionState:
@@ -85,6 +110,23 @@ def _add_sessions(app: FastAPI, table: SessionTable) -> None:
         state = await table.fork(session_id, request)
         response.headers["Location"] = f"/v1/sessions/{state.session_id}"
         return state
+
+
+def _add_load(app: FastAPI, table: SessionTable) -> None:
+    @app.get("/v1/load", tags=["environment"])
+    async def load() -> ServerLoad:
+        """How full the server is, and whether it takes new sessions."""
+        return table.load()
+
+    @app.post("/v1/drain", tags=["environment"])
+    async def drain(http: Request) -> ServerLoad:
+        """Take no new sessions from now on; those that are live go on. Safe to repeat."""
+        if not http.state.admin:
+            raise ProblemError(
+                Kind.FORBIDDEN, "Draining a server takes one of the keys of ESPALIER_ADMIN_KEYS."
+            )
+        table.draining = True
+        return table.load()
 
 
 def _add_catalogue(app: FastAPI, table: SessionTable, environment: Environment) -> None:

@@ -6,11 +6,11 @@ the instance again.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from envs.serving.environment import Frame
-from services.contracts.session import SessionState
+from services.contracts.session import SessionEntry, SessionState
 from services.contracts.task import InlineTask, Task
 from services.kit.problems import Kind, ProblemError
 
@@ -38,6 +38,17 @@ class Origin:
         return self.task.id if isinstance(self.task, Task) else ""
 
 
+@dataclass(frozen=True, slots=True)
+class OnceKey:
+    """The key under which creating or forking a session is remembered."""
+
+    field: str
+    """The field of the request that holds it: `session_key` or `fork_key`."""
+    key: str
+    parent: str | None = None
+    """The session that a fork is of: its keys live in it."""
+
+
 @dataclass
 class Session:
     """A live session. Everything but `admit` is done under `lock`."""
@@ -50,8 +61,11 @@ class Session:
     touched: float
     history: list[Past] = field(default_factory=list)
     epoch: int = 0
-    once_key: Hashable = None
-    """The key under which creating or forking it is remembered."""
+    number: int = 0
+    """Its place in the order in which sessions were made."""
+    parent: str | None = None
+    """The session that it was forked from."""
+    once_key: OnceKey | None = None
     answers: dict[str, tuple[str, SessionState]] = field(default_factory=dict)
     """Step keys: the action and the first answer. Bounded by the session's steps."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -92,6 +106,19 @@ class Session:
     def expires_at(self, idle: float, total: float) -> float:
         """When it goes if it is left alone, Unix seconds."""
         return min(self.touched + idle, self.born + total)
+
+    def entry(self) -> SessionEntry:
+        """Return what a list of sessions shows of it."""
+        key = self.once_key
+        return SessionEntry(
+            session_id=self.id,
+            session_key=key.key if key and key.parent is None else None,
+            fork_key=key.key if key and key.parent is not None else None,
+            parent=self.parent,
+            created_at=self.born,
+            touched_at=self.touched,
+            epoch=self.epoch,
+        )
 
     def state(self, expires_at: float, normalise: Callable[[str], str]) -> SessionState:
         """What it answers now; `normalise` takes out what may differ between two runs."""

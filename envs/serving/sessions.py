@@ -6,6 +6,7 @@ touched is thrown away and rebuilt from the history before the next one.
 """
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections import OrderedDict
@@ -17,12 +18,21 @@ from envs.serving.environment import Environment, Frame, InstanceLostError, Unkn
 from envs.serving.metrics import SessionMetrics
 from envs.serving.once import Once
 from envs.serving.runner import DivergedError, Runner, lost
-from envs.serving.session import Origin, Past, Session
+from envs.serving.session import OnceKey, Origin, Past, Session
 from envs.serving.settings import EnvironmentSettings
-from services.contracts.session import Fork, ForkRequest, SessionCreate, SessionState, StepRequest
+from services.contracts.session import (
+    Fork,
+    ForkRequest,
+    ServerLoad,
+    SessionCreate,
+    SessionPage,
+    SessionState,
+    StepRequest,
+)
 from services.contracts.task import InlineTask, Task
 from services.kit.problems import Kind, ProblemError
 
+DRAINING = "The server takes no new sessions (it is draining); open the session on another one."
 log = structlog.get_logger()
 
 
@@ -40,7 +50,10 @@ class SessionTable:
         self._settings = settings
         self._metrics = metrics
         self._clock = clock
+        self.draining = False
+        """Whether no new sessions are taken; those that are live go on."""
         self._live: dict[str, Session] = {}
+        self._numbers = itertools.count(1)
         self._opening = 0
         self._gone: OrderedDict[str, str] = OrderedDict()
         self._once: Once[SessionState] = Once(4 * settings.max_sessions)
@@ -55,11 +68,11 @@ class SessionTable:
         A key whose session has gone makes a new one.
 
         Raises:
-            ProblemError: 404 no such task, 422, 409 fenced, 429 full, 503, 504.
+            ProblemError: 404 no such task, 422, 409 fenced, 429 full, 503 draining or away, 504.
         """
         if request.session_key is None:
             return await self._create(request, None)
-        key = ("session", request.session_key)
+        key = OnceKey("session_key", request.session_key)
         task = request.task_id or (request.task.model_dump_json() if request.task else "")
 
         async def make() -> SessionState:
@@ -107,7 +120,7 @@ class SessionTable:
         parent.admit(request.epoch)
         if request.fork_key is None:
             return await self._fork(parent, request, None)
-        key = ("fork", session_id, request.fork_key)
+        key = OnceKey("fork_key", request.fork_key, session_id)
 
         async def make() -> SessionState:
             return await self._fork(parent, request, key)
@@ -121,6 +134,22 @@ class SessionTable:
             ProblemError: 404, 410.
         """
         return self._state(self._find(session_id))
+
+    def page(self, cursor: int, limit: int) -> SessionPage:
+        """Return live sessions in the order in which they were made, after the number `cursor`."""
+        self.reap()
+        later = (session for session in self._live.values() if session.number > cursor)
+        found = list(itertools.islice(later, limit + 1))
+        following = str(found[limit - 1].number) if len(found) > limit else None
+        return SessionPage(sessions=[session.entry() for session in found[:limit]], next=following)
+
+    def load(self) -> ServerLoad:
+        """Return how full the table is."""
+        return ServerLoad(
+            sessions=len(self._live) + self._opening,
+            limit=self._settings.max_sessions,
+            draining=self.draining,
+        )
 
     async def close(self, session_id: str, epoch: int | None) -> None:
         """Close a session; closing one that is gone already is no error.
@@ -158,22 +187,22 @@ class SessionTable:
 
     async def _repeatable(
         self,
-        key: Hashable,
+        key: OnceKey,
         fingerprint: Hashable,
         epoch: int | None,
         make: Callable[[], Awaitable[SessionState]],
     ) -> SessionState:
-        answer = await self._once.run(key, fingerprint, make)
+        answer = await self._once.run(key, fingerprint, make, key.field)
         session = self._current(answer.session_id)
         if session is None:
             self._once.forget(key)
-            answer = await self._once.run(key, fingerprint, make)
+            answer = await self._once.run(key, fingerprint, make, key.field)
             session = self._current(answer.session_id)
         if session is not None:
             session.admit(epoch)
         return answer
 
-    async def _create(self, request: SessionCreate, key: Hashable) -> SessionState:
+    async def _create(self, request: SessionCreate, key: OnceKey | None) -> SessionState:
         task: Task | InlineTask
         if request.task is not None:
             if not self._environment.metadata.takes_tasks:
@@ -184,9 +213,9 @@ class SessionTable:
         async with self._Place(self):
             opening = await self._runner.start(task, request.seed)
             origin = Origin(task, request.seed, opening.instruction, opening.frame)
-            return self._enter(origin, opening.handle, [], key, request.epoch or 0)
+            return self._enter(origin, opening.handle, [], key, epoch=request.epoch or 0)
 
-    async def _fork(self, parent: Session, request: ForkRequest, key: Hashable) -> SessionState:
+    async def _fork(self, parent: Session, request: ForkRequest, key: OnceKey | None) -> SessionState:
         async with self._Place(self):
             async with parent.lock:
                 self._check_live(parent)
@@ -203,7 +232,7 @@ class SessionTable:
             if handle is None:
                 handle = await self._replayed(parent.origin, history)
             self._metrics.forks.inc()
-            return self._enter(parent.origin, handle, history, key, 0)
+            return self._enter(parent.origin, handle, history, key, parent=parent.id)
 
     async def _copy(self, parent: Session) -> str | None:
         if parent.handle is None:
@@ -272,7 +301,14 @@ class SessionTable:
         return session.handle
 
     def _enter(
-        self, origin: Origin, handle: str, history: list[Past], key: Hashable, epoch: int
+        self,
+        origin: Origin,
+        handle: str,
+        history: list[Past],
+        key: OnceKey | None,
+        *,
+        epoch: int = 0,
+        parent: str | None = None,
     ) -> SessionState:
         now = self._clock()
         session = Session(
@@ -283,6 +319,8 @@ class SessionTable:
             touched=now,
             history=list(history),
             epoch=epoch,
+            number=next(self._numbers),
+            parent=parent,
             once_key=key,
         )
         self._live[session.id] = session
@@ -351,6 +389,8 @@ class SessionTable:
 
         async def __aenter__(self) -> None:
             table, limit = self._table, self._table._settings.max_sessions
+            if table.draining:
+                raise ProblemError(Kind.DRAINING, DRAINING, retry_after=2)
             if len(table._live) + table._opening >= limit:
                 table.reap()
             if len(table._live) + table._opening >= limit:

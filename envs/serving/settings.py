@@ -22,3 +22,5 @@ class EnvironmentSettings(Settings):
     """The deadline for starting an instance, seconds."""
     remembered_sessions: int = Field(default=10_000, ge=0)
     """How many closed and expired session ids are remembered, to answer 410 rather than 404."""
+    drain_seconds: float = Field(default=5.0, ge=0)
+    """How long the server goes on after SIGTERM while sessions are live, seconds."""

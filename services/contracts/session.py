@@ -75,6 +75,43 @@ class SessionState(Message):
     """What graders and people may look at; never given to a method."""
 
 
+class SessionEntry(Message):
+    """A live session in a list of sessions."""
+
+    session_id: str
+    session_key: str | None = None
+    """The key that it was created under, if any."""
+    fork_key: str | None = None
+    """The key that it was forked under, if any."""
+    parent: str | None = None
+    """The session that it was forked from, if it is a fork."""
+    created_at: float
+    """Unix seconds, by the server's clock."""
+    touched_at: float
+    """When it was created, stepped or forked last, Unix seconds."""
+    epoch: int = 0
+    """The highest epoch that it was shown."""
+
+
+class SessionPage(Message):
+    """`GET /v1/sessions`: live sessions, the oldest first."""
+
+    sessions: list[SessionEntry]
+    next: str | None = None
+    """The cursor of the next page; None on the last."""
+
+
+class ServerLoad(Message):
+    """`GET /v1/load`: how full an environment server is."""
+
+    sessions: int = Field(ge=0)
+    """Sessions that are live or being started."""
+    limit: int = Field(ge=1)
+    """How many it takes (`ESPALIER_MAX_SESSIONS`)."""
+    draining: bool = False
+    """Whether it takes no new sessions."""
+
+
 class Fork(StrEnum):
     """How an environment forks."""
 

@@ -8,12 +8,19 @@ from services.contracts.problem import Problem
 
 
 class OutageError(Exception):
-    """Raised when a part cannot be reached or cannot work now; a later try may succeed."""
+    """Raised when a part cannot be reached or cannot work now; a later try may succeed.
 
-    def __init__(self, part: str, reason: str) -> None:
+    Args:
+        part: Its name.
+        reason: What happened, for people.
+        problem: What the part answered, if it answered.
+    """
+
+    def __init__(self, part: str, reason: str, problem: Problem | None = None) -> None:
         super().__init__(f"{part}: {reason}")
         self.part = part
         self.reason = reason
+        self.problem = problem
 
 
 class BusyError(Exception):

@@ -37,6 +37,7 @@ class Kind(Enum):
     INTERNAL = ("internal", 500, "Something broke")
     UPSTREAM = ("upstream", 502, "A part that this one depends on answered wrongly")
     UNAVAILABLE = ("unavailable", 503, "A part that this one depends on is not there")
+    DRAINING = ("draining", 503, "The part takes no new work")
     TIMEOUT = ("timeout", 504, "It took too long")
 
     def __init__(self, slug: str, status: int, title: str) -> None:

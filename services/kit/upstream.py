@@ -32,11 +32,19 @@ log = structlog.get_logger()
 class _UnavailableError(Exception):
     """An attempt that may be repeated."""
 
-    def __init__(self, reason: str, retry_after: float | None = None, *, busy: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        retry_after: float | None = None,
+        *,
+        busy: bool = False,
+        problem: Problem | None = None,
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
         self.busy = busy
+        self.problem = problem
 
 
 class Upstream:
@@ -104,8 +112,19 @@ class Upstream:
         *,
         params: Mapping[str, str | int] | None = None,
         headers: Mapping[str, str] | None = None,
+        retry_for: float | None = None,
+        timeout: float | None = None,
     ) -> httpx.Response:
         """Send one request; the answer is a success.
+
+        Args:
+            method: The HTTP method.
+            path: Below the part's URL.
+            body: Sent as JSON.
+            params: The query.
+            headers: Sent besides the part's own.
+            retry_for: As the part's own, for this request; 0: one attempt.
+            timeout: As the part's own, for this request.
 
         Raises:
             OutageError: The part is not there, or not in time.
@@ -115,14 +134,16 @@ class Upstream:
         if self._present >= self._limit:
             raise BusyError(self.part, f"{self._limit} requests wait for it already", 1.0)
         self._present += 1
-        deadline = asyncio.timeout(self.timeout)
+        seconds = self.timeout if timeout is None else timeout
+        deadline = asyncio.timeout(seconds)
         try:
             async with deadline, self._places:
-                return await self._insist(method, path, body, params, headers)
+                lasting = self.retry_for if retry_for is None else retry_for
+                return await self._insist(method, path, body, params, headers, lasting)
         except TimeoutError:
             if not deadline.expired():
                 raise
-            raise OutageError(self.part, f"no answer within {self.timeout:g} s from {self.shown}") from None
+            raise OutageError(self.part, f"no answer within {seconds:g} s from {self.shown}") from None
         finally:
             self._present -= 1
 
@@ -149,13 +170,14 @@ class Upstream:
         body: Any,
         params: Mapping[str, str | int] | None,
         headers: Mapping[str, str] | None,
+        retry_for: float,
     ) -> httpx.Response:
         content = None if body is None else orjson.dumps(body)
         sent = {"content-type": "application/json", **(headers or {})}
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(_UnavailableError),
             wait=_pause,
-            stop=stop_before_delay(self.retry_for),
+            stop=stop_before_delay(retry_for),
             reraise=True,
         )
         try:
@@ -163,7 +185,7 @@ class Upstream:
         except _UnavailableError as error:
             if error.busy:
                 raise BusyError(self.part, error.reason, error.retry_after or 1.0) from None
-            raise OutageError(self.part, error.reason) from None
+            raise OutageError(self.part, error.reason, error.problem) from None
 
     async def _attempt(
         self,
@@ -187,7 +209,7 @@ class Upstream:
         if status not in RETRIED_STATUS or (status == 502 and problem.name == Kind.UPSTREAM.slug):
             raise RefusedError(self.part, problem)
         reason = f"answered {status}: {problem.detail}"
-        raise _UnavailableError(reason, _retry_after(response), busy=status == 429)
+        raise _UnavailableError(reason, _retry_after(response), busy=status == 429, problem=problem)
 
 
 def _pause(state: RetryCallState) -> float:

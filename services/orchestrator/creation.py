@@ -10,7 +10,7 @@ from services.contracts.episode import EpisodeCreate
 from services.contracts.problem import FieldError
 from services.contracts.session import DoneMeans, Metadata, TerminalAction
 from services.kit.problems import Kind, ProblemError
-from services.orchestrator.environments import HttpEnvironment
+from services.orchestrator.environment_servers import HttpEnvironment
 from services.orchestrator.roles import HttpRoles
 from services.orchestrator.search import METHODS, Method
 from services.orchestrator.settings import OrchestratorSettings

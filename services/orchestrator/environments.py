@@ -1,24 +1,27 @@
-"""The worker's port to environments: sessions over HTTP, and its scripted stand-in's shape."""
+"""The worker's port to environments, and its errors; `environment_servers.py` implements it over HTTP."""
 
-import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Protocol
-from urllib.parse import quote
+from typing import Protocol
 
 from services.contracts.episode import EpisodeCreate
-from services.contracts.session import Metadata, SessionState
-from services.contracts.task import Task, TaskPage
-from services.kit.failures import RefusedError
-from services.kit.upstream import Upstream
-from services.orchestrator.store.errors import FencedError
+from services.contracts.session import SessionEntry, SessionState
 
 
 class SessionLostError(Exception):
-    """The session has expired or its server has lost it."""
+    """Raised when a session is gone: it expired, or its server lost it or went away."""
+
+
+class SessionAheadError(SessionLostError):
+    """Raised when a session has taken a step that the caller's log does not have.
+
+    It happens when Redis loses the tail of a log while environments live on. The session is of no use to
+    the log, which is rebuilt in another one.
+    """
 
 
 class DivergedError(Exception):
-    """A rebuilt session answered differently from the recorded one."""
+    """Raised when a rebuilt session answers otherwise than the recorded one."""
 
 
 @dataclass(frozen=True)
@@ -30,83 +33,39 @@ class Timed:
 
 
 class Environment(Protocol):
-    """What the worker asks of an environment."""
+    """What a worker needs of an environment.
+
+    Calls raise `OutageError`, `BusyError` and `RefusedError` (`services.kit.failures`), and `FencedError`
+    for an epoch below one that the session has seen.
+    """
 
     async def open(self, request: EpisodeCreate, key: str, epoch: int) -> Timed:
         """Open a session; the same key gets the same session."""
         ...
 
     async def step(self, session: str, action: str, key: str, epoch: int) -> Timed:
-        """Take a step; the same key gets the first answer."""
+        """Take a step; the same key gets the first answer.
+
+        Raises:
+            SessionLostError: The session is gone.
+            SessionAheadError: The key was used with another action.
+        """
+        ...
+
+    async def fork(self, session: str, at_step: int, key: str, epoch: int) -> Timed:
+        """Open a session in the state that this one had after `at_step` steps; the same key gets the same.
+
+        Raises:
+            SessionLostError: The session is gone, or its server takes no new ones while others do.
+            SessionAheadError: The key was used with another step.
+            DivergedError: The replay of the steps showed something else than before.
+        """
         ...
 
     async def close(self, session: str, epoch: int | None) -> None:
         """Close a session; one that is gone already is fine."""
         ...
 
-
-class HttpEnvironment:
-    """An environment server."""
-
-    def __init__(self, upstream: Upstream) -> None:
-        self._upstream = upstream
-
-    async def metadata(self) -> Metadata:
-        """What the environment says of itself."""
-        response = await self._upstream.request("GET", "/metadata")
-        return self._upstream.read(response, Metadata)
-
-    async def task(self, task_id: str) -> Task | None:
-        """One task; None where there is no such."""
-        try:
-            response = await self._upstream.request("GET", f"/v1/tasks/{quote(task_id, safe='')}")
-        except RefusedError as error:
-            if error.problem.status == 404:
-                return None
-            raise
-        return self._upstream.read(response, Task)
-
-    async def tasks(self, split: str | None, cursor: str | None, limit: int) -> TaskPage:
-        """A page of the tasks."""
-        wanted = {"split": split, "cursor": cursor, "limit": limit}
-        params = {name: value for name, value in wanted.items() if value is not None}
-        response = await self._upstream.request("GET", "/v1/tasks", params=params)
-        return self._upstream.read(response, TaskPage)
-
-    async def open(self, request: EpisodeCreate, key: str, epoch: int) -> Timed:
-        """Open a session; the same key gets the same session."""
-        body: dict[str, Any] = {"seed": request.seed, "session_key": key, "epoch": epoch}
-        if request.task is not None:
-            body["task"] = request.task.model_dump()
-        else:
-            body["task_id"] = request.task_id
-        return await self._timed("/v1/sessions", body)
-
-    async def step(self, session: str, action: str, key: str, epoch: int) -> Timed:
-        """Take a step; the same key gets the first answer."""
-        body = {"action": action, "step_key": key, "epoch": epoch}
-        return await self._timed(f"/v1/sessions/{quote(session, safe='')}/steps", body)
-
-    async def close(self, session: str, epoch: int | None) -> None:
-        """Close a session; one that is gone already is fine."""
-        params = {} if epoch is None else {"epoch": epoch}
-        try:
-            await self._upstream.request("DELETE", f"/v1/sessions/{quote(session, safe='')}", params=params)
-        except RefusedError as error:
-            if error.problem.name == "fenced":
-                raise FencedError from error
-            if error.problem.status not in (404, 410):
-                raise
-
-    async def _timed(self, path: str, body: dict[str, Any]) -> Timed:
-        began = time.perf_counter()
-        try:
-            response = await self._upstream.request("POST", path, body)
-        except RefusedError as error:
-            if error.problem.name == "fenced":
-                raise FencedError from error
-            if error.problem.status in (404, 410) and path.endswith("/steps"):
-                raise SessionLostError from error
-            raise
-        state = self._upstream.read(response, SessionState)
-        return Timed(state, time.perf_counter() - began)
+    def sessions(self) -> AsyncIterator[SessionEntry]:
+        """Iterate over the live sessions of all servers; servers that are away are passed over."""
+        ...

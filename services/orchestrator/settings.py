@@ -1,8 +1,33 @@
 """Settings of the orchestrator and its workers."""
 
-from pydantic import Field, SecretStr
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, Field, SecretStr
 
 from services.kit.settings import Settings
+
+MOST_SERVERS = 64
+"""Servers of one environment."""
+
+
+def _check_servers(given: object) -> object:
+    urls: list[object] = given if isinstance(given, list) else [given]
+    plain: list[str] = []
+    for url in urls:
+        parts = urlsplit(url) if isinstance(url, str) else None
+        if parts is None or parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("give an address such as http://127.0.0.1:8201, or a list of addresses")
+        plain.append(str(url).rstrip("/"))
+    if not 1 <= len(urls) <= MOST_SERVERS:
+        raise ValueError(f"{len(urls)} servers; an environment has 1 to {MOST_SERVERS}")
+    if len(set(plain)) < len(plain):
+        raise ValueError("the list names a server twice")
+    return plain if isinstance(given, list) else plain[0]
+
+
+Servers = Annotated[str | list[str], BeforeValidator(_check_servers)]
+"""The address of an environment's server, or the addresses of several."""
 
 
 class OrchestratorSettings(Settings):
@@ -12,7 +37,7 @@ class OrchestratorSettings(Settings):
     planner_url: str = "http://127.0.0.1:8001"
     judge_url: str = "http://127.0.0.1:8002"
     actor_url: str = "http://127.0.0.1:8003"
-    environments: dict[str, str] = Field(
+    environments: dict[str, Servers] = Field(
         default_factory=lambda: {
             "alfworld": "http://127.0.0.1:8201",
             "webshop": "http://127.0.0.1:8202",
@@ -21,7 +46,7 @@ class OrchestratorSettings(Settings):
             "dbbench": "http://127.0.0.1:8205",
         }
     )
-    """Environments by name, as JSON: `{"alfworld": "http://127.0.0.1:8201"}`."""
+    """Environments by name, as JSON: an address, or a list of the addresses of several servers."""
     episode_ttl: float = Field(default=7 * 86400, gt=0)
     """How long a finished episode is kept, seconds."""
     idempotency_ttl: float = Field(default=86400, gt=0)
@@ -48,3 +73,8 @@ class OrchestratorSettings(Settings):
     """How long a branch is laid aside before a part that is away is tried again, seconds."""
     call_timeout: float = Field(default=270.0, gt=0)
     """Deadline of one call to a role or an environment, seconds."""
+
+    def servers(self, name: str) -> list[str]:
+        """Return the addresses of an environment's servers."""
+        given = self.environments[name]
+        return [given] if isinstance(given, str) else given

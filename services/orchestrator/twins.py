@@ -6,14 +6,15 @@ deterministic, and accidents can be set.
 
 import asyncio
 import itertools
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from services.contracts.action import ActionRequest, Actions, Candidate
 from services.contracts.context import Context
 from services.contracts.episode import EpisodeCreate
 from services.contracts.plan import Plan, PlanRequest
-from services.contracts.session import SessionState
+from services.contracts.session import SessionEntry, SessionState
 from services.contracts.usage import Usage
 from services.contracts.verdict import (
     Choice,
@@ -24,7 +25,7 @@ from services.contracts.verdict import (
     Verdict,
 )
 from services.kit.failures import BusyError, OutageError
-from services.orchestrator.environments import SessionLostError, Timed
+from services.orchestrator.environments import SessionAheadError, SessionLostError, Timed
 from services.orchestrator.store.errors import FencedError
 
 USAGE = Usage(calls=1, prompt_tokens=100, cached_tokens=80, completion_tokens=10, seconds=0.0)
@@ -102,7 +103,21 @@ class _Corridor:
     cell: int = 0
     steps: int = 0
     epoch: int = 0
-    answers: dict[str, SessionState] = field(default_factory=dict[str, SessionState])
+    actions: list[str] = field(default_factory=list[str])
+    answers: dict[str, tuple[str, SessionState]] = field(default_factory=dict[str, tuple[str, SessionState]])
+    """Step keys: the action and the first answer."""
+    key: str = ""
+    """The key that it was opened or forked under."""
+    parent: str | None = None
+    born: float = field(default_factory=time.time)
+    touched: float = field(default_factory=time.time)
+
+    def walk(self, action: str) -> None:
+        """Take an action."""
+        self.actions.append(action)
+        self.steps += 1
+        self.cell = max(0, self.cell + {"north": 1, "south": -1}.get(action, 0))
+        self.touched = time.time()
 
 
 @dataclass
@@ -118,8 +133,11 @@ class ScriptedEnvironment:
     """Sessions opened from now on answer otherwise."""
     numbered: bool = False
     """Whether observations name their session, as they would a process id, and have an essence without it."""
-    sessions: dict[str, _Corridor] = field(default_factory=dict[str, _Corridor])
+    corridors: dict[str, _Corridor] = field(default_factory=dict[str, _Corridor])
+    """Live sessions."""
     keys: dict[str, str] = field(default_factory=dict[str, str])
+    forked: dict[str, int] = field(default_factory=dict[str, int])
+    """The step that each fork was made at."""
     away: bool = False
     busy: bool = False
     """Whether it is at its limit."""
@@ -132,43 +150,91 @@ class ScriptedEnvironment:
 
     def lose_sessions(self) -> None:
         """Forget every session, as a restarted server does."""
-        self.sessions.clear()
+        self.corridors.clear()
         self.keys.clear()
 
     async def open(self, request: EpisodeCreate, key: str, epoch: int) -> Timed:
         """Open a session; the same key gets the same session."""
         await self._reached()
         session = self.keys.get(key)
-        if session is None:
-            session = self.keys[key] = f"c{next(self._numbers)}"
-            self.sessions[session] = _Corridor(self.length, epoch=epoch)
-            self.opened += 1
+        if session is None or session not in self.corridors:
+            session = self._enter(_Corridor(self.length, epoch=epoch, key=key))
+            self.keys[key] = session
         return Timed(self._state(session), self.latency)
 
     async def step(self, session: str, action: str, key: str, epoch: int) -> Timed:
-        """Take a step; the same key gets the first answer."""
+        """Take a step; the same key gets the first answer, and is refused with another action."""
         await self._reached()
         if self.lose:
             self.lose -= 1
             self.lose_sessions()
-        corridor = self.sessions.get(session)
-        if corridor is None:
-            raise SessionLostError
-        if epoch < corridor.epoch:
-            raise FencedError
-        corridor.epoch = epoch
+        corridor = self._admitted(session, epoch)
         if key not in corridor.answers:
             self.steps += 1
-            corridor.steps += 1
-            corridor.cell = max(0, corridor.cell + {"north": 1, "south": -1}.get(action, 0))
+            corridor.walk(action)
             known = action in ("north", "south", "look")
-            corridor.answers[key] = self._state(session).model_copy(update={"valid": known})
-        return Timed(corridor.answers[key], self.latency)
+            corridor.answers[key] = action, self._state(session).model_copy(update={"valid": known})
+        first, state = corridor.answers[key]
+        if first != action:
+            raise SessionAheadError(f"{key} was used with another action")
+        return Timed(state, self.latency)
+
+    async def fork(self, session: str, at_step: int, key: str, epoch: int) -> Timed:
+        """Open a session in the state after `at_step` steps, by replay; the same key gets the same."""
+        await self._reached()
+        parent = self._admitted(session, epoch)
+        if at_step > len(parent.actions):
+            raise SessionLostError(f"the session has taken {len(parent.actions)} steps only")
+        name = f"{session}\0{key}"
+        child = self.keys.get(name)
+        if child is None or child not in self.corridors:
+            corridor = _Corridor(parent.length, key=key, parent=session)
+            for action in parent.actions[:at_step]:
+                corridor.walk(action)
+            child = self.keys[name] = self._enter(corridor)
+            self.forked[child] = at_step
+        if self.forked[child] != at_step:
+            raise SessionAheadError(f"{key} was used with another step")
+        return Timed(self._state(child), self.latency)
 
     async def close(self, session: str, epoch: int | None) -> None:
         """Close a session; one that is gone already is fine."""
         await self._reached()
-        self.sessions.pop(session, None)
+        corridor = self.corridors.get(session)
+        if corridor is not None and epoch is not None and epoch < corridor.epoch:
+            raise FencedError
+        self.corridors.pop(session, None)
+
+    async def sessions(self) -> AsyncIterator[SessionEntry]:
+        """Iterate over the live sessions."""
+        if self.away:
+            return
+        for session, corridor in list(self.corridors.items()):
+            forked = corridor.parent is not None
+            yield SessionEntry(
+                session_id=session,
+                session_key=None if forked else corridor.key,
+                fork_key=corridor.key if forked else None,
+                parent=corridor.parent,
+                created_at=corridor.born,
+                touched_at=corridor.touched,
+                epoch=corridor.epoch,
+            )
+
+    def _enter(self, corridor: _Corridor) -> str:
+        session = f"c{next(self._numbers)}"
+        self.corridors[session] = corridor
+        self.opened += 1
+        return session
+
+    def _admitted(self, session: str, epoch: int) -> _Corridor:
+        corridor = self.corridors.get(session)
+        if corridor is None:
+            raise SessionLostError(f"there is no session {session}")
+        if epoch < corridor.epoch:
+            raise FencedError
+        corridor.epoch = epoch
+        return corridor
 
     async def _reached(self) -> None:
         if self.away:
@@ -179,7 +245,7 @@ class ScriptedEnvironment:
             await asyncio.sleep(self.latency)
 
     def _state(self, session: str) -> SessionState:
-        corridor = self.sessions[session]
+        corridor = self.corridors[session]
         done = corridor.cell >= corridor.length
         place = "another place" if self.drift else f"cell {corridor.cell}"
         said = f"You are in {place}."

@@ -1,5 +1,6 @@
 """What the API and the workers are wired to: Redis, the queue, the roles, the environments."""
 
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from services.kit.app import Check
 from services.kit.auth import bearer
 from services.kit.upstream import Upstream
-from services.orchestrator.environments import HttpEnvironment
+from services.orchestrator.environment_servers import HttpEnvironment
 from services.orchestrator.queue import BullQueue
 from services.orchestrator.roles import HttpRoles
 from services.orchestrator.settings import OrchestratorSettings
@@ -27,7 +28,7 @@ class Wiring:
     roles: HttpRoles
     environments: dict[str, HttpEnvironment]
     upstreams: dict[str, Upstream]
-    """Roles and environments by name, for readiness."""
+    """Roles by name, for readiness."""
 
     async def redis_ready(self) -> str | None:
         """For readiness: raises where Redis does not answer."""
@@ -51,13 +52,20 @@ def checks_of(settings: OrchestratorSettings, wiring: Callable[[], Wiring]) -> d
     async def redis() -> str | None:
         return await wiring().redis_ready()
 
-    def part(name: str) -> Check:
+    def role(name: str) -> Check:
         async def alive() -> str | None:
             return await wiring().upstreams[name].alive()
 
         return alive
 
-    return {"redis": redis, **{name: part(name) for name in (*ROLES, *settings.environments)}}
+    def environment(name: str) -> Check:
+        async def ready() -> str | None:
+            return await wiring().environments[name].ready()
+
+        return ready
+
+    parts = {name: role(name) for name in ROLES}
+    return {"redis": redis, **parts, **{name: environment(name) for name in settings.environments}}
 
 
 @asynccontextmanager
@@ -72,19 +80,20 @@ async def wired(settings: OrchestratorSettings, *, patience: float = PATIENCE) -
         redis = _connect(settings)
         stack.push_async_callback(redis.aclose)
         roles = HttpRoles(settings)
-        environments = {
-            name: _environment(name, url, settings) for name, url in settings.environments.items()
+        servers = {
+            name: [_server(name, url, settings) for url in settings.servers(name)]
+            for name in settings.environments
         }
-        for upstream in [*roles.upstreams, *environments.values()]:
+        for upstream in [*roles.upstreams, *itertools.chain(*servers.values())]:
             stack.push_async_callback(upstream.close)
         queue = BullQueue(settings)
         stack.push_async_callback(queue.close)
-        sessions = {name: HttpEnvironment(upstream) for name, upstream in environments.items()}
-        upstreams = {upstream.part: upstream for upstream in [*roles.upstreams, *environments.values()]}
-        yield Wiring(EpisodeStore(redis, settings, patience), queue, roles, sessions, upstreams)
+        environments = {name: HttpEnvironment(*upstreams) for name, upstreams in servers.items()}
+        upstreams = {upstream.part: upstream for upstream in roles.upstreams}
+        yield Wiring(EpisodeStore(redis, settings, patience), queue, roles, environments, upstreams)
 
 
-def _environment(name: str, url: str, settings: OrchestratorSettings) -> Upstream:
+def _server(name: str, url: str, settings: OrchestratorSettings) -> Upstream:
     headers = bearer(settings.own_key())
     return Upstream(
         name,

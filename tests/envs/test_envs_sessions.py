@@ -321,7 +321,7 @@ def test_requests_are_checked(served: Serve) -> None:
     problem(s.step(session, "x" * 20_001), 422, "unprocessable")
     json_type = {"content-type": "application/json"}
     problem(s.http.post(f"/v1/sessions/{session}/steps", content=b"{", headers=json_type), 400, "bad-request")
-    assert s.http.get("/readyz").json()["dependencies"] == {"engine": "ok"}
+    assert s.http.get("/readyz").json()["dependencies"] == {"engine": "ok", "sessions": "ok"}
 
 
 def test_inline_tasks(served: Serve) -> None:

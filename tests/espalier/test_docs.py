@@ -155,7 +155,7 @@ async def test_the_example_method_runs_and_replays(
     told = await bench.run("vote", num_branch=3)
     assert told.result is not None
     assert (told.state, told.result.success, told.result.steps) == (State.COMPLETED, True, 3)
-    assert bench.environment.sessions == {}
+    assert bench.environment.corridors == {}
     record = await bench.store.record(told.id)
     assert record is not None
     assert (await replay_episode(told, record, await bench.store.events(told.id))).identical

@@ -33,7 +33,7 @@ async def test_a_linear_method_walks_to_the_end(bench: Bench, method: str) -> No
     assert (episode.result.success, episode.result.steps, episode.result.ended) == (True, 3, "done")
     assert set(forms) == {Form(method)}
     assert bench.roles.calls == ["actor"] * 3
-    assert bench.environment.sessions == {}
+    assert bench.environment.corridors == {}
     assert (episode.figures.steps, episode.figures.usage.calls) == (3, 3)
 
 
