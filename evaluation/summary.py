@@ -1,12 +1,16 @@
-"""A run's episodes summed up."""
+"""A run's `summary.json`: its policy, and its metrics."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 from pydantic import BaseModel
 
 from evaluation.intervals import bootstrap, wilson
-from services.contracts.episode import Episode, Figures, State
-from services.contracts.usage import Usage
+from evaluation.metrics import Metric, Run, rate, show_mean, show_percent
+from services.contracts.episode import Episode
+
+PLACES = ("model", "environment", "orchestration", "queueing")
+"""Where an episode's time goes."""
 
 
 class Intervals(BaseModel):
@@ -18,8 +22,19 @@ class Intervals(BaseModel):
     """Percentile bootstrap."""
 
 
+def measure_intervals(run: Run) -> Intervals:
+    """Return the 95% intervals of a run's rates."""
+    return Intervals(success_rate=wilson(run.successes, len(run.results)), mean_reward=bootstrap(run.rewards))
+
+
+def measure_wall(run: Run) -> float:
+    """Return the seconds from the first creation to the last end; 0 where no episode has ended."""
+    ended = [episode.ended_at for episode in run.episodes if episode.ended_at is not None]
+    return max(ended) - min(episode.created_at for episode in run.episodes) if ended else 0.0
+
+
 class Summary(BaseModel):
-    """`summary.json`: rates are over `n - failed`."""
+    """`summary.json`: rates are over `n - failed`. Each field with a `Metric` is a metric."""
 
     env: str
     split: str
@@ -35,36 +50,87 @@ class Summary(BaseModel):
     max_steps: int | None
     seed: int
     version: str
-    n: int
-    failed: int
+    n: Annotated[int, Metric(lambda run: len(run.episodes), "n (failed)", beside="failed")]
+    failed: Annotated[int, Metric(lambda run: len(run.episodes) - len(run.results))]
     """Episodes that infrastructure broke: no score, not a zero."""
-    success_rate: float | None
-    success_rate_failed_as_zero: float | None
-    mean_reward: float | None
-    ci95: Intervals
-    steps_mean: float | None
-    invalid_action_rate: float | None
-    """Of environment steps."""
-    format_error_rate: float | None
+    success_rate: Annotated[
+        float | None,
+        Metric(
+            lambda run: rate(run.successes, len(run.results)), "success, 95%", show_percent, "success_rate"
+        ),
+    ]
+    success_rate_failed_as_zero: Annotated[
+        float | None, Metric(lambda run: rate(run.successes, len(run.episodes)))
+    ]
+    mean_reward: Annotated[
+        float | None,
+        Metric(
+            lambda run: rate(sum(run.rewards), len(run.results)),
+            "mean reward, 95%",
+            show_percent,
+            "mean_reward",
+        ),
+    ]
+    ci95: Annotated[Intervals, Metric(measure_intervals)]
+    format_error_rate: Annotated[
+        float | None,
+        Metric(
+            lambda run: rate(run.total("malformed"), run.total("candidates")), "format errors", show_percent
+        ),
+    ]
     """Of the actor's answers."""
-    loop_rate: float | None
+    invalid_action_rate: Annotated[
+        float | None,
+        Metric(
+            lambda run: rate(run.total("invalid_actions"), run.total("steps")),
+            "invalid actions",
+            show_percent,
+        ),
+    ]
+    """Of environment steps."""
+    loop_rate: Annotated[
+        float | None,
+        Metric(lambda run: rate(run.total("repeated"), run.total("steps")), "loops", show_percent),
+    ]
     """Of environment steps: the same action and observation as before on the path."""
-    llm_calls: int
-    prompt_tokens: int
-    cached_tokens: int
-    completion_tokens: int
-    wall_s: float
+    steps_mean: Annotated[
+        float | None,
+        Metric(
+            lambda run: rate(sum(result.steps for result in run.results), len(run.results)),
+            "steps",
+            show_mean,
+        ),
+    ]
+    """Environment steps of the committed path."""
+    env_steps: Annotated[int, Metric(lambda run: run.total("steps"))] = 0
+    """Environment steps of all paths."""
+    llm_calls: Annotated[int, Metric(lambda run: run.usage.calls, "model calls")]
+    prompt_tokens: Annotated[int, Metric(lambda run: run.usage.prompt_tokens)]
+    cached_tokens: Annotated[int, Metric(lambda run: run.usage.cached_tokens)]
+    completion_tokens: Annotated[int, Metric(lambda run: run.usage.completion_tokens)]
+    wall_s: Annotated[float, Metric(measure_wall)]
     """From the first creation to the last end."""
-    wall_split: dict[str, float]
+    wall_split: Annotated[
+        dict[str, float],
+        Metric(
+            lambda run: {place: sum(getattr(item.wall, place) for item in run.figures) for place in PLACES}
+        ),
+    ]
     """Seconds of all episodes: model, environment, orchestration, queueing."""
 
 
-def _rate(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def list_metrics() -> dict[str, Metric]:
+    """Return the metrics of a run by the names of their fields, in the order in which tables show them."""
+    return {
+        name: metric
+        for name, info in Summary.model_fields.items()
+        for metric in info.metadata
+        if isinstance(metric, Metric)
+    }
 
 
 def summarise(episodes: Sequence[Episode], split: str) -> Summary:
-    """Sum up ended episodes of one policy on one split.
+    """Return the summary of the ended episodes of one policy on one split.
 
     Raises:
         ValueError: There are none.
@@ -72,15 +138,9 @@ def summarise(episodes: Sequence[Episode], split: str) -> Summary:
     if not episodes:
         raise ValueError("no episodes to sum up")
     first = episodes[0]
-    scored = [told for told in episodes if told.state is State.COMPLETED and told.result is not None]
-    rewards = [told.result.score for told in scored if told.result is not None]
-    successes = sum(told.result.success for told in scored if told.result is not None)
-    figures = [told.figures or Figures() for told in episodes]
-    usage = sum((item.usage for item in figures), Usage())
-    steps = sum(item.steps for item in figures)
-    ended = [told.ended_at for told in episodes if told.ended_at is not None]
     request = first.request
     searches = request.method == "tmbr"
+    run = Run(episodes)
     return Summary(
         env=request.environment,
         split=split,
@@ -95,25 +155,5 @@ def summarise(episodes: Sequence[Episode], split: str) -> Summary:
         max_steps=request.max_steps,
         seed=request.seed,
         version=first.version,
-        n=len(episodes),
-        failed=len(episodes) - len(scored),
-        success_rate=_rate(successes, len(scored)),
-        success_rate_failed_as_zero=_rate(successes, len(episodes)),
-        mean_reward=_rate(sum(rewards), len(scored)),
-        ci95=Intervals(success_rate=wilson(successes, len(scored)), mean_reward=bootstrap(rewards)),
-        steps_mean=_rate(sum(told.result.steps for told in scored if told.result), len(scored)),
-        invalid_action_rate=_rate(sum(item.invalid_actions for item in figures), steps),
-        format_error_rate=_rate(
-            sum(item.malformed for item in figures), sum(item.candidates for item in figures)
-        ),
-        loop_rate=_rate(sum(item.repeated for item in figures), steps),
-        llm_calls=usage.calls,
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        wall_s=(max(ended) - min(told.created_at for told in episodes)) if ended else 0.0,
-        wall_split={
-            place: sum(getattr(item.wall, place) for item in figures)
-            for place in ("model", "environment", "orchestration", "queueing")
-        },
+        **{name: metric.measure(run) for name, metric in list_metrics().items()},
     )

@@ -6,51 +6,35 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from evaluation.summary import Summary
+from evaluation.metrics import Metric
+from evaluation.summary import Summary, list_metrics
 
-HEAD = (
-    "environment",
-    "split",
-    "method",
-    "adapter",
-    "n (failed)",
-    "success, 95%",
-    "mean reward, 95%",
-    "format errors",
-    "invalid actions",
-    "loops",
-    "steps",
-    "model calls",
-)
+POLICY = {"environment": "env", "split": "split", "method": "method", "adapter": "adapter"}
+"""Columns that name a run: their heads, and the fields of `summary.json`."""
 
 
-def table(summaries: Sequence[Summary]) -> str:
-    """Runs as a Markdown table; a rate in per cent with its interval."""
-    lines = [HEAD, ("---",) * len(HEAD), *(_row(summary) for summary in summaries)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+def render_table(summaries: Sequence[Summary]) -> str:
+    """Return runs as a Markdown table: a row each, a column for each metric that has a title."""
+    shown = {name: metric for name, metric in list_metrics().items() if metric.title}
+    head = (*POLICY, *(metric.title for metric in shown.values()))
+    rows = [
+        (
+            *(str(getattr(summary, name) or "none") for name in POLICY.values()),
+            *(_render_cell(summary, name, metric) for name, metric in shown.items()),
+        )
+        for summary in summaries
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ("---",) * len(head), *rows))
 
 
-def _row(found: Summary) -> tuple[str, ...]:
-    return (
-        found.env,
-        found.split,
-        found.method,
-        found.adapter or "none",
-        f"{found.n} ({found.failed})",
-        _rate(found.success_rate, found.ci95.success_rate),
-        _rate(found.mean_reward, found.ci95.mean_reward),
-        _rate(found.format_error_rate),
-        _rate(found.invalid_action_rate),
-        _rate(found.loop_rate),
-        "-" if found.steps_mean is None else f"{found.steps_mean:.1f}",
-        str(found.llm_calls),
-    )
-
-
-def _rate(rate: float | None, interval: tuple[float, float] | None = None) -> str:
-    if rate is None:
+def _render_cell(summary: Summary, name: str, metric: Metric) -> str:
+    value = getattr(summary, name)
+    if value is None:
         return "-"
-    return f"{100 * rate:.1f}" + (f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else "")
+    interval = getattr(summary.ci95, metric.interval) if metric.interval else None
+    shown = metric.show(value)
+    shown += f" [{', '.join(map(metric.show, interval))}]" if interval else ""
+    return shown + (f" ({getattr(summary, metric.beside)})" if metric.beside else "")
 
 
 def main() -> None:
@@ -59,7 +43,7 @@ def main() -> None:
     parser.add_argument("folders", type=Path, nargs="+")
     folders: list[Path] = parser.parse_args().folders
     try:
-        print(table([_read(folder / "summary.json") for folder in folders]))
+        print(render_table([_read(folder / "summary.json") for folder in folders]))
     except ValueError as error:
         parser.error(str(error))
 
@@ -70,7 +54,7 @@ def _read(path: Path) -> Summary:
     except OSError as error:
         raise ValueError(f"{error}: the run has not ended, or is elsewhere") from error
     except ValidationError as error:
-        raise ValueError(f"{path} is no run's summary ({error.error_count()} errors)") from error
+        raise ValueError(f"{path} is not a run's summary ({error.error_count()} errors)") from error
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Intervals and summaries."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.intervals import bootstrap, wilson
-from evaluation.summary import summarise
-from evaluation.tables import main
+from evaluation.summary import list_metrics, summarise
+from evaluation.tables import main, render_table
 from services.contracts.episode import Episode, EpisodeCreate, Failure, Figures, Result, State
 from services.contracts.usage import Usage
 
@@ -126,7 +127,9 @@ def test_a_table_has_a_row_a_run(
     assert f"| {found.env} | valid |" in rows[2]
 
 
-@pytest.mark.parametrize(("text", "told"), [(None, "the run has not ended"), ("{}", "is no run's summary")])
+@pytest.mark.parametrize(
+    ("text", "told"), [(None, "the run has not ended"), ("{}", "is not a run's summary")]
+)
 def test_a_folder_without_a_summary_is_told(
     text: str | None,
     told: str,
@@ -141,3 +144,19 @@ def test_a_folder_without_a_summary_is_told(
         main()
     assert ended.value.code == 2
     assert told in capsys.readouterr().err
+
+
+def test_a_cell_shows_its_value_its_interval_and_what_stands_beside_it() -> None:
+    found = summarise([episode(State.COMPLETED, 1.0), episode(State.FAILED)], "valid")
+    head, _, row = render_table([found]).split("\n")
+    cells = dict(zip(head.strip("| ").split(" | "), row.strip("| ").split(" | "), strict=True))
+    assert cells["n (failed)"] == "2 (1)"
+    assert cells["success, 95%"] == "100.0 [20.7, 100.0]"
+    assert cells["format errors"] == "-"
+    assert cells["adapter"] == "none"
+
+
+def test_the_page_lists_every_metric_with_its_column() -> None:
+    text = (Path(__file__).parents[2] / "docs/evaluation.md").read_text()
+    listed = dict(re.findall(r"^\| `(\w+)` \| ([^|]*?) ?\| ", text.partition("| metric |")[2], re.MULTILINE))
+    assert listed == {name: metric.title for name, metric in list_metrics().items()}
