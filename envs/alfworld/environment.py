@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Sequence
 
 from envs.alfworld import actions, scoring
-from envs.alfworld.engine import EngineLimits, EnginePool
-from envs.alfworld.native import NativeEngine
+from envs.alfworld.native.engine import NativeEngine
 from envs.alfworld.port import Engine
 from envs.alfworld.settings import AlfworldSettings, EngineKind
 from envs.alfworld.tasks import AlfworldTasks, OfficialGames
+from envs.alfworld.textworld.engine import EngineLimits, EnginePool
 from envs.serving.environment import BadTaskError, Frame, Opening
 from services.contracts.session import DoneMeans, Metadata, TerminalAction
 from services.contracts.task import InlineTask, Task

@@ -4,6 +4,7 @@ It visits receptacles in the order of where such objects usually lie (`rooms.jso
 games), looks inside, takes, treats and places. The server never imports it.
 """
 
+import functools
 import re
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -100,21 +101,27 @@ class Prior:
         return sorted(receptacles, key=lambda receptacle: -likelihood(receptacle))
 
 
+@functools.cache
+def load_prior() -> Prior:
+    """Return the prior of generated houses, read once."""
+    return Prior.load()
+
+
 class Expert:
     """Plays one game.
 
     Args:
         observation: The first observation.
         instruction: The task.
-        prior: Where things usually lie.
+        prior: Where things usually lie; by default as generated houses have them.
 
     Raises:
         ValueError: The instruction is not one of ALFWorld's.
     """
 
-    def __init__(self, observation: str, instruction: str, prior: Prior) -> None:
+    def __init__(self, observation: str, instruction: str, prior: Prior | None = None) -> None:
         self.goal = Goal.parse(instruction)
-        self._prior = prior
+        self._prior = prior or load_prior()
         self._aim = ""
         """What it is after, in words."""
         self._receptacles = names(observation.partition("Your task is to")[0])

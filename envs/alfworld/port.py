@@ -1,4 +1,4 @@
-"""The port of an engine: what plays ALFWorld's games. `native.py` and `engine.py` (TextWorld) are the two."""
+"""The port of an engine: what plays ALFWorld's games. `native/` and `textworld/` are the two."""
 
 from typing import Any, Protocol
 

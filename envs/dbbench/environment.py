@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from envs.dbbench import actions, scoring
-from envs.dbbench.mysql_engine import MysqlEngine
-from envs.dbbench.port import Engine
-from envs.dbbench.questions import Question, RecordError, from_inline, read_official
+from envs.dbbench.engines.mysql_engine import MysqlEngine
+from envs.dbbench.engines.port import Engine
+from envs.dbbench.engines.shown import CUT
+from envs.dbbench.engines.sqlite_engine import SqliteEngine
 from envs.dbbench.settings import DbSettings, EngineKind
-from envs.dbbench.shown import CUT
-from envs.dbbench.sqlite_engine import SqliteEngine
-from envs.dbbench.tasks import DbTasks
+from envs.dbbench.tasks.questions import Question, RecordError, from_inline, read_official
+from envs.dbbench.tasks.table import DbTasks
 from envs.serving.environment import BadTaskError, Frame, InstanceLostError, Opening
 from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
 from services.contracts.task import InlineTask, Task

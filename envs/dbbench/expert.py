@@ -12,8 +12,8 @@ import random
 import re
 from collections.abc import Generator
 
-from envs.dbbench.plan import CONTAINS, Plan, name
-from envs.dbbench.reading import bare, read
+from envs.dbbench.tasks.plan import CONTAINS, Plan, name
+from envs.dbbench.tasks.reading import bare, read
 
 Policy = Generator[str, str, None]
 """Yields actions and is sent what each showed; it ends with the answer."""

@@ -9,8 +9,8 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
+from envs.dbbench.engines.port import Row
 from envs.dbbench.literals import Literal, read_literal
-from envs.dbbench.port import Row
 
 NOTHING = frozenset(("none", "null", "undefined", "nan", ""))
 """Ways to write that there is no value."""

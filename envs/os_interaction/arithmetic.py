@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from envs.os_interaction.tasks import Script
+from envs.os_interaction.tasks.table import Script
 
 INTEGER = re.compile(r"[+-]?[0-9]{1,30}")
 LONGEST_SUBSCRIPT = 500

@@ -8,18 +8,19 @@ from typing import Any
 
 import structlog
 
-from envs.os_interaction import actions, official, text
+from envs.os_interaction import actions, text
 from envs.os_interaction.actions import Bash, Invalid, Submit
-from envs.os_interaction.answers import Result, Running
-from envs.os_interaction.base import Base
-from envs.os_interaction.cgroups import Groups
-from envs.os_interaction.generator import Generator
 from envs.os_interaction.grading import BASH, PYTHON, Before, Grader
-from envs.os_interaction.limits import MIB, Limits
-from envs.os_interaction.nursery import Nursery
-from envs.os_interaction.sandbox import Layer, RefusedError, Sandbox, Start
+from envs.os_interaction.sandbox.answers import Result, Running
+from envs.os_interaction.sandbox.base import Base
+from envs.os_interaction.sandbox.cgroups import Groups
+from envs.os_interaction.sandbox.limits import MIB, Limits
+from envs.os_interaction.sandbox.nursery import Nursery
+from envs.os_interaction.sandbox.sandbox import Layer, RefusedError, Sandbox, Start
 from envs.os_interaction.settings import OsSettings
-from envs.os_interaction.tasks import GENERATED_TRAIN, GENERATED_VALID, Example, OsTask, OsTasks, Script
+from envs.os_interaction.tasks import official
+from envs.os_interaction.tasks.generator import Generator
+from envs.os_interaction.tasks.table import GENERATED_TRAIN, GENERATED_VALID, Example, OsTask, OsTasks, Script
 from envs.serving.environment import BadTaskError, EngineUnavailableError, Frame, InstanceLostError, Opening
 from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
 from services.contracts.task import InlineTask, Task

@@ -8,8 +8,8 @@ import re
 from collections.abc import Generator
 from dataclasses import dataclass
 
-from envs.os_interaction.generator import TOPICS
-from envs.os_interaction.templates import Template, filled
+from envs.os_interaction.tasks.generator import TOPICS
+from envs.os_interaction.tasks.templates import Template, filled
 from envs.os_interaction.text import EMPTY, SHOWN
 
 PROBE_SECONDS = 6

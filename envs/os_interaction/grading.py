@@ -13,11 +13,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from envs.os_interaction import arithmetic, scoring
-from envs.os_interaction.answers import Result, Running
-from envs.os_interaction.inside.checks import BASH_LOADER, C_LOADER, HIDDEN_BASH, PROGRAM, PYTHON_LOADER
-from envs.os_interaction.nursery import Nursery
-from envs.os_interaction.sandbox import About, Kind, Layer, RefusedError, Sandbox, Start, trusted_environ
-from envs.os_interaction.tasks import Example, Named, OsTask, Script
+from envs.os_interaction.sandbox.answers import Result, Running
+from envs.os_interaction.sandbox.inside.checks import (
+    BASH_LOADER,
+    C_LOADER,
+    HIDDEN_BASH,
+    PROGRAM,
+    PYTHON_LOADER,
+)
+from envs.os_interaction.sandbox.nursery import Nursery
+from envs.os_interaction.sandbox.sandbox import (
+    About,
+    Kind,
+    Layer,
+    RefusedError,
+    Sandbox,
+    Start,
+    trusted_environ,
+)
+from envs.os_interaction.tasks.table import Example, Named, OsTask, Script
 from envs.serving.environment import EngineUnavailableError
 
 BASH, PYTHON = "/usr/bin/bash", "/usr/bin/python3"

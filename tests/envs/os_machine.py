@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from envs.os_interaction.base import Base
-from envs.os_interaction.limits import Limits
-from envs.os_interaction.sandbox import Sandbox, Start
+from envs.os_interaction.sandbox.base import Base
+from envs.os_interaction.sandbox.limits import Limits
+from envs.os_interaction.sandbox.sandbox import Sandbox, Start
 from envs.serving.environment import EngineUnavailableError
 
 

@@ -15,12 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
-from envs.alfworld.engine import EnginePool
 from envs.alfworld.environment import AlfworldEnvironment
 from envs.alfworld.expert import Expert, Prior
 from envs.alfworld.generator import SPLITS, TRAIN, VALID, Generator, walkthrough
-from envs.alfworld.process import WorkerProcess
 from envs.alfworld.settings import AlfworldSettings, EngineKind
+from envs.alfworld.textworld.engine import EnginePool
+from envs.alfworld.textworld.process import WorkerProcess
 from envs.serving.environment import InstanceLostError
 from envs.serving.server import serve
 from tests.support import eventually, running
@@ -275,7 +275,7 @@ async def test_workers_end_with_the_server(tmp_path: Path) -> None:
 
 
 def test_an_engine_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("envs.alfworld.process.sys.executable", "/bin/false")
+    monkeypatch.setattr("envs.alfworld.textworld.process.sys.executable", "/bin/false")
     settings = AlfworldSettings(home=tmp_path, alfworld_data=None)
     with running(serve(AlfworldEnvironment(settings, EngineKind.TEXTWORLD), settings)) as http:
         assert http.get("/healthz").status_code == 200

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from envs.dbbench.expert import Expert
-from envs.dbbench.generator import KINDS, ROUND, Generator
-from envs.dbbench.questions import CHANGES
-from envs.dbbench.reading import understood
 from envs.dbbench.server import create
-from envs.dbbench.tasks import GENERATED_TRAIN, GENERATED_VALID
-from envs.dbbench.topics import about, topics
+from envs.dbbench.tasks.generator import KINDS, ROUND, Generator
+from envs.dbbench.tasks.questions import CHANGES
+from envs.dbbench.tasks.reading import understood
+from envs.dbbench.tasks.table import GENERATED_TRAIN, GENERATED_VALID
+from envs.dbbench.tasks.topics import about, topics
 from tests.envs.test_envs_db_support import FOLDER, NOT_IN_TABLE, Db, database, play_gold, questions
 from tests.support import eventually, running
 

@@ -11,12 +11,12 @@ import pytest
 
 from envs.dbbench import actions, scoring
 from envs.dbbench.actions import ANSWER, EMPTY, SQL, Action, parse
+from envs.dbbench.engines.port import Table
 from envs.dbbench.environment import DbEnvironment
-from envs.dbbench.port import Table
-from envs.dbbench.questions import from_inline, read_official
+from envs.dbbench.mysql.statements import SqlError, checked, reads
+from envs.dbbench.mysql.translate import translate
 from envs.dbbench.settings import DbSettings
-from envs.dbbench.statements import SqlError, checked, reads
-from envs.dbbench.translate import translate
+from envs.dbbench.tasks.questions import from_inline, read_official
 from envs.serving.environment import BadTaskError
 from services.contracts.task import InlineTask
 

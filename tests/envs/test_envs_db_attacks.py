@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from envs.dbbench.port import Table
+from envs.dbbench.engines.port import Table
+from envs.dbbench.mysql.statements import checked
 from envs.dbbench.settings import EngineKind
-from envs.dbbench.statements import checked
 from tests.envs.test_envs_db_support import Db, database, mariadb
 
 SECONDS = 0.5
@@ -312,7 +312,7 @@ def test_halves_of_characters_are_replaced(db: Db) -> None:
 def test_a_worker_can_open_nothing() -> None:
     code = (
         "import os, sqlite3, socket\n"
-        "from envs.dbbench.sqlite_worker import confine, warm\n"
+        "from envs.dbbench.engines.sqlite_worker import confine, warm\n"
         "warm(); confine(512, 3)\n"
         "def refused(call):\n"
         "    try:\n        call()\n"

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from envs.dbbench.mysql_clock import freeze_clock
-from envs.dbbench.mysql_engine import MysqlEngine
-from envs.dbbench.port import Engine, Table
+from envs.dbbench.engines.mysql_clock import freeze_clock
+from envs.dbbench.engines.mysql_engine import MysqlEngine
+from envs.dbbench.engines.port import Engine, Table
+from envs.dbbench.engines.sqlite_engine import SqliteEngine
+from envs.dbbench.mysql.statements import SqlError
 from envs.dbbench.settings import DbSettings
-from envs.dbbench.sqlite_engine import SqliteEngine
-from envs.dbbench.statements import SqlError
 from tests.envs.test_envs_db_support import mariadb
 
 TABLE = Table.of("t", ["a"], [["1"]])

@@ -12,13 +12,13 @@ from typing import Any
 import pymysql
 import pytest
 
-from envs.dbbench.mysql_engine import LOST, SESSION
-from envs.dbbench.mysql_server import COLLATION, Server
-from envs.dbbench.rules import NOT_OFFERED
-from envs.dbbench.shown import shown
-from envs.dbbench.sqlite_session import Bounds, build, contents, run
-from envs.dbbench.statements import checked, done, reads
-from envs.dbbench.values import weight
+from envs.dbbench.engines.mysql_engine import LOST, SESSION
+from envs.dbbench.engines.mysql_server import COLLATION, Server
+from envs.dbbench.engines.shown import shown
+from envs.dbbench.engines.sqlite_session import Bounds, build, contents, run
+from envs.dbbench.mysql.rules import NOT_OFFERED
+from envs.dbbench.mysql.statements import checked, done, reads
+from envs.dbbench.mysql.values import weight
 from tests.envs.test_envs_db_random import TABLES, Part, Statements, shrink
 from tests.envs.test_envs_db_support import mariadb
 

@@ -9,13 +9,13 @@ from typing import TypeVar
 import pytest
 
 from envs.dbbench import scoring
+from envs.dbbench.engines.mysql_engine import PREFIX, MysqlEngine
+from envs.dbbench.engines.mysql_server import Server
+from envs.dbbench.engines.port import Engine, Outcome, Table
+from envs.dbbench.engines.sqlite_engine import SqliteEngine
 from envs.dbbench.expert import Expert
-from envs.dbbench.mysql_engine import PREFIX, MysqlEngine
-from envs.dbbench.mysql_server import Server
-from envs.dbbench.port import Engine, Outcome, Table
-from envs.dbbench.questions import Question
 from envs.dbbench.settings import DbSettings, EngineKind
-from envs.dbbench.sqlite_engine import SqliteEngine
+from envs.dbbench.tasks.questions import Question
 from envs.serving.environment import InstanceLostError
 from tests.envs.test_envs_db_support import (
     FOLDER,

@@ -3,9 +3,9 @@
 import asyncio
 from pathlib import Path
 
-from envs.dbbench.port import Table
+from envs.dbbench.engines.port import Table
+from envs.dbbench.engines.sqlite_engine import SqliteEngine
 from envs.dbbench.settings import DbSettings
-from envs.dbbench.sqlite_engine import SqliteEngine
 
 HEAVY = 6
 SLOW = "SELECT COUNT(*) FROM `t` a, `t` b, `t` c, `t` d, `t` e, `t` f, `t` g, `t` h"

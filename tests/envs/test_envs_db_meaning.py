@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pymysql
 import pytest
 
-from envs.dbbench.mysql_engine import SESSION
-from envs.dbbench.mysql_server import COLLATION, Server
-from envs.dbbench.port import Table
-from envs.dbbench.shown import shown
-from envs.dbbench.sqlite_session import Bounds, build, contents, run
+from envs.dbbench.engines.mysql_engine import SESSION
+from envs.dbbench.engines.mysql_server import COLLATION, Server
+from envs.dbbench.engines.port import Table
+from envs.dbbench.engines.shown import shown
+from envs.dbbench.engines.sqlite_session import Bounds, build, contents, run
 from tests.envs.test_envs_db_support import mariadb
 
 BOUNDS = Bounds(5.0, 2**22, 10_000)

@@ -3,8 +3,8 @@
 
 import pytest
 
-from envs.dbbench.port import Table
-from envs.dbbench.sqlite_session import Bounds, build, run
+from envs.dbbench.engines.port import Table
+from envs.dbbench.engines.sqlite_session import Bounds, build, run
 
 BOUNDS = Bounds(5.0, 2**22, 10_000)
 DATABASE = build([Table.of("t", ["a"], [["x"]])], BOUNDS)

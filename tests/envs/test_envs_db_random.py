@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from envs.dbbench.port import Table
+from envs.dbbench.engines.port import Table
 
 HOLE = "§"
 """Where a part stands in a form."""

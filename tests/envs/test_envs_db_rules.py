@@ -10,19 +10,19 @@ from pathlib import Path
 import pytest
 from sqlglot import exp
 
-from envs.dbbench import sqlite_session
-from envs.dbbench.calls import SPECIAL
-from envs.dbbench.changes import Assigned
-from envs.dbbench.checks import Schema
-from envs.dbbench.port import Table
-from envs.dbbench.rules import NOT_OFFERED, RULES, Rules
-from envs.dbbench.scope import Scope
+from envs.dbbench.engines import sqlite_session
+from envs.dbbench.engines.port import Table
+from envs.dbbench.engines.sqlite_engine import SqliteEngine
+from envs.dbbench.engines.sqlite_session import Bounds, build, contents, run
+from envs.dbbench.mysql.calls import SPECIAL
+from envs.dbbench.mysql.changes import Assigned
+from envs.dbbench.mysql.checks import Schema
+from envs.dbbench.mysql.rules import NOT_OFFERED, RULES, Rules
+from envs.dbbench.mysql.scope import Scope
+from envs.dbbench.mysql.signatures import AGGREGATES, RANKS, REFUSED, SIGNATURES
+from envs.dbbench.mysql.statements import SqlError
+from envs.dbbench.mysql.translate import translate
 from envs.dbbench.settings import DbSettings
-from envs.dbbench.signatures import AGGREGATES, RANKS, REFUSED, SIGNATURES
-from envs.dbbench.sqlite_engine import SqliteEngine
-from envs.dbbench.sqlite_session import Bounds, build, contents, run
-from envs.dbbench.statements import SqlError
-from envs.dbbench.translate import translate
 
 BOUNDS = Bounds(5.0, 2**22, 10_000)
 TABLE = Table.of("t", ["a", "b"], [["x", "1"], ["y", "20"], ["xy", "3"], [None, "3"]])
@@ -234,7 +234,7 @@ def test_comparisons_hold_alike_from_left_to_right() -> None:
 
 
 def test_the_readme_lists_every_function_and_no_other() -> None:
-    text = (Path(sqlite_session.__file__).parent / "README.md").read_text(encoding="utf-8")
+    text = (Path(sqlite_session.__file__).parents[1] / "README.md").read_text(encoding="utf-8")
     start = text.index("## SQL in SQLite")
     table = text[start : text.index("Refused are WITH", start)]
     words = set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", table))

@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from envs.dbbench.environment import DbEnvironment
-from envs.dbbench.questions import Question, from_record
 from envs.dbbench.settings import DbSettings
+from envs.dbbench.tasks.questions import Question, from_record
 from envs.serving.server import serve
 from tests.conftest import DATA
 from tests.support import eventually, free_port, running

@@ -14,8 +14,8 @@ from envs.alfworld import actions, scoring
 from envs.alfworld.generator import SPLITS, TRAIN, VALID, Generator, Names, seed_of, walkthrough
 from envs.alfworld.goals import KINDS
 from envs.alfworld.houses import LAMP
-from envs.alfworld.library import loadable_size, trimmed
 from envs.alfworld.tasks import AlfworldTasks, OfficialGames, task_text
+from envs.alfworld.textworld.library import loadable_size, trimmed
 from envs.serving.environment import UnknownTaskError
 
 NUMBERS = st.integers(0, 1_000_000)

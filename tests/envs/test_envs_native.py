@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from envs.alfworld.generator import TRAIN, Generator, walkthrough
-from envs.alfworld.native import KEPT_PROBLEMS, Game, NativeEngine, read_generated, read_official
-from envs.alfworld.native_goal import GoalError, parse_goal
-from envs.alfworld.native_problem import UnsupportedGameError, parse_problem
+from envs.alfworld.native.engine import KEPT_PROBLEMS, Game, NativeEngine, read_generated, read_official
+from envs.alfworld.native.goal import GoalError, parse_goal
+from envs.alfworld.native.problem import UnsupportedGameError, parse_problem
 from envs.serving.environment import BadTaskError, InstanceLostError
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +30,7 @@ STATIC = {
 
 def compare(*options: str) -> dict[str, Any]:
     told = subprocess.run(
-        [sys.executable, "-m", "envs.alfworld.compare", *options],
+        [sys.executable, "-m", "envs.alfworld.comparison.compare", *options],
         cwd=ROOT,
         capture_output=True,
         text=True,

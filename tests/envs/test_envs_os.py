@@ -12,10 +12,10 @@ import pytest
 
 from envs.os_interaction.environment import OsEnvironment
 from envs.os_interaction.expert import Expert
-from envs.os_interaction.generator import TOPICS
 from envs.os_interaction.server import create
 from envs.os_interaction.settings import OsSettings
-from envs.os_interaction.tasks import GENERATED_TRAIN, GENERATED_VALID
+from envs.os_interaction.tasks.generator import TOPICS
+from envs.os_interaction.tasks.table import GENERATED_TRAIN, GENERATED_VALID
 from envs.serving.server import serve
 from tests.conftest import DATA
 from tests.support import eventually, running

@@ -3,7 +3,7 @@
 import pytest
 
 from envs.os_interaction.arithmetic import ALL, find_unsafe_word, find_uses
-from envs.os_interaction.tasks import Script
+from envs.os_interaction.tasks.table import Script
 
 COMPUTED: list[tuple[str, set[int]]] = [
     ("[[ $1 -eq 5 ]]", {1}),

@@ -10,10 +10,10 @@ import pytest
 
 from envs.os_interaction import actions, scoring, text
 from envs.os_interaction.actions import Bash, Invalid, Submit
-from envs.os_interaction.generator import TOPICS, Generator
-from envs.os_interaction.official import RecordError, read_official, task
-from envs.os_interaction.tasks import GENERATED_TRAIN, GENERATED_VALID, Example, Named, Script
-from envs.os_interaction.templates import filled
+from envs.os_interaction.tasks.generator import TOPICS, Generator
+from envs.os_interaction.tasks.official import RecordError, read_official, task
+from envs.os_interaction.tasks.table import GENERATED_TRAIN, GENERATED_VALID, Example, Named, Script
+from envs.os_interaction.tasks.templates import filled
 from tests.envs.test_envs_os import Os, served_os
 
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from envs.os_interaction.answers import Envelope
-from envs.os_interaction.limits import MIB, Limits
-from envs.os_interaction.nursery import Nursery
-from envs.os_interaction.sandbox import RefusedError, Sandbox, Start
+from envs.os_interaction.sandbox.answers import Envelope
+from envs.os_interaction.sandbox.limits import MIB, Limits
+from envs.os_interaction.sandbox.nursery import Nursery
+from envs.os_interaction.sandbox.sandbox import RefusedError, Sandbox, Start
 from envs.serving.environment import InstanceLostError
 from tests.envs.os_machine import start_or_skip
 

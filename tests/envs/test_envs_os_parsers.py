@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from envs.os_interaction import actions, arithmetic, grading, official, scoring, text
+from envs.os_interaction import actions, arithmetic, grading, scoring, text
 from envs.os_interaction.actions import Bash
-from envs.os_interaction.inside.restoring import Task, is_kept
-from envs.os_interaction.inside.shell import OWN
-from envs.os_interaction.tasks import Script
+from envs.os_interaction.sandbox.inside.restoring import Task, is_kept
+from envs.os_interaction.sandbox.inside.shell import OWN
+from envs.os_interaction.tasks import official
+from envs.os_interaction.tasks.table import Script
 
 LENGTH = 20_000
 SECONDS = 3.0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from envs.os_interaction.cgroups import PREFIX, Groups
-from envs.os_interaction.inside import calls, numbers
-from envs.os_interaction.limits import MIB, Limits
+from envs.os_interaction.sandbox.cgroups import PREFIX, Groups
+from envs.os_interaction.sandbox.inside import calls, numbers
+from envs.os_interaction.sandbox.limits import MIB, Limits
 from tests.envs.test_envs_os import Os, served_os
 from tests.envs.test_envs_os_attacks import CALL, PRINT, SUCCESS, python
 from tests.support import eventually

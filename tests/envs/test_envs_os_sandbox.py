@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from envs.os_interaction.inside import archive, calls
-from envs.os_interaction.inside.checks import BASH_LOADER, HIDDEN_BASH
-from envs.os_interaction.limits import MIB, Limits
-from envs.os_interaction.nursery import ROOT, Nursery
-from envs.os_interaction.sandbox import Kind, RefusedError, Sandbox, Start
-from envs.os_interaction.spool import Spool
+from envs.os_interaction.sandbox.inside import archive, calls
+from envs.os_interaction.sandbox.inside.checks import BASH_LOADER, HIDDEN_BASH
+from envs.os_interaction.sandbox.limits import MIB, Limits
+from envs.os_interaction.sandbox.nursery import ROOT, Nursery
+from envs.os_interaction.sandbox.sandbox import Kind, RefusedError, Sandbox, Start
+from envs.os_interaction.sandbox.spool import Spool
 from envs.serving.environment import EngineUnavailableError, InstanceLostError
 from tests.envs.os_machine import start_or_skip
 from tests.support import eventually

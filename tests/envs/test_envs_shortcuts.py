@@ -13,8 +13,8 @@ pytest.importorskip("textworld")
 PLAY = """
 import json, sys
 from pathlib import Path
-from envs.alfworld import shortcuts
-from envs.alfworld.worker import Games
+from envs.alfworld.textworld import shortcuts
+from envs.alfworld.textworld.worker import Games
 
 if sys.argv[1] == "short":
     shortcuts.install(Path(sys.argv[2]))

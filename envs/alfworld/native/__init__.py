@@ -1,0 +1,1 @@
+"""The native engine: ALFWorld's games in this process, without the `alfworld` package."""

@@ -1,0 +1,1 @@
+"""TextWorld, the engine of the `alfworld` package, in worker processes."""

@@ -1,0 +1,1 @@
+"""The engines that run SQL: SQLite in worker processes, or a MySQL server."""

@@ -1,0 +1,1 @@
+"""MySQL's meaning on SQLite: statements are translated, and its functions are registered with SQLite."""

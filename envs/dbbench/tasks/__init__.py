@@ -1,0 +1,1 @@
+"""The database tasks: AgentBench's records, and questions generated from a seed."""

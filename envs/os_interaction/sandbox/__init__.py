@@ -1,0 +1,1 @@
+"""The sandbox of an OS session: made, limited and driven by the server."""

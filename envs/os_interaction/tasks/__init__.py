@@ -1,0 +1,1 @@
+"""The OS tasks: AgentBench's records, and tasks generated from a seed."""

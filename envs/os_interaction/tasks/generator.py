@@ -1,0 +1,74 @@
+"""Tasks made from a seed: files, folders, text, permissions, processes, users, the system.
+
+Training and validation never have a task in common: where a task names a thing or a person, each split
+has its own half of the names; where it names none, of the wordings. The same seed makes the same tasks.
+"""
+
+from envs.os_interaction.tasks import (
+    topic_files,
+    topic_folders,
+    topic_permissions,
+    topic_processes,
+    topic_system,
+    topic_text,
+    topic_users,
+)
+from envs.os_interaction.tasks.table import GENERATED_TRAIN, GENERATED_VALID, Match, OsTask, Script
+from envs.os_interaction.tasks.templates import Draw, Template, filled
+
+TOPICS: dict[str, tuple[Template, ...]] = {
+    "files": topic_files.TEMPLATES,
+    "text": topic_text.TEMPLATES,
+    "permissions": topic_permissions.TEMPLATES,
+    "processes": topic_processes.TEMPLATES,
+    "users": topic_users.TEMPLATES,
+    "folders": topic_folders.TEMPLATES,
+    "system": topic_system.TEMPLATES,
+}
+HALVES = {GENERATED_TRAIN: 0, GENERATED_VALID: 1}
+
+
+class Generator:
+    """Makes tasks.
+
+    Args:
+        seed: What they are made from.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def tasks(self, split: str, count: int) -> dict[str, OsTask]:
+        """So many tasks of a split, no two alike; fewer of them are the first of more."""
+        made: dict[str, OsTask] = {}
+        seen: set[tuple[object, ...]] = set()
+        attempt = 0
+        while len(made) < count:
+            task = self._task(split, len(made), attempt)
+            known = (task.instruction, task.init, task.start)
+            attempt = attempt + 1 if known in seen else 0
+            if not attempt:
+                seen.add(known)
+                made[str(len(made))] = task
+        return made
+
+    def _task(self, split: str, number: int, attempt: int) -> OsTask:
+        topics = list(TOPICS)
+        topic = topics[number % len(topics)]
+        templates = TOPICS[topic]
+        template = templates[number // len(topics) % len(templates)]
+        draw = Draw(f"os/{self._seed}/{split}/{number}/{attempt}", HALVES[split])
+        made = template.make(draw)
+        # What names nothing of its own is told apart by the words: each split has half of the wordings.
+        whole = any(template.shared(one) for one in template.wordings)
+        wording = draw.one(template.wordings[HALVES[split] :: 2] if whole else template.wordings)
+        return OsTask(
+            instruction=filled(wording, made.places),
+            init=(Script(made.init),) if made.init else (),
+            start=Script(made.start) if made.start else None,
+            match=Match(made.answer) if made.answer is not None else None,
+            check=tuple(made.check),
+            programs=made.programs,
+            example=Script(filled(template.solution, made.places)),
+            kind=f"{topic}/{template.name}",
+        )
