@@ -1,42 +1,37 @@
 """`espalier serve PART`: one part as a process."""
 
 import os
+from types import MappingProxyType
 
-PORTS = {
-    "orchestrator": 8000,
-    "planner": 8001,
-    "judge": 8002,
-    "actor": 8003,
-    "worker": 8010,
-    "engine": 8100,
-    "scripted-model": 8100,
-    "alfworld": 8201,
-    "webshop": 8202,
-    "mind2web": 8203,
-    "os_interaction": 8204,
-    "dbbench": 8205,
-    "openenv": 8210,
-}
+from envs.registry import load_environments
+from services.roles.registry import ROLES
+
+PORTS = MappingProxyType(
+    {
+        "orchestrator": 8000,
+        **{role.name: role.port for role in ROLES.values()},
+        "worker": 8010,
+        "engine": 8100,
+        "scripted-model": 8100,
+        **{entry.name: entry.port for entry in load_environments().values()},
+    }
+)
 """The port of each part on one machine."""
 
-FACTORIES = {
-    "orchestrator": "services.orchestrator.api:create",
-    "planner": "services.planner.api:create",
-    "judge": "services.judge.api:create",
-    "actor": "services.actor.api:create",
-    "scripted-model": "services.scripted.api:create",
-    "worker": "services.orchestrator.worker_api:create",
-    "alfworld": "envs.alfworld.server:create",
-    "webshop": "envs.webshop.server:create",
-    "mind2web": "envs.mind2web.server:create",
-    "os_interaction": "envs.os_interaction.server:create",
-    "dbbench": "envs.dbbench.server:create",
-    "openenv": "envs.openenv.server:create",
-}
+FACTORIES = MappingProxyType(
+    {
+        "orchestrator": "services.orchestrator.api:create",
+        **{role.name: role.factory for role in ROLES.values()},
+        "scripted-model": "services.scripted.api:create",
+        "worker": "services.orchestrator.worker_api:create",
+        **{entry.name: entry.factory for entry in load_environments().values()},
+    }
+)
+"""Where the app of each part is made."""
 
 
 def serve(part: str, host: str, port: int | None) -> None:
-    """Serve a part until it is told to stop."""
+    """Serve a part until it is stopped."""
     import uvicorn
 
     from services.kit.server import server_options

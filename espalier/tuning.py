@@ -11,6 +11,7 @@ from espalier.stack.adapters import SHIPPED, adapter_folder, find_adapter, prepa
 from espalier.stack.embedded import prepare_model
 from espalier.stack.settings import StackSettings
 from espalier.telling import stop, tell, told
+from services.roles.registry import ROLES
 
 adapters = typer.Typer(help="Adapters: what is shipped, what is served.", no_args_is_help=True)
 
@@ -53,7 +54,7 @@ def train(
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Learn an adapter; a run that was interrupted goes on where it was."""
-    known = ("actor", "judge", "planner")
+    known = sorted(ROLES)
     roles = [name for name in known if name in role] if role else list(known)
     if set(role or ()) - set(known):
         raise typer.BadParameter(f"a role is one of {', '.join(known)}")

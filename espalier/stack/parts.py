@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from espalier.stack.adapters import ServedModel
 from espalier.stack.embedded import engine_command, engine_environment, state_command, state_password
 from espalier.stack.settings import StackSettings
+from services.roles.registry import ROLES
 
 HINT = """
   The embedded engine needs about 3 GiB of memory besides its cache: lower ESPALIER_ENGINE_KV_GIB, or name an
@@ -45,7 +46,7 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
     parts: list[Part] = []
     patience = settings.part_ready
     shared = {"ESPALIER_HOST": settings.host}
-    for role in ("planner", "judge", "actor"):
+    for role in ROLES:
         shared[f"ESPALIER_{role.upper()}_URL"] = settings.url(role)
     others = {name: settings.port("openenv") + place for place, name in enumerate(settings.openenv)}
     urls = {name: settings.url(name) for name in settings.start_environments}
@@ -66,7 +67,7 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
         )
         shared |= model.environment()
         parts.append(engine_part(settings, model))
-    for role in ("planner", "judge", "actor"):
+    for role in ROLES:
         parts.append(_service(role, settings.port(role), shared, roles_patience))
     for name in settings.start_environments:
         parts.append(replace(_service(name, settings.port(name), shared, patience * 2), optional=True))

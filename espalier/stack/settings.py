@@ -2,14 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
+from envs.registry import list_standalone
 from espalier.serve import PORTS
 from services.kit.settings import Settings
 
-EnvironmentName = Literal["alfworld", "webshop", "mind2web", "os_interaction", "dbbench"]
+
+def _check_environment(name: str) -> str:
+    if name not in list_standalone():
+        raise ValueError(f"there is no environment {name!r}; there are: {', '.join(list_standalone())}")
+    return name
 
 
 class StackSettings(Settings):
@@ -23,7 +28,9 @@ class StackSettings(Settings):
     redis_url: SecretStr = SecretStr("")
     """A Redis that is there already; by default an embedded Valkey is started."""
     workers: int = Field(default=1, ge=1, le=64)
-    start_environments: list[EnvironmentName] = Field(default_factory=lambda: list(get_args(EnvironmentName)))
+    start_environments: list[Annotated[str, AfterValidator(_check_environment)]] = Field(
+        default_factory=list_standalone
+    )
     """The environments to start."""
     openenv: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")], str] = Field(
         default_factory=dict[str, str], max_length=32

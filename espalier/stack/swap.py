@@ -28,9 +28,9 @@ from espalier.stack.pinned import pinned
 from espalier.stack.settings import StackSettings
 from espalier.stack.supervisor import POLL, Supervisor
 from services.contracts.adapter import AdapterLoad
+from services.roles.registry import ROLES
 from training.sft.card import Card
 
-ROLES = ("planner", "judge", "actor")
 """The actor comes last: episodes are pinned to what it says is served."""
 LOOK = 1.0
 """Between two looks at what is pinned to the engine that drains, seconds."""

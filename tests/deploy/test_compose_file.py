@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -15,20 +16,17 @@ import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
-from envs.alfworld.settings import AlfworldSettings
-from envs.dbbench.settings import DbSettings
-from envs.mind2web.settings import Mind2webSettings
-from envs.os_interaction.settings import OsSettings
-from envs.webshop.settings import WebshopSettings
+from envs.registry import SHIPPED
 from espalier.serve import PORTS
 from services.kit.settings import RoleSettings
 from services.orchestrator.settings import OrchestratorSettings
+from services.roles import registry as roles
 from services.scripted.settings import ScriptedSettings
 from tests.deploy.composing import PROMETHEUS, ROOT, Compose
 from training.sft.card import read_card
 
-ENVIRONMENTS = {"alfworld", "webshop", "mind2web", "os_interaction", "dbbench"}
-CORE = {"redis", "planner", "judge", "actor", *ENVIRONMENTS, "orchestrator", "worker"}
+ENVIRONMENTS = {entry.name: entry for entry in SHIPPED if entry.standalone}
+CORE = {"redis", *roles.ROLES, *ENVIRONMENTS, "orchestrator", "worker"}
 PROFILES = {
     "scripted": {"engine-scripted"},
     "cpu": {"engine-cpu"},
@@ -39,19 +37,16 @@ PUBLISHED = {"orchestrator": 8000, "prometheus": 9090, "grafana": 3000}
 WRITABLE = {"grafana", *PROFILES["gpu"]}
 """Official images that write where they please; all others have a root file system that is read-only."""
 SETTINGS: dict[str, type[BaseSettings]] = {
-    "planner": RoleSettings,
-    "judge": RoleSettings,
-    "actor": RoleSettings,
-    "alfworld": AlfworldSettings,
-    "webshop": WebshopSettings,
-    "mind2web": Mind2webSettings,
-    "os_interaction": OsSettings,
-    "dbbench": DbSettings,
+    **dict.fromkeys(roles.ROLES, RoleSettings),
+    **{
+        name: getattr(importlib.import_module(f"{entry.package}.settings"), entry.settings)
+        for name, entry in ENVIRONMENTS.items()
+    },
     "orchestrator": OrchestratorSettings,
     "worker": OrchestratorSettings,
     "engine-scripted": ScriptedSettings,
 }
-ROLES = {role: PORTS[role] for role in ("planner", "judge", "actor")}
+ROLES = {role.name: role.port for role in roles.ROLES.values()}
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +106,7 @@ def test_only_loopback_is_published(everything: dict[str, Any]) -> None:
 def test_what_is_needed_is_waited_for(everything: dict[str, Any]) -> None:
     for name in ("orchestrator", "worker"):
         needs = everything[name]["depends_on"]
-        assert needs.keys() == {"redis", "planner", "judge", "actor", *ENVIRONMENTS}
+        assert needs.keys() == {"redis", *ROLES, *ENVIRONMENTS}
         assert {need["condition"] for need in needs.values()} == {"service_healthy"}
 
 
@@ -148,6 +143,9 @@ def test_parts_are_where_the_others_look(everything: dict[str, Any]) -> None:
     for role, port in ROLES.items():
         assert environment[f"ESPALIER_{role.upper()}_URL"] == f"http://{role}:{port}"
         assert everything[role]["healthcheck"]["test"][-2:] == [str(port), "/readyz"]
+    assert json.loads(environment["ESPALIER_ENVIRONMENTS"]) == {
+        name: f"http://{name}:{entry.port}" for name, entry in ENVIRONMENTS.items()
+    }
     redis = urlsplit(environment["ESPALIER_REDIS_URL"])
     assert redis.password == everything["redis"]["environment"]["REDISCLI_AUTH"]
     targets = [
@@ -244,17 +242,43 @@ def test_vllm_accepts_what_the_cpu_engine_is_given(
     assert {key for key in given if key.startswith("VLLM_")} <= known.keys() | {"VLLM_TARGET_DEVICE"}
 
 
+def test_an_environment_runs_its_part_in_an_image_that_has_what_it_needs(everything: dict[str, Any]) -> None:
+    text = (ROOT / "deploy/docker/Dockerfile").read_text()
+    stages = {found[2]: found[1] for found in re.finditer(r"^FROM (\S+) AS (\S+)$", text, re.MULTILINE)}
+    bodies = {
+        found[1]: found[2]
+        for found in re.finditer(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", text, re.MULTILINE | re.DOTALL)
+    }
+    for name, entry in ENVIRONMENTS.items():
+        assert everything[name]["command"] == [name]
+        assert everything[name]["image"].partition(":")[0] == f"espalier/{entry.image}"
+        assert entry.image in stages
+        [installed] = re.findall(r"--from=(\S+) /opt/espalier", bodies[entry.image])
+        for extra in entry.extras:
+            assert f"requirements/{extra}.txt" in bodies[installed], f"{name}: {installed} lacks {extra}"
+
+
+OFFICIAL = {
+    "ALFWORLD_DATA": ("official-data", "/data/alfworld"),
+    "ESPALIER_WEBSHOP_DATA": ("official-webshop", "/data/webshop"),
+    "ESPALIER_MIND2WEB_DATA": ("official-mind2web", "/data/mind2web"),
+    "ESPALIER_AGENTBENCH_DATA": ("official-agentbench", "/data/agentbench"),
+}
+
+
+def test_all_data_that_environments_take_can_be_mounted() -> None:
+    assert {entry.data for entry in ENVIRONMENTS.values() if entry.data} == OFFICIAL.keys()
+
+
 @pytest.mark.parametrize(
     ("override", "variable", "folders"),
     [
-        ("official-data", "ALFWORLD_DATA", {"alfworld": "/data/alfworld"}),
-        ("official-webshop", "ESPALIER_WEBSHOP_DATA", {"webshop": "/data/webshop"}),
-        ("official-mind2web", "ESPALIER_MIND2WEB_DATA", {"mind2web": "/data/mind2web"}),
         (
-            "official-agentbench",
-            "ESPALIER_AGENTBENCH_DATA",
-            {"os_interaction": "/data/agentbench", "dbbench": "/data/agentbench"},
-        ),
+            override,
+            variable,
+            {name: folder for name, entry in ENVIRONMENTS.items() if entry.data == variable},
+        )
+        for variable, (override, folder) in OFFICIAL.items()
     ],
 )
 def test_official_data_is_mounted_by_its_own_file(

@@ -85,7 +85,7 @@ async def test_an_actor_that_is_away_ends_no_run_badly(houses: str, tmp_path: Pa
     with served(serving(status=503)) as actor:
         found = await made(out, houses, actor, limit=2)
     assert (found.kept, found.failed) == (0, 2)
-    with pytest.raises(UnknownEnvironmentError, match="alfworld's can"):
+    with pytest.raises(UnknownEnvironmentError, match="those of alfworld can"):
         await made(out, houses, environment="dbbench")
 
 

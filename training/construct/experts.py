@@ -1,15 +1,11 @@
 """The scripted players of the environments, in one shape: each move is a thought and an action."""
 
+import importlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from envs.alfworld.expert import Expert as AlfworldExpert
-from envs.alfworld.expert import Prior
-from envs.dbbench.expert import Expert as DbExpert
-from envs.mind2web.expert import Expert as Mind2webExpert
-from envs.os_interaction.expert import Expert as OsExpert
-from envs.webshop.expert import FirstFit
+from envs.registry import Entry, load_environments
 
 Play = Generator["Move", str, None]
 
@@ -46,26 +42,19 @@ Guide = Callable[[str, str], Guiding]
 
 
 class UnknownEnvironmentError(LookupError):
-    """There is no expert for this environment."""
+    """Raised when an environment has no expert."""
 
 
 def players() -> dict[str, Player]:
-    """A player an environment."""
-    prior = Prior.load()
-    return {
-        "alfworld": lambda seen, task: _told(AlfworldExpert(seen, task, prior)),
-        "webshop": lambda seen, task: _told(FirstFit(seen, task)),
-        "mind2web": lambda seen, task: _told(Mind2webExpert(seen, task)),
-        "os_interaction": lambda seen, task: _told(OsExpert(seen, task)),
-        "dbbench": lambda seen, task: _told(DbExpert(seen, task)),
-    }
+    """Return a player for each environment that has an expert."""
+    return {entry.name: _make_player(entry) for entry in load_environments().values() if entry.expert}
 
 
 def player(environment: str) -> Player:
-    """The player of an environment.
+    """Return the player of an environment.
 
     Raises:
-        UnknownEnvironmentError: There is none.
+        UnknownEnvironmentError: It has none.
     """
     known = players()
     if environment not in known:
@@ -76,24 +65,35 @@ def player(environment: str) -> Player:
 
 
 def guide(environment: str) -> Guide:
-    """The expert that corrects another player's runs.
+    """Return the expert that corrects another player's runs: one that can follow them.
 
     Raises:
-        UnknownEnvironmentError: There is none.
+        UnknownEnvironmentError: The environment has none.
     """
-    if environment != "alfworld":
-        raise UnknownEnvironmentError(f"no expert of {environment!r} can correct; alfworld's can")
-    prior = Prior.load()
-    return lambda seen, task: AlfworldExpert(seen, task, prior)
+    experts = {entry.name: _load_expert(entry) for entry in load_environments().values() if entry.expert}
+    guides = {name: expert for name, expert in experts.items() if hasattr(expert, "follow")}
+    if environment not in guides:
+        raise UnknownEnvironmentError(
+            f"no expert of {environment!r} can correct another player's runs; those of {', '.join(guides)} can"
+        )
+    return guides[environment]
 
 
-def _told(expert: Any) -> Play:
-    """An expert's moves, whichever way it gives its thoughts."""
+def _load_expert(entry: Entry) -> Any:
+    return getattr(importlib.import_module(f"{entry.package}.expert"), entry.expert)
+
+
+def _make_player(entry: Entry) -> Player:
+    return lambda seen, task: _play(_load_expert(entry)(seen, task))
+
+
+def _play(expert: Any) -> Play:
+    """Yield an expert's moves, whether it yields actions beside its `thought` or moves that hold both."""
     policy = expert.play()
     move = next(policy, None)
     while move is not None:
-        told = Move(expert.thought, move) if isinstance(move, str) else Move(move.thought, move.action)
-        shown = yield told
+        made = Move(expert.thought, move) if isinstance(move, str) else Move(move.thought, move.action)
+        shown = yield made
         try:
             move = policy.send(shown)
         except StopIteration:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from envs.registry import load_environments
 from espalier.client import AsyncSessions, EspalierError
 from training.construct import replay
 from training.construct.cards import write_card
 from training.construct.filters import Filter
 from training.construct.record import Record, RecordError, append_records
 from training.construct.rejections import Rejection, append_rejection, rejected_file
-from training.construct.servers import ENVIRONMENTS
 
 MALFORMED = "malformed"
 TIMEOUT = 120.0
@@ -122,7 +122,7 @@ def environments_of(source: Path, given: Collection[str] = ()) -> list[str]:
     items = (item for block in _blocks(source) for item in block)
     return sorted(
         {item.environment for item in items if isinstance(item, Record) and replay.applies(item)}
-        & {*ENVIRONMENTS, *given}
+        & {*load_environments(), *given}
     )
 
 

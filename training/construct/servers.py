@@ -11,11 +11,9 @@ from pathlib import Path
 
 import httpx
 
-from espalier.serve import FACTORIES
+from envs.registry import load_environments
 from training.construct.role_settings import is_address
 
-ENVIRONMENTS = tuple(name for name, target in FACTORIES.items() if target.startswith("envs."))
-"""What can be served here."""
 PATIENCE = 120.0
 
 
@@ -34,8 +32,9 @@ def server(environment: str, url: str, logs: Path) -> Iterator[str]:
         raise ServerError(f"{url!r} is no address of an environment, such as http://127.0.0.1:8201")
     if url:
         yield url
-    elif environment not in ENVIRONMENTS:
-        raise ServerError(f"there is no environment {environment!r}; there are: {', '.join(ENVIRONMENTS)}")
+    elif environment not in load_environments():
+        known = ", ".join(load_environments())
+        raise ServerError(f"there is no environment {environment!r}; there are: {known}")
     else:
         with serving(environment, logs) as own:
             yield own
