@@ -73,8 +73,9 @@ def guide(environment: str) -> Guide:
     experts = {entry.name: _load_expert(entry) for entry in load_environments().values() if entry.expert}
     guides = {name: expert for name, expert in experts.items() if hasattr(expert, "follow")}
     if environment not in guides:
+        names = ", ".join(guides)
         raise UnknownEnvironmentError(
-            f"no expert of {environment!r} can correct another player's runs; those of {', '.join(guides)} can"
+            f"no expert of {environment!r} can correct another player's runs; those of {names} can"
         )
     return guides[environment]
 
