@@ -1,7 +1,7 @@
 """Calls to another part over HTTP: bounded, with deadlines and retries.
 
-What may be repeated is repeated: refused connections, reads that break, 429, 502, 503 and 504. A model call
-has no side effect, and everything else carries a key that makes it safe to repeat.
+What may be repeated is repeated: refused connections, reads that break, JSON that cannot be read, 429, 502,
+503 and 504. A model call has no side effect, and everything else carries a key that makes it safe to repeat.
 """
 
 import asyncio
@@ -39,12 +39,15 @@ class _UnavailableError(Exception):
         *,
         busy: bool = False,
         problem: Problem | None = None,
+        garbled: httpx.Response | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.retry_after = retry_after
         self.busy = busy
         self.problem = problem
+        self.garbled = garbled
+        """A success whose body cannot be read."""
 
 
 class Upstream:
@@ -185,6 +188,8 @@ class Upstream:
         except _UnavailableError as error:
             if error.busy:
                 raise BusyError(self.part, error.reason, error.retry_after or 1.0) from None
+            if error.garbled is not None:  # it is no accident of the network: the reader refuses it
+                return error.garbled
             raise OutageError(self.part, error.reason, error.problem) from None
 
     async def _attempt(
@@ -203,6 +208,8 @@ class Upstream:
             raise _UnavailableError(f"{type(error).__name__} at {self.shown}: {error}") from error
         status = response.status_code
         if status < 300:
+            if is_garbled(response):
+                raise _UnavailableError("answered with JSON that cannot be read", garbled=response)
             return response
         problem = problem_of(response)
         # A part that answers 502 for itself has been answered wrongly: the same request gets the same.
@@ -210,6 +217,17 @@ class Upstream:
             raise RefusedError(self.part, problem)
         reason = f"answered {status}: {problem.detail}"
         raise _UnavailableError(reason, _retry_after(response), busy=status == 429, problem=problem)
+
+
+def is_garbled(response: httpx.Response) -> bool:
+    """Return whether a body is declared as JSON and is not JSON."""
+    if not response.content or "json" not in response.headers.get("content-type", ""):
+        return False
+    try:
+        orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        return True
+    return False
 
 
 def _pause(state: RetryCallState) -> float:

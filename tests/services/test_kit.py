@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import BaseModel, SecretStr
 
+from services.contracts.problem import Problem
 from services.kit import auth, problems
 from services.kit.app import create_app
 from services.kit.failures import BusyError, OutageError, RefusedError
@@ -289,6 +290,7 @@ def upstream(transport: httpx.AsyncBaseTransport, **options: Any) -> Upstream:
         httpx.ConnectError("refused"),
         httpx.ReadError("broken"),
         httpx.RemoteProtocolError("half an answer"),
+        httpx.Response(200, content=b'{"fine": \xff}', headers={"content-type": "application/json"}),
         *(httpx.Response(status) for status in (429, 502, 503, 504)),
     ],
 )
@@ -297,6 +299,15 @@ async def test_what_may_pass_is_tried_again(first: httpx.Response | Exception) -
     answer = await upstream(transport).request("POST", "/v1/plans", {"k": 3})
     assert answer.json() == {"fine": True}
     assert [request.content for request in asked] == [b'{"k":3}'] * 2
+
+
+async def test_an_answer_that_stays_unreadable_is_refused() -> None:
+    garbled = httpx.Response(200, content=b"{", headers={"content-type": "application/json"})
+    transport, asked = answering(garbled)
+    client = upstream(transport, retry_for=0.5)
+    with pytest.raises(RefusedError, match="is no Problem"):
+        client.read(await client.request("GET", "/"), Problem)
+    assert len(asked) >= 2
 
 
 async def test_a_part_that_is_not_there_is_an_outage() -> None:
