@@ -14,12 +14,12 @@ from espalier.plain import plain
 @contextlib.contextmanager
 def told() -> Iterator[None]:
     """Errors that a person can mend end the command, told in one line."""
+    from espalier.adapter_folder import AdapterError
     from training.construct.experts import UnknownEnvironmentError
     from training.construct.record import RecordError
     from training.construct.role_settings import RoleSetupError
     from training.construct.servers import ServerError
     from training.construct.templates import PromptError
-    from training.sft.card import AdapterError
     from training.sft.examples import ChatTemplateError, GeneralDataError
     from training.sft.mix import MixError
 

@@ -154,7 +154,7 @@ def measured(
     runs: Annotated[list[Path], typer.Argument(help="Folders that `espalier eval` wrote.")],
 ) -> None:
     """Write what evaluations found into an adapter's card."""
-    from training.sft.card import add_measured
+    from training.sft.measured import add_measured
 
     with told():
         found = find_adapter(adapter)
@@ -190,8 +190,8 @@ def push_adapter(
     ] = "",
 ) -> None:
     """Load an adapter into engines, or swap the merged weights of this machine's stack; see it answer."""
+    from espalier.adapter_folder import read_card
     from espalier.stack import push
-    from training.sft.card import read_card
 
     settings = StackSettings()
     folder = adapter_folder(adapter)

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from espalier.adapter_folder import read_card
 from evaluation.intervals import bootstrap
 from services.prompting.renderer import Chat
-from training.sft.card import read_card
 from training.sft.examples import IGNORED, Example, Tokens, general
 
 LONGEST = 2048

@@ -13,11 +13,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from espalier.adapter_folder import read_card
 from evaluation.general import held_out, loss
 from evaluation.intervals import bootstrap
+from services.contracts.card import Card
 from services.prompting import Renderer, load_profile
 from training.construct.record import read_records
-from training.sft.card import Card, read_card
 from training.sft.examples import Example, Tokens, spoken
 
 GENERAL = "general"

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from espalier.adapter_folder import CARD, AdapterError, read_card
 from espalier.stack.embedded import MODEL, SetupError, prepare_model
 from espalier.stack.settings import StackSettings
-from training.sft.card import CARD, AdapterError, Card, read_card
+from services.contracts.card import Card
 
 SHIPPED = Path(__file__).parents[2] / "training" / "adapters"
 NONE = "none"

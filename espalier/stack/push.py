@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from uuid import uuid4
 
+from espalier.adapter_folder import AdapterError
 from espalier.client import Actor
 from espalier.stack.pinned import pinned
 from espalier.stack.settings import StackSettings
@@ -12,8 +13,8 @@ from espalier.stack.swap import Swap, SwapRequest, SwapState, read_swap, request
 from espalier.stack.up import is_up
 from services.contracts.action import ActionRequest
 from services.contracts.adapter import AdapterLoad, Adapters
+from services.contracts.card import Card
 from services.contracts.context import Brief, Context
-from training.sft.card import AdapterError, Card
 
 POLL = 2.0
 """Between two looks at what runs, seconds."""

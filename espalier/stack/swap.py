@@ -28,8 +28,8 @@ from espalier.stack.pinned import pinned
 from espalier.stack.settings import StackSettings
 from espalier.stack.supervisor import POLL, Supervisor
 from services.contracts.adapter import AdapterLoad
+from services.contracts.card import Card
 from services.roles.registry import ROLES
-from training.sft.card import Card
 
 """The actor comes last: episodes are pinned to what it says is served."""
 LOOK = 1.0

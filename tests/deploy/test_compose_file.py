@@ -17,13 +17,13 @@ import yaml
 from pydantic_settings import BaseSettings
 
 from envs.registry import SHIPPED
+from espalier.adapter_folder import read_card
 from espalier.serve import PORTS
 from services.kit.settings import RoleSettings
 from services.orchestrator.settings import OrchestratorSettings
 from services.roles import registry as roles
 from services.scripted.settings import ScriptedSettings
 from tests.deploy.composing import PROMETHEUS, ROOT, Compose
-from training.sft.card import read_card
 
 ENVIRONMENTS = {entry.name: entry for entry in SHIPPED if entry.standalone}
 CORE = {"redis", *roles.ROLES, *ENVIRONMENTS, "orchestrator", "worker"}

@@ -13,10 +13,11 @@ import httpx
 import psutil
 import pytest
 
+from espalier.adapter_folder import CARD, CONFIG, compute_digest, read_card, write_card
 from espalier.stack.adapters import SHIPPED
+from services.contracts.card import Card
 from services.contracts.episode import Episode, State
 from tests.support import eventually
-from training.sft.card import CARD, CONFIG, Card, digest, read_card, write_card
 
 pytestmark = pytest.mark.engine
 ROOT = Path(__file__).parents[2]
@@ -158,7 +159,7 @@ def weaker_adapter(folder: Path) -> str:
     config = json.loads((folder / CONFIG).read_text())
     (folder / CONFIG).write_text(json.dumps(config | {"lora_alpha": config["lora_alpha"] * 0.98}))
     card = Card.model_validate_json((folder / CARD).read_text())
-    made = card.model_copy(update={"name": f"agent@{digest(folder)}", "measured": []})
+    made = card.model_copy(update={"name": f"agent@{compute_digest(folder)}", "measured": []})
     write_card(folder, made)
     return made.name
 

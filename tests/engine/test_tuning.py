@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from espalier.adapter_folder import read_card
 from espalier.stack.embedded import engine_command, engine_environment, prepare_model
 from espalier.stack.settings import StackSettings
 from tests.support import eventually, free_port
-from training.sft.card import read_card
 
 pytestmark = [
     pytest.mark.engine,

@@ -8,14 +8,15 @@ import torch
 from safetensors.torch import load_file, save, save_file
 from typer.testing import CliRunner
 
+from espalier.adapter_folder import CONFIG, WEIGHTS, AdapterError, compute_digest, read_card, write_card
 from espalier.cli import app
 from espalier.stack.adapters import NONE, SHIPPED, ServedModel, find_adapter, shipped
 from espalier.stack.embedded import MODEL, SetupError
 from espalier.stack.merge import NOT_PLAIN, MergeError, merge
 from espalier.stack.settings import StackSettings
 from services.contracts.adapter import Adapter
+from services.contracts.card import Card
 from services.prompting import load_profile
-from training.sft.card import CONFIG, WEIGHTS, AdapterError, Card, digest, read_card, write_card
 from training.sft.shrink import shrink
 
 LARGEST = 10_000_000
@@ -28,7 +29,7 @@ def make(folder: Path, weights: bytes = b"weights", config: str = "{}", **change
     (folder / CONFIG).write_text(config)
     (folder / WEIGHTS).write_bytes(weights)
     given = {
-        "name": f"agent@{digest(folder)}",
+        "name": f"agent@{compute_digest(folder)}",
         "base": f"{MODEL}-1",
         "profile": "compact@0123456789ab",
         "roles": ["actor"],

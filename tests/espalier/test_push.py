@@ -14,6 +14,7 @@ from espalier import tuning
 from espalier.client import Actor, EspalierError
 from espalier.stack.embedded import MODEL
 from services.actor.api import create as create_actor
+from services.contracts.card import Card
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, State
 from services.kit.settings import RoleSettings
 from services.prompting import load_profile
@@ -21,7 +22,6 @@ from services.scripted.api import create_app
 from services.scripted.model import ScriptedModel
 from tests.espalier.test_adapters import make
 from tests.support import free_port, served
-from training.sft.card import Card
 
 OLD, OTHER = "agent@aaaaaaaa", "judge@bbbbbbbb"
 

@@ -38,6 +38,7 @@ from espalier.stack.swap import (
 )
 from espalier.stack.up import part_states, state_file
 from services.actor.api import create as create_actor
+from services.contracts.card import Card
 from services.contracts.episode import EpisodeCreate, State
 from services.judge.api import create as create_judge
 from services.kit.settings import RoleSettings
@@ -47,7 +48,6 @@ from services.scripted.api import create_app as create_model
 from services.scripted.model import ScriptedModel
 from tests.espalier.test_adapters import make
 from tests.support import eventually, served
-from training.sft.card import Card
 
 FACTORIES = {"planner": create_planner, "judge": create_judge, "actor": create_actor}
 Plan = Callable[[StackSettings, ServedModel, int], Part]

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from espalier.adapter_folder import AdapterError, read_card
+from services.contracts.card import Card
 from services.prompting import Renderer, load_profile
 from tests.training.support import record, turn
 from training.construct.record import Record, append_records
-from training.sft.card import AdapterError, Card, read_card
 from training.sft.examples import (
     IGNORED,
     ChatTemplateError,

@@ -4,7 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from training.sft.card import CONFIG, WEIGHTS, AdapterError, Card, digest, read_card, write_card
+from espalier.adapter_folder import CONFIG, WEIGHTS, AdapterError, compute_digest, read_card, write_card
+from services.contracts.card import Card
 
 
 def shrink(folder: Path, by: float, out: Path) -> Card:
@@ -36,7 +37,7 @@ def shrink(folder: Path, by: float, out: Path) -> Card:
     out.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(folder / WEIGHTS, out / WEIGHTS)
     (out / CONFIG).write_text(json.dumps(config, indent=1) + "\n")
-    name = f"{card.name.rpartition('@')[0]}@{digest(out)}"
+    name = f"{card.name.rpartition('@')[0]}@{compute_digest(out)}"
     card = card.model_copy(update={"name": name, "scale": card.scale * by, "measured": []})
     write_card(out, card)
     return card

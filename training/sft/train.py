@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from espalier.adapter_folder import CONFIG, WEIGHTS, AdapterError, compute_digest, read_card, write_card
+from services.contracts.card import Card
 from services.prompting import Renderer, load_profile
 from training.construct.record import Role, read_records
-from training.sft.card import CONFIG, WEIGHTS, AdapterError, Card, digest, read_card, write_card
 from training.sft.examples import Example, Tokens, general, spoken
 from training.sft.lora import Hyper, trainer
 from training.sft.mix import MixError, check_share, mix, taken
@@ -122,7 +123,7 @@ def learn(plan: Plan, pools: Pools, tell: Tell) -> Card:
     learner.train(resume_from_checkpoint=resumes)
     _save(learner.model, plan.out)
     card = Card(
-        name=f"{'-'.join(plan.roles) if len(plan.roles) < 3 else 'agent'}@{digest(plan.out)}",
+        name=f"{'-'.join(plan.roles) if len(plan.roles) < 3 else 'agent'}@{compute_digest(plan.out)}",
         base=plan.base.name,
         profile=pools.profile,
         roles=list(plan.roles),
@@ -177,7 +178,7 @@ def _claim(plan: Plan, fingerprint: str) -> bool:
     plan.out.mkdir(parents=True, exist_ok=True)
     run = {"data": fingerprint, "base": plan.base.name, "hyper": asdict(plan.hyper)}
     if plan.start is not None:
-        run["start"] = digest(plan.start)
+        run["start"] = compute_digest(plan.start)
     path = plan.out / "run.json"
     if path.is_file():
         if json.loads(path.read_text()) != run:

@@ -1,0 +1,60 @@
+"""An adapter's card, `card.json` beside its weights: what it is, its training data, its measured results."""
+
+from typing import Any
+
+from pydantic import Field
+
+from services.contracts.base import Message
+
+
+class Measured(Message):
+    """One run of `espalier eval`, as its `summary.json` has it."""
+
+    environment: str
+    split: str
+    method: str
+    n: int
+    failed: int
+    success_rate: float
+    success_ci95: tuple[float, float]
+    mean_reward: float
+    reward_ci95: tuple[float, float]
+    format_error_rate: float
+    invalid_action_rate: float
+    loop_rate: float
+    steps_mean: float
+    trained_on: bool
+    """Whether the adapter was trained on tasks of this split."""
+
+
+class Card(Message):
+    """What goes with an adapter's weights."""
+
+    name: str
+    """`<role>@<digest>`."""
+    base: str
+    """The base model's name."""
+    profile: str
+    """The prompt profile, `name@digest`."""
+    roles: list[str]
+    rank: int
+    share: float
+    """λ: the probability of agent data."""
+    tokens: int
+    """Tokens of its training data, prompts included."""
+    seed: int
+    data: str
+    """The digest of the training sequences, in order."""
+    groups: dict[str, int] = Field(default_factory=dict[str, int])
+    """Sequences by environment and kind."""
+    splits: list[str] = Field(default_factory=list[str])
+    """The splits of its training data, `environment/split`."""
+    start: str = ""
+    """The adapter that its training started from, whose tokens are not counted; empty for none."""
+    scale: float = 1.0
+    """The part of the learned change of weights that is kept (`espalier adapters shrink`)."""
+    hyper: dict[str, Any] = Field(default_factory=dict[str, Any])
+    losses: list[tuple[int, float]] = Field(default_factory=list[tuple[int, float]])
+    """Step and loss."""
+    seconds: float = 0.0
+    measured: list[Measured] = Field(default_factory=list[Measured])
