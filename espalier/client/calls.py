@@ -7,7 +7,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, TypeAdapter
 
 from services.contracts.action import ActionRequest, Actions
-from services.contracts.adapter import AdapterLoad, Adapters
+from services.contracts.adapter import AdapterLoad, Adapters, PinnedAdapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
 from services.contracts.plan import Plan, PlanRequest
 from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
@@ -73,6 +73,11 @@ def list_episodes(
 def cancel_episode(episode: str) -> Call[Episode]:
     """End an episode."""
     return Call("POST", f"/v1/episodes/{quote(episode, safe='')}/cancel", Episode)
+
+
+def pinned_adapters() -> Call[PinnedAdapters]:
+    """How many live episodes use each adapter."""
+    return Call("GET", "/v1/adapters/pinned", PinnedAdapters)
 
 
 def get_tree(episode: str) -> Call[Tree]:

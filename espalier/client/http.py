@@ -14,9 +14,9 @@ from espalier.client.calls import Call
 from espalier.client.errors import refused, unreachable
 from espalier.client.proxies import honours_proxy
 from services.contracts.action import ActionRequest, Actions
-from services.contracts.adapter import AdapterLoad, Adapters
+from services.contracts.adapter import AdapterLoad, Adapters, PinnedAdapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
-from services.contracts.event import Event
+from services.contracts.event import EVENTS, Event
 from services.contracts.plan import Plan, PlanRequest
 from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
 from services.contracts.task import TaskPage
@@ -165,6 +165,10 @@ class Espalier(_Sync):
         """Run the method again on the recorded answers, and compare."""
         return self._send(calls.replay(episode))
 
+    def pinned_adapters(self) -> PinnedAdapters:
+        """Return how many live episodes use each adapter."""
+        return self._send(calls.pinned_adapters())
+
     def environments(self) -> "list[str]":
         """The environments that are configured."""
         return self._send(calls.environments())
@@ -249,6 +253,10 @@ class AsyncEspalier(_Async):
     async def replay(self, episode: str) -> Replay:
         """Run the method again on the recorded answers, and compare."""
         return await self._send(calls.replay(episode))
+
+    async def pinned_adapters(self) -> PinnedAdapters:
+        """Return how many live episodes use each adapter."""
+        return await self._send(calls.pinned_adapters())
 
     async def environment(self, name: str) -> Metadata:
         """What an environment says of itself."""

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from espalier.adapter_folder import AdapterError
 from espalier.client import Actor
-from espalier.stack.pinned import pinned
+from espalier.stack.pinned import list_pinned
 from espalier.stack.settings import StackSettings
 from espalier.stack.swap import Swap, SwapRequest, SwapState, read_swap, request_file, write
 from espalier.stack.up import is_up
@@ -133,7 +133,7 @@ def retire(card: Card, actors: Sequence[str], orchestrator: str, patience: float
             names = [one.name for one in actor.adapters().adapters if not one.merged]
             old = {name for name in names if name.partition("@")[0] == kind and name != card.name}
             while old:
-                for name in sorted(old - pinned(orchestrator)):
+                for name in sorted(old - list_pinned(orchestrator)):
                     actor.unload(name)
                     old.remove(name)
                     tell(f"{url} no longer serves {name}")

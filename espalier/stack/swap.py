@@ -24,7 +24,7 @@ from espalier.client import EspalierError, Role
 from espalier.stack.adapters import ServedModel, find_adapter, prepare_served
 from espalier.stack.embedded import SetupError
 from espalier.stack.parts import Part, engine_part
-from espalier.stack.pinned import pinned
+from espalier.stack.pinned import list_pinned
 from espalier.stack.settings import StackSettings
 from espalier.stack.supervisor import POLL, Supervisor
 from services.contracts.adapter import AdapterLoad
@@ -263,7 +263,7 @@ class Swapper:
             while quiet < LOOKS:
                 await asyncio.sleep(LOOK)
                 try:
-                    used = former in await asyncio.to_thread(pinned, self._settings.url("orchestrator"))
+                    used = former in await asyncio.to_thread(list_pinned, self._settings.url("orchestrator"))
                 except EspalierError:
                     used = True  # it is not there to be asked; it comes back
                 quiet = 0 if used else quiet + 1

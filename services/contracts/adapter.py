@@ -1,4 +1,4 @@
-"""LoRA adapters that the actor can be asked to use."""
+"""LoRA adapters: served, loaded, pinned by live episodes."""
 
 from typing import Self
 
@@ -46,3 +46,10 @@ class Adapters(Message):
     """Whether the engine loads adapters at run time."""
     profile: str = ""
     """The prompt profile that the actor renders with, `name@digest`."""
+
+
+class PinnedAdapters(Message):
+    """`GET /v1/adapters/pinned` of the orchestrator: the adapters that live episodes use."""
+
+    adapters: dict[str, int]
+    """Live episodes by the name of their adapter; an adapter without any is left out."""

@@ -1,5 +1,6 @@
 """Adapters are pushed to actors over HTTP, seen to answer, and those before them retired."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,7 +14,9 @@ from typer.testing import CliRunner
 from espalier import tuning
 from espalier.client import Actor, EspalierError
 from espalier.stack.embedded import MODEL
+from espalier.stack.pinned import list_pinned
 from services.actor.api import create as create_actor
+from services.contracts.adapter import PinnedAdapters
 from services.contracts.card import Card
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, State
 from services.kit.settings import RoleSettings
@@ -41,12 +44,13 @@ class Site:
         return CliRunner().invoke(tuning.adapters, ["push", *given])
 
 
-def orchestrator(pinned: list[str]) -> FastAPI:
-    """Says which episodes are live; one ends each time that it was asked."""
+def orchestrator(pinned: list[str], *, counts: bool = True) -> FastAPI:
+    """An orchestrator with live episodes, one fewer after each look; without `counts` it only lists them."""
     app = FastAPI()
 
     @app.get("/v1/episodes")
     async def episodes(state: str) -> EpisodePage:
+        assert not counts, "the episodes are listed though they are counted"
         if state != "running":
             return EpisodePage(episodes=[])
         live = [
@@ -62,7 +66,26 @@ def orchestrator(pinned: list[str]) -> FastAPI:
         pinned[:1] = []
         return EpisodePage(episodes=live)
 
+    if counts:
+
+        @app.get("/v1/adapters/pinned")
+        async def pinned_adapters() -> PinnedAdapters:
+            live = Counter(pinned)
+            pinned[:1] = []
+            return PinnedAdapters(adapters=dict(live))
+
     return app
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_pinned_adapters_are_counted_by_the_orchestrator_where_it_can(counts: bool) -> None:
+    with served(orchestrator([OLD, OLD, OTHER], counts=counts)) as url:
+        assert [list_pinned(url) for _ in range(4)] == [{OLD, OTHER}, {OLD, OTHER}, {OTHER}, set()]
+
+
+def test_pinned_adapters_of_an_orchestrator_that_is_away_are_an_error() -> None:
+    with pytest.raises(EspalierError):
+        list_pinned(f"http://127.0.0.1:{free_port()}")
 
 
 @pytest.fixture
