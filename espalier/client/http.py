@@ -16,7 +16,7 @@ from espalier.client.proxies import honours_proxy
 from services.contracts.action import ActionRequest, Actions
 from services.contracts.adapter import AdapterLoad, Adapters, PinnedAdapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
-from services.contracts.event import EVENTS, Event
+from services.contracts.event import Event
 from services.contracts.plan import Plan, PlanRequest
 from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
 from services.contracts.task import TaskPage
