@@ -7,7 +7,7 @@ from envs.alfworld import actions, scoring
 from envs.alfworld.native.engine import NativeEngine
 from envs.alfworld.port import Engine
 from envs.alfworld.settings import AlfworldSettings, EngineKind
-from envs.alfworld.tasks import AlfworldTasks, OfficialGames
+from envs.alfworld.tasks import OfficialGames, make_table
 from envs.alfworld.textworld.engine import EngineLimits, EnginePool
 from envs.serving.environment import BadTaskError, Frame, Opening
 from services.contracts.session import DoneMeans, Metadata, TerminalAction
@@ -27,7 +27,7 @@ class AlfworldEnvironment:
 
     def __init__(self, settings: AlfworldSettings, engine: EngineKind | None = None) -> None:
         self._settings = settings
-        self._tasks = AlfworldTasks(None, settings.alfworld_generated)
+        self._tasks = make_table(None, settings.alfworld_generated)
         self.engine = _engine(settings, engine or settings.alfworld_engine)
 
     @property
@@ -52,7 +52,7 @@ class AlfworldEnvironment:
         if data is not None and data.is_dir():
             official = OfficialGames(data, self._settings.home)
             await asyncio.to_thread(official.scan)
-            self._tasks = AlfworldTasks(official, self._settings.alfworld_generated)
+            self._tasks = make_table(official, self._settings.alfworld_generated)
         await self.engine.open()
 
     async def close(self) -> None:
@@ -73,13 +73,13 @@ class AlfworldEnvironment:
 
     async def task(self, task_id: str) -> Task:
         """One task."""
-        return self._tasks.get(task_id)
+        return self._tasks.task(task_id)
 
     async def start(self, task: Task | InlineTask, seed: int) -> Opening:
         """Load a game. The engine has no chance in it: the seed changes nothing."""
         if isinstance(task, InlineTask):
             raise BadTaskError("ALFWorld takes no inline tasks")
-        handle, text = await self.engine.start(task.id, self._tasks.game(task))
+        handle, text = await self.engine.start(task.id, self._tasks.find(task.id))
         frame = Frame(scoring.first_observation(text))
         return Opening(handle, frame, scoring.instruction(text) or task.instruction)
 

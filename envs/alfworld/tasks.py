@@ -8,13 +8,13 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from envs.alfworld.generator import SPLITS, Generator
 from envs.alfworld.goals import KINDS
-from envs.serving.environment import UnknownTaskError
-from services.contracts.task import Task
+from envs.serving.tasks import Shown, Split, TaskTable, list_split, number_split
 
 GAME = "game.tw-pddl"
 TRAJECTORY = "traj_data.json"
@@ -45,7 +45,6 @@ class OfficialGames:
         self._root = data / RELEASE if (data / RELEASE).is_dir() else data
         self._index = home / "cache" / "alfworld-index.json"
         self._games: dict[str, list[OfficialGame]] = {}
-        self._by_id: dict[str, OfficialGame] = {}
 
     def scan(self) -> None:
         """Read the tree; slow the first time (some 2 ms a game), quick when the index is there."""
@@ -61,7 +60,6 @@ class OfficialGames:
                 if fields is not None:
                     found.append(OfficialGame(**fields))
             self._games[split] = found
-        self._by_id = {game.id: game for games in self._games.values() for game in games}
         if index != known:
             self._remember(index)
 
@@ -72,10 +70,6 @@ class OfficialGames:
     def games(self, split: str) -> list[OfficialGame]:
         """A split's games, in the order of their ids."""
         return self._games.get(split, [])
-
-    def get(self, task_id: str) -> OfficialGame | None:
-        """A game by its task id."""
-        return self._by_id.get(task_id)
 
     def _splits_there(self) -> list[str]:
         return [split for split in OFFICIAL_SPLITS if self._root.joinpath(split).is_dir()]
@@ -116,67 +110,42 @@ def task_text(grammar: str) -> str:
     return rest.partition('"')[0].strip()
 
 
-class AlfworldTasks:
-    """All tasks: the official splits that are there, then the generated ones.
+def make_table(official: OfficialGames | None, generated: int) -> TaskTable[dict[str, Any]]:
+    """Return all tasks: the official splits that are there, then the generated ones.
+
+    What a task is played from is what an engine loads: `path`, or `split` and `number`.
 
     Args:
         official: The official games, scanned; None where there is no data.
         generated: How many houses each generated split has.
     """
+    splits: dict[str, Split[dict[str, Any]]] = {}
+    if official is not None:
+        splits |= {split: _official_split(official.games(split)) for split in official.splits()}
+    generator = Generator()
+    for split in SPLITS:
+        splits[split] = number_split(
+            generated, partial(_generated_game, split), partial(_show_house, generator, split)
+        )
+    return TaskTable(splits)
 
-    def __init__(self, official: OfficialGames | None, generated: int) -> None:
-        self._official = official
-        self._generated = generated
-        self._generator = Generator()
 
-    def splits(self) -> list[str]:
-        """The splits that can be played."""
-        official = self._official.splits() if self._official else []
-        return [*official, *(SPLITS if self._generated else ())]
+def _official_split(games: Sequence[OfficialGame]) -> Split[dict[str, Any]]:
+    by_name = {game.id.partition("/")[2]: game for game in games}
+    listed = list_split(by_name, lambda game: Shown(game.instruction, game.kind))
+    return Split(
+        count=listed.count,
+        names=listed.names,
+        has=listed.has,
+        find=lambda name: {"path": by_name[name].path},
+        describe=listed.describe,
+    )
 
-    def count(self, split: str) -> int:
-        """How many tasks a split has."""
-        if split in SPLITS:
-            return self._generated
-        return len(self._official.games(split)) if self._official else 0
 
-    def page(self, split: str, start: int, stop: int) -> Sequence[Task]:
-        """Tasks by position."""
-        if split in SPLITS:
-            return [self._house(split, number) for number in range(start, min(stop, self._generated))]
-        games = self._official.games(split)[start:stop] if self._official else []
-        return [self._task(split, game) for game in games]
+def _generated_game(split: str, number: int) -> dict[str, Any]:
+    return {"split": split, "number": number}
 
-    def get(self, task_id: str) -> Task:
-        """One task.
 
-        Raises:
-            UnknownTaskError: There is none of this id.
-        """
-        split, _, rest = task_id.partition("/")
-        if split in SPLITS:
-            if not (rest.isascii() and rest.isdigit()) or str(int(rest[:12])) != rest:
-                raise UnknownTaskError(task_id)
-            if int(rest) >= self._generated:
-                raise UnknownTaskError(task_id)
-            return self._house(split, int(rest))
-        game = self._official.get(task_id) if self._official else None
-        if game is None:
-            raise UnknownTaskError(task_id)
-        return self._task(split, game)
-
-    def game(self, task: Task) -> dict[str, Any]:
-        """What a worker loads for a task."""
-        if task.split in SPLITS:
-            return {"split": task.split, "number": int(task.id.rpartition("/")[2])}
-        game = self._official.get(task.id) if self._official else None
-        if game is None:
-            raise UnknownTaskError(task.id)
-        return {"path": game.path}
-
-    def _house(self, split: str, number: int) -> Task:
-        house = self._generator.house(split, number)
-        return Task(id=f"{split}/{number}", split=split, instruction=house.instruction, kind=house.kind.name)
-
-    def _task(self, split: str, game: OfficialGame) -> Task:
-        return Task(id=game.id, split=split, instruction=game.instruction, kind=game.kind)
+def _show_house(generator: Generator, split: str, number: int) -> Shown:
+    house = generator.house(split, number)
+    return Shown(house.instruction, house.kind.name)

@@ -12,8 +12,9 @@ from envs.dbbench.engines.shown import CUT
 from envs.dbbench.engines.sqlite_engine import SqliteEngine
 from envs.dbbench.settings import DbSettings, EngineKind
 from envs.dbbench.tasks.questions import Question, RecordError, from_inline, read_official
-from envs.dbbench.tasks.table import DbTasks
-from envs.serving.environment import BadTaskError, Frame, InstanceLostError, Opening
+from envs.dbbench.tasks.table import make_table
+from envs.serving.environment import BadTaskError, Frame, Opening
+from envs.serving.instances import Instances
 from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
 from services.contracts.task import InlineTask, Task
 
@@ -38,9 +39,9 @@ class DbEnvironment:
 
     def __init__(self, settings: DbSettings, engine: Engine | None = None) -> None:
         self._settings = settings
-        self._tasks = DbTasks({}, settings.dbbench_generated, settings.dbbench_seed)
+        self._tasks = make_table({}, settings.dbbench_generated, settings.dbbench_seed)
         self._trouble: str | None = None
-        self._instances: dict[str, _Instance] = {}
+        self._instances: Instances[_Instance] = Instances("database")
         self.engine: Engine = engine or _engine(settings)
 
     @property
@@ -67,7 +68,9 @@ class DbEnvironment:
         if folder is not None:
             try:
                 official = await asyncio.to_thread(read_official, folder)
-                self._tasks = DbTasks(official, self._settings.dbbench_generated, self._settings.dbbench_seed)
+                self._tasks = make_table(
+                    official, self._settings.dbbench_generated, self._settings.dbbench_seed
+                )
             except (RecordError, OSError) as error:
                 self._trouble = str(error)
         await self.engine.open()
@@ -91,19 +94,19 @@ class DbEnvironment:
 
     async def task(self, task_id: str) -> Task:
         """One task."""
-        return self._tasks.get(task_id)
+        return self._tasks.task(task_id)
 
     async def start(self, task: Task | InlineTask, seed: int) -> Opening:
         """Make the tables. There is no chance in them: the seed changes nothing."""
-        question = from_inline(task) if isinstance(task, InlineTask) else self._tasks.question(task.id)
+        question = from_inline(task) if isinstance(task, InlineTask) else self._tasks.find(task.id)
         label = await self._label(question, inline=isinstance(task, InlineTask))
         handle = await self.engine.create(question.tables)
-        self._instances[handle] = _Instance(question, label)
+        self._instances.put(handle, _Instance(question, label))
         return Opening(handle, Frame(question.shown), question.text)
 
     async def step(self, handle: str, action: str) -> Frame:
         """Run one statement, or take the answer."""
-        instance = self._get(handle)
+        instance = self._instances.get(handle)
         parsed = actions.parse(action)
         if parsed is None:
             return Frame(actions.HELP, valid=False)
@@ -116,14 +119,14 @@ class DbEnvironment:
 
     async def fork(self, handle: str) -> str:
         """A copy of the database as it is now."""
-        instance = self._get(handle)
+        instance = self._instances.get(handle)
         copy = await self.engine.fork(handle)
-        self._instances[copy] = instance
+        self._instances.put(copy, instance)
         return copy
 
     async def end(self, handle: str) -> None:
         """Drop the database."""
-        self._instances.pop(handle, None)
+        self._instances.pop(handle)
         await self.engine.end(handle)
 
     def normalise(self, observation: str) -> str:
@@ -176,12 +179,6 @@ class DbEnvironment:
             rows = await self.engine.contents(handle, table)
             found.append("" if rows is None else await asyncio.to_thread(scoring.digest, rows, cut))
         return tuple(sorted(found))
-
-    def _get(self, handle: str) -> _Instance:
-        try:
-            return self._instances[handle]
-        except KeyError:
-            raise InstanceLostError(handle) from None
 
 
 def _engine(settings: DbSettings) -> Engine:

@@ -1,38 +1,37 @@
 """Mind2Web behind the session server."""
 
 import asyncio
-import itertools
 import math
-from collections.abc import Sequence
 
 from envs.mind2web import actions, official, view
 from envs.mind2web.record import Record
 from envs.mind2web.rounds import PER_ROUND, Rounds
 from envs.mind2web.scoring import judge
 from envs.mind2web.settings import Mind2webSettings
-from envs.mind2web.tasks import Mind2webTasks
-from envs.serving.environment import BadTaskError, Frame, InstanceLostError, Opening
+from envs.mind2web.tasks import count_most_candidates, make_table
+from envs.serving.environment import BadTaskError, Frame
+from envs.serving.values import ValueEnvironment
 from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
-from services.contracts.task import InlineTask, Task
 
 SLACK = 2
 """Steps beyond the rounds of the longest choice: an answer that was not understood costs one."""
 
 
-class Mind2webEnvironment:
-    """Mind2Web in memory. A step takes well under a millisecond, so that it runs where it is asked for."""
+class Mind2webEnvironment(ValueEnvironment[Record, Rounds]):
+    """Mind2Web in memory. A step takes well under a millisecond, so that it runs on the event loop."""
+
+    no_inline = "Mind2Web takes no inline tasks: a step needs its page and its reference"
 
     def __init__(self, settings: Mind2webSettings) -> None:
+        super().__init__("choice", make_table({}, settings.mind2web_generated))
         self._settings = settings
-        self._tasks = Mind2webTasks({}, settings.mind2web_generated)
+        self._recorded: dict[str, list[Record]] = {}
         self._trouble: str | None = "the records are not read yet"
-        self._instances: dict[str, Rounds] = {}
-        self._handles = itertools.count(1)
 
     @property
     def metadata(self) -> Metadata:
         """What Mind2Web is and how it is played."""
-        rounds = math.ceil((self._tasks.most_candidates() - 1) / (PER_ROUND - 1))
+        rounds = math.ceil((count_most_candidates(self._recorded) - 1) / (PER_ROUND - 1))
         return Metadata(
             name="mind2web",
             version="1",
@@ -50,87 +49,41 @@ class Mind2webEnvironment:
         """Read the recorded steps, where there are any."""
         self._trouble = None
         folder = self._settings.mind2web_data
-        recorded: dict[str, list[Record]] = {}
         if folder is not None:
             try:
-                recorded = await asyncio.to_thread(
+                self._recorded = await asyncio.to_thread(
                     official.read, folder, self._settings.mind2web_top_k, self._settings.mind2web_candidates
                 )
             except official.RecordsError as error:
                 self._trouble = str(error)
-        self._tasks = Mind2webTasks(recorded, self._settings.mind2web_generated)
-
-    async def close(self) -> None:
-        """Forget every choice."""
-        self._instances.clear()
+        self._tasks = make_table(self._recorded, self._settings.mind2web_generated)
 
     async def ready(self) -> str | None:
-        """None where choices can be started; else what is wrong with the data."""
+        """Return None where choices can be started; else what is wrong with the data."""
         return self._trouble
 
-    def count(self, split: str) -> int:
-        """How many tasks a split has."""
-        return self._tasks.count(split)
-
-    async def page(self, split: str, start: int, stop: int) -> Sequence[Task]:
-        """Tasks by position."""
-        return self._tasks.page(split, start, stop)
-
-    async def task(self, task_id: str) -> Task:
-        """One task."""
-        return self._tasks.get(task_id)
-
-    async def start(self, task: Task | InlineTask, seed: int) -> Opening:
+    def begin(self, item: Record, seed: int) -> tuple[Rounds, Frame]:
         """Show the first choices; the order of the candidates is drawn from the seed."""
-        if isinstance(task, InlineTask):
-            raise BadTaskError("Mind2Web takes no inline tasks: a step needs its page and its reference")
-        record = self._tasks.record(task.id)
-        rounds = Rounds.begin(record, seed)
+        rounds = Rounds.begin(item, seed)
         if rounds.over:
-            raise BadTaskError(f"{task.id} has no candidates")
-        text = f"{view.start(record)}\n\n{view.choices(rounds, self._settings.mind2web_page_chars)}"
-        return Opening(self._add(rounds), Frame(text), record.task)
+            raise BadTaskError(f"{item.id} has no candidates")
+        return rounds, Frame(f"{view.start(item)}\n\n{self._shown(rounds)}")
 
-    async def step(self, handle: str, action: str) -> Frame:
+    def act(self, value: Rounds, action: str) -> tuple[Rounds, Frame]:
         """Take one answer; one that is not understood changes nothing."""
-        rounds = self._get(handle)
         answer = actions.parse(action)
-        following = rounds.answer(answer) if answer else None
+        following = value.answer(answer) if answer else None
         if following is None:
-            return Frame(f"{view.NOTE}\n\n{self._shown(rounds)}", valid=False)
-        self._instances[handle] = following
+            return value, Frame(f"{view.NOTE}\n\n{self._shown(value)}", valid=False)
         if not following.over:
-            return Frame(self._shown(following))
+            return following, Frame(self._shown(following))
         verdict = judge(following.record, following.pick, following.did)
         info = verdict.info() | {
             "pick": following.pick,
             "did": following.did,
             "wanted": following.record.wanted,
         }
-        return Frame("The choice is made.", verdict.reward, done=True, info=info)
-
-    async def fork(self, handle: str) -> str:
-        """The handle of a copy. A choice is a value: nothing needs to be copied."""
-        return self._add(self._get(handle))
-
-    async def end(self, handle: str) -> None:
-        """Let a choice go."""
-        self._instances.pop(handle, None)
-
-    def normalise(self, observation: str) -> str:
-        """Two runs show the same text."""
-        return observation.strip()
+        return following, Frame("The choice is made.", verdict.reward, done=True, info=info)
 
     def _shown(self, rounds: Rounds) -> str:
         return view.choices(rounds, self._settings.mind2web_page_chars)
-
-    def _add(self, rounds: Rounds) -> str:
-        handle = f"choice-{next(self._handles)}"
-        self._instances[handle] = rounds
-        return handle
-
-    def _get(self, handle: str) -> Rounds:
-        try:
-            return self._instances[handle]
-        except KeyError:
-            raise InstanceLostError(handle) from None

@@ -1,7 +1,6 @@
 """AgentBench's OS task behind the session server: bash in a sandbox."""
 
 import asyncio
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,8 +19,17 @@ from envs.os_interaction.sandbox.sandbox import Layer, RefusedError, Sandbox, St
 from envs.os_interaction.settings import OsSettings
 from envs.os_interaction.tasks import official
 from envs.os_interaction.tasks.generator import Generator
-from envs.os_interaction.tasks.table import GENERATED_TRAIN, GENERATED_VALID, Example, OsTask, OsTasks, Script
+from envs.os_interaction.tasks.table import (
+    GENERATED_TRAIN,
+    GENERATED_VALID,
+    Example,
+    OsTask,
+    Script,
+    make_table,
+)
 from envs.serving.environment import BadTaskError, EngineUnavailableError, Frame, InstanceLostError, Opening
+from envs.serving.instances import Instances
+from envs.serving.tasks import TaskTable
 from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
 from services.contracts.task import InlineTask, Task
 
@@ -54,7 +62,7 @@ class OsEnvironment:
 
     def __init__(self, settings: OsSettings) -> None:
         self._settings = settings
-        self._tasks = OsTasks({})
+        self._tasks = make_table({})
         self._data_trouble: str | None = None
         self._trouble: str | None = "the server is not open yet"
         self._left_out = ""
@@ -62,8 +70,7 @@ class OsEnvironment:
         self._how = Start(Base.read(), self._limits)
         self._nursery = Nursery(settings.os_spares, limits=self._limits)
         self._grader = Grader(self._how, settings.os_check_timeout, self._nursery)
-        self._instances: dict[str, _Instance] = {}
-        self._handles = itertools.count(1)
+        self._instances: Instances[_Instance] = Instances("machine")
 
     @property
     def metadata(self) -> Metadata:
@@ -93,8 +100,7 @@ class OsEnvironment:
 
     async def close(self) -> None:
         """End every sandbox."""
-        ending = [instance.sandbox.close() for instance in self._instances.values()]
-        self._instances.clear()
+        ending = [instance.sandbox.close() for instance in self._instances.clear()]
         await asyncio.gather(*ending, self._nursery.close(), return_exceptions=True)
 
     async def ready(self) -> str | None:
@@ -113,11 +119,11 @@ class OsEnvironment:
 
     async def task(self, task_id: str) -> Task:
         """One task."""
-        return self._tasks.get(task_id)
+        return self._tasks.task(task_id)
 
     async def start(self, task: Task | InlineTask, seed: int) -> Opening:
         """Make a machine and prepare it. There is no chance in it: the seed changes nothing."""
-        whole = _inline(task) if isinstance(task, InlineTask) else self._tasks.whole(task.id)
+        whole = _inline(task) if isinstance(task, InlineTask) else self._tasks.find(task.id)
         sandbox = await Sandbox.start(self._how, nursery=self._nursery)
         try:
             before, notes = await self._prepare(whole, sandbox)
@@ -128,11 +134,11 @@ class OsEnvironment:
             raise
         folder = "/root" if whole.user == "root" else f"/home/{whole.user}"
         frame = Frame(FIRST.format(folder=folder), info=notes)
-        return Opening(self._add(_Instance(whole, sandbox, before)), frame, whole.instruction)
+        return Opening(self._instances.add(_Instance(whole, sandbox, before)), frame, whole.instruction)
 
     async def step(self, handle: str, action: str) -> Frame:
         """Run a script, or take the answer and judge the task."""
-        instance = self._get(handle)
+        instance = self._instances.get(handle)
         parsed = actions.parse(action)
         info, instance.notes = instance.notes, {}
         if isinstance(parsed, Invalid):
@@ -143,7 +149,7 @@ class OsEnvironment:
 
     async def fork(self, handle: str) -> str:
         """Copy the files and what the shell knows. Running programs are not copied: `start` is run again."""
-        parent = self._get(handle)
+        parent = self._instances.get(handle)
         try:
             return await self._copied(parent)
         except RefusedError as error:
@@ -163,11 +169,11 @@ class OsEnvironment:
         except BaseException:
             sandbox.kill()
             raise
-        return self._add(_Instance(parent.task, sandbox, before, _not_copied(layer, before)))
+        return self._instances.add(_Instance(parent.task, sandbox, before, _not_copied(layer, before)))
 
     async def end(self, handle: str) -> None:
         """End a sandbox with all that runs in it."""
-        instance = self._instances.pop(handle, None)
+        instance = self._instances.pop(handle)
         if instance is not None:
             await instance.sandbox.close()
 
@@ -261,7 +267,7 @@ class OsEnvironment:
         finally:
             await sandbox.close()
 
-    def _read_tasks(self) -> OsTasks:
+    def _read_tasks(self) -> TaskTable[OsTask]:
         splits: dict[str, dict[str, OsTask]] = {}
         folder = self._settings.agentbench_data
         if folder is not None:
@@ -277,18 +283,7 @@ class OsEnvironment:
         generator = Generator(self._settings.os_seed)
         for split in (GENERATED_TRAIN, GENERATED_VALID):
             splits[split] = generator.tasks(split, self._settings.os_generated)
-        return OsTasks(splits)
-
-    def _add(self, instance: _Instance) -> str:
-        handle = f"machine-{next(self._handles)}"
-        self._instances[handle] = instance
-        return handle
-
-    def _get(self, handle: str) -> _Instance:
-        try:
-            return self._instances[handle]
-        except KeyError:
-            raise InstanceLostError(handle) from None
+        return make_table(splits)
 
 
 def _command(script: Script) -> list[str]:

@@ -148,10 +148,10 @@ def test_a_condition_is_read_with_the_headers_own_name() -> None:
 def test_generated_splits_do_not_overlap(db: Db) -> None:
     tasks = db.environment._tasks
     sides = [
-        {question.tables[0].rows[0] for question in (tasks.question(f"{split}/{n}") for n in range(600))}
+        {question.tables[0].rows[0] for question in (tasks.find(f"{split}/{n}") for n in range(600))}
         for split in (GENERATED_TRAIN, GENERATED_VALID)
     ]
-    texts = {tasks.question(f"{GENERATED_TRAIN}/{n}").shown for n in range(2000)}
+    texts = {tasks.find(f"{GENERATED_TRAIN}/{n}").shown for n in range(2000)}
     assert len(texts) > 1980
     assert not sides[0] & sides[1]
     for task in ("generated_train/-1", "generated_train/2000", "generated_train/01", "dev/0", "x"):

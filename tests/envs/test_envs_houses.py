@@ -14,7 +14,7 @@ from envs.alfworld import actions, scoring
 from envs.alfworld.generator import SPLITS, TRAIN, VALID, Generator, Names, seed_of, walkthrough
 from envs.alfworld.goals import KINDS
 from envs.alfworld.houses import LAMP
-from envs.alfworld.tasks import AlfworldTasks, OfficialGames, task_text
+from envs.alfworld.tasks import OfficialGames, make_table, task_text
 from envs.alfworld.textworld.library import loadable_size, trimmed
 from envs.serving.environment import UnknownTaskError
 
@@ -81,10 +81,10 @@ def test_names_count_down_from_the_first_id() -> None:
 
 
 def test_task_ids() -> None:
-    tasks = AlfworldTasks(None, 10)
+    tasks = make_table(None, 10)
     assert tasks.splits() == [TRAIN, VALID]
-    assert tasks.get(f"{TRAIN}/9").split == TRAIN
-    assert tasks.game(tasks.get(f"{VALID}/3")) == {"split": VALID, "number": 3}
+    assert tasks.task(f"{TRAIN}/9").split == TRAIN
+    assert tasks.find(f"{VALID}/3") == {"split": VALID, "number": 3}
     for wrong in (
         f"{TRAIN}/10",
         f"{TRAIN}/-1",
@@ -96,7 +96,7 @@ def test_task_ids() -> None:
         "a/b/c",
     ):
         with pytest.raises(UnknownTaskError):
-            tasks.get(wrong)
+            tasks.task(wrong)
     assert [task.id for task in tasks.page(TRAIN, 8, 99)] == [f"{TRAIN}/8", f"{TRAIN}/9"]
 
 

@@ -57,7 +57,7 @@ class Mind2web:
 
     def by_reference(self, task: str, seed: int, change: Callable[[str], str] = str) -> dict[str, Any]:
         """Pick the right element wherever it is shown, and do what the record did."""
-        record = self.environment._tasks.record(task)
+        record = self.environment._tasks.find(task)
         right = next(item for item in record.candidates if item.id in record.right)
         state = self.create(task, seed=seed)
         rounds = Rounds.begin(record, seed)
@@ -211,7 +211,7 @@ def test_the_order_is_drawn_from_the_seed(recorded: Mind2web) -> None:
     # The right candidate stands first in the records; shuffled, it stands anywhere.
     places = [
         _order(Rounds.begin(record, 0)).index(next(iter(record.right & set(_order(Rounds.begin(record, 0))))))
-        for record in map(recorded.environment._tasks.record, tasks)
+        for record in map(recorded.environment._tasks.find, tasks)
     ]
     assert 10 < sum(places) / len(places) < 19
 

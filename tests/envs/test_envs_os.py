@@ -68,7 +68,7 @@ class Os:
 
     def play(self, task: str, *, looks: bool = True) -> dict[str, Any]:
         """The expert's session on a task."""
-        example = self.environment._tasks.whole(task).example
+        example = self.environment._tasks.find(task).example
         state = self.create(task)
         session = state["session_id"]
         expert = Expert(
@@ -92,7 +92,7 @@ class Os:
 
     def sandboxes(self) -> set[str]:
         """The handles of those that live; of a session that another test closed, perhaps for a moment yet."""
-        return set(self.environment._instances)
+        return set(self.environment._instances.handles())
 
 
 def served_os(**fields: Any) -> Iterator[Os]:
@@ -236,8 +236,8 @@ def test_a_fork_at_an_earlier_step_is_replayed(machine: Os) -> None:
 def test_a_lost_sandbox_is_rebuilt(machine: Os) -> None:
     session = machine.start(create={"init": "echo begin > /srv/f"})
     machine.run(session, "cd /srv; echo more >> f; x=3; ps aux; ls -lt --full-time /; date +%s.%N")
-    last = max(machine.environment._instances, key=lambda handle: int(handle.rpartition("-")[2]))
-    machine.environment._instances[last].sandbox.kill()
+    last = max(machine.environment._instances.handles(), key=lambda handle: int(handle.rpartition("-")[2]))
+    machine.environment._instances.get(last).sandbox.kill()
     assert machine.run(session, "pwd; cat f; echo $x") == "/srv\nbegin\nmore\n3"
     metrics = machine.http.get("/metrics").text
     assert any("rebuilt" in line and line.endswith(" 1.0") for line in metrics.splitlines())

@@ -50,7 +50,7 @@ class Webshop:
 
     def buy_as_asked(self, task: str) -> dict[str, Any]:
         """Find the goal's own product through search and pages, choose its options, buy it."""
-        _, goal = self.environment._tasks.goal(task)
+        goal = self.environment._tasks.find(task).goal
         session = self.create(task)["session_id"]
         state = self.step(session, f"search[{goal.title}]")
         while goal.asin.lower() not in clickables(state["observation"]):
@@ -111,7 +111,7 @@ def test_metadata_says_what_it_is(webshop: Webshop) -> None:
 
 def test_the_splits_do_not_overlap(webshop: Webshop) -> None:
     sides = [
-        {webshop.environment._tasks.goal(task)[1].asin for task in webshop.tasks(split)}
+        {webshop.environment._tasks.find(task).goal.asin for task in webshop.tasks(split)}
         for split in (GENERATED_TRAIN, GENERATED_VALID)
     ]
     assert all(sides)
@@ -151,7 +151,8 @@ def test_every_official_goal_can_be_bought_for_one(official: Webshop) -> None:
     """Each product's first goal through search and pages; every goal by its reward."""
     found: set[str] = set()
     for task in [*_all(official, TRAIN), *_all(official, HELD_OUT)]:
-        shop, goal = official.environment._tasks.goal(task.id)
+        errand = official.environment._tasks.find(task.id)
+        shop, goal = errand.shop, errand.goal
         assert judge(shop.products[goal.asin], goal.options, goal).reward == 1.0, task
         if goal.asin not in found:
             found.add(goal.asin)

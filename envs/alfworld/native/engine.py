@@ -5,7 +5,6 @@ function on them; a fork is a copy. What it shows is what TextWorld shows (`envs
 """
 
 import asyncio
-import secrets
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from envs.alfworld.native.problem import (
 from envs.alfworld.native.state import State
 from envs.alfworld.scoring import NOTHING
 from envs.serving.environment import BadTaskError, InstanceLostError
+from envs.serving.instances import Instances
 from services.contracts.session import Fork
 
 KEPT_PROBLEMS = 64
@@ -98,7 +98,7 @@ class NativeEngine:
     def __init__(self) -> None:
         self._generator = Generator()
         self._problems: OrderedDict[str, Problem] = OrderedDict()
-        self._live: dict[str, Game] = {}
+        self._live: Instances[Game] = Instances("game")
 
     async def open(self) -> None:
         """Nothing needs to be started."""
@@ -131,33 +131,22 @@ class NativeEngine:
         else:
             self._problems.move_to_end(key)
         begun = Game.begin(problem)
-        return self._keep(begun), begun.opening
+        return self._live.add(begun), begun.opening
 
     async def step(self, handle: str, command: str) -> tuple[str, bool]:
         """Take one action; see the port."""
-        game = self._game(handle)
+        game = self._live.get(handle)
         return game.step(command), game.won
 
     async def fork(self, handle: str) -> str:
         """Copy a game under way; see the port."""
-        return self._keep(self._game(handle).copy())
+        return self._live.add(self._live.get(handle).copy())
 
     async def end(self, handle: str) -> None:
         """Let a game go."""
-        self._live.pop(handle, None)
+        self._live.pop(handle)
 
     def _read(self, game: dict[str, Any]) -> Problem:
         if "path" in game:
             return read_official(Path(game["path"]))
         return read_generated(self._generator, game["split"], game["number"])
-
-    def _keep(self, game: Game) -> str:
-        handle = secrets.token_hex(8)
-        self._live[handle] = game
-        return handle
-
-    def _game(self, handle: str) -> Game:
-        game = self._live.get(handle)
-        if game is None:
-            raise InstanceLostError(f"no instance {handle}")
-        return game

@@ -3,7 +3,6 @@
 Two sessions can share nothing, since a worker has one database at a time; a fork is another name for a value.
 """
 
-import itertools
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from envs.dbbench.engines.sqlite_process import DiedError, LateError, WorkerPool
 from envs.dbbench.mysql.statements import SqlError, too_slow
 from envs.dbbench.settings import DbSettings
 from envs.serving.environment import BadTaskError, EngineUnavailableError, InstanceLostError
+from envs.serving.instances import Instances
 
 READ_SECONDS = 30.0
 """What making and reading a table may take, seconds."""
@@ -36,8 +36,7 @@ class SqliteEngine:
     def __init__(self, settings: DbSettings) -> None:
         self._settings = settings
         self._pool = WorkerPool(settings.dbbench_workers, settings.dbbench_worker_memory)
-        self._databases: dict[str, _Database] = {}
-        self._handles = itertools.count(1)
+        self._databases: Instances[_Database] = Instances("sqlite")
         self._trouble: str | None = "the engine is not open yet"
 
     @property
@@ -69,11 +68,11 @@ class SqliteEngine:
         )
         if not told["ok"]:
             raise BadTaskError(f"the tables cannot be made: {told['text']}")
-        return self._add(_Database(content, tuple((table.name, table.columns) for table in tables)))
+        return self._databases.add(_Database(content, tuple((table.name, table.columns) for table in tables)))
 
     async def run(self, handle: str, sql: str) -> Outcome:
         """Run one statement; one that takes too long, or a worker's life, is an error."""
-        database, seconds = self._get(handle), self._settings.dbbench_statement_seconds
+        database, seconds = self._databases.get(handle), self._settings.dbbench_statement_seconds
         try:
             told, content = await self._pool.call(
                 {"op": "run", "schema": database.schema, "sql": sql, "bounds": self._bounds()},
@@ -86,22 +85,24 @@ class SqliteEngine:
         except DiedError:
             return Outcome(str(SqlError(1041, "Out of memory")), ok=False)
         if told["changed"]:
-            self._databases[handle] = _Database(content, database.schema)
+            self._databases.put(handle, _Database(content, database.schema))
         return Outcome(told["text"], told["ok"])
 
     async def contents(self, handle: str, table: Table) -> list[Row] | None:
         """The rows that a table has now; tables cannot be dropped here."""
         empty = Table(table.name, table.columns, ())
-        told, _ = await self._call("contents", self._get(handle).content, READ_SECONDS, table=_told(empty))
+        told, _ = await self._call(
+            "contents", self._databases.get(handle).content, READ_SECONDS, table=_told(empty)
+        )
         return [tuple(row) for row in told["rows"]]
 
     async def fork(self, handle: str) -> str:
         """Another name for the same value."""
-        return self._add(self._get(handle))
+        return self._databases.add(self._databases.get(handle))
 
     async def end(self, handle: str) -> None:
         """Forget a database."""
-        self._databases.pop(handle, None)
+        self._databases.pop(handle)
 
     async def _call(
         self, op: str, payload: bytes, seconds: float, **arguments: Any
@@ -118,17 +119,6 @@ class SqliteEngine:
             "size": settings.dbbench_database_bytes,
             "shown": settings.dbbench_result_chars,
         }
-
-    def _add(self, database: _Database) -> str:
-        handle = f"sqlite-{next(self._handles)}"
-        self._databases[handle] = database
-        return handle
-
-    def _get(self, handle: str) -> _Database:
-        try:
-            return self._databases[handle]
-        except KeyError:
-            raise InstanceLostError(handle) from None
 
 
 def _told(table: Table) -> list[Any]:

@@ -1,10 +1,9 @@
-"""What a task is, and which tasks there are, by split."""
+"""Tasks of the OS environment, and the table of its splits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from envs.serving.environment import UnknownTaskError
-from services.contracts.task import Task
+from envs.serving.tasks import Shown, TaskTable, list_split
 
 GENERATED_TRAIN, GENERATED_VALID = "generated_train", "generated_valid"
 
@@ -71,51 +70,14 @@ class OsTask:
     kind: str = ""
 
 
-class OsTasks:
-    """All tasks; a split that has none is not there.
+def make_table(splits: Mapping[str, Mapping[str, OsTask]]) -> TaskTable[OsTask]:
+    """Return the table of all splits.
 
     Args:
-        splits: The splits by name, in the order in which they are listed; a task's id is its split and name.
+        splits: The tasks of each split by name, in order.
     """
+    return TaskTable({name: list_split(tasks, _show) for name, tasks in splits.items()})
 
-    def __init__(self, splits: Mapping[str, Mapping[str, OsTask]]) -> None:
-        self._splits = {name: dict(tasks) for name, tasks in splits.items() if tasks}
-        self._names = {name: list(tasks) for name, tasks in self._splits.items()}
 
-    def splits(self) -> list[str]:
-        """The splits that can be played."""
-        return list(self._splits)
-
-    def count(self, split: str) -> int:
-        """How many tasks a split has."""
-        return len(self._names.get(split, ()))
-
-    def page(self, split: str, start: int, stop: int) -> Sequence[Task]:
-        """Tasks by position."""
-        return [self._listed(split, name) for name in self._names.get(split, [])[start:stop]]
-
-    def get(self, task_id: str) -> Task:
-        """One task as it is listed.
-
-        Raises:
-            UnknownTaskError: There is none of this id.
-        """
-        self.whole(task_id)
-        split, _, name = task_id.partition("/")
-        return self._listed(split, name)
-
-    def whole(self, task_id: str) -> OsTask:
-        """One task with all that the agent is not told.
-
-        Raises:
-            UnknownTaskError: There is none of this id.
-        """
-        split, _, name = task_id.partition("/")
-        try:
-            return self._splits[split][name]
-        except KeyError:
-            raise UnknownTaskError(task_id) from None
-
-    def _listed(self, split: str, name: str) -> Task:
-        task = self._splits[split][name]
-        return Task(id=f"{split}/{name}", split=split, instruction=task.instruction, kind=task.kind)
+def _show(task: OsTask) -> Shown:
+    return Shown(task.instruction, task.kind)
