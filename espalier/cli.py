@@ -12,6 +12,7 @@ from rich.table import Table
 
 from espalier import construct, tuning
 from espalier.client import AsyncEspalier, Espalier, EspalierError
+from espalier.new_environment import NewEnvironmentError, write_environment
 from espalier.plain import plain
 from espalier.serve import FACTORIES, serve
 from espalier.stack.embedded import SetupError
@@ -105,6 +106,23 @@ def serve_part(
         serve(part, host, port)
     except ValueError as error:
         _stop(str(error))
+
+
+@app.command("new-environment")
+def new_environment(
+    name: Annotated[str, typer.Argument(help="The environment's name, and its package's.")],
+    into: Annotated[Path, typer.Option(help="Where its folder is made.")] = Path(),
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="By default one that no environment has.")
+    ] = None,
+) -> None:
+    """Write a package of an environment that works, with its test."""
+    try:
+        folder = write_environment(name, into, port)
+    except (NewEnvironmentError, OSError) as error:
+        _stop(str(error))
+    else:
+        print(f"wrote {folder}; install it with: pip install --no-build-isolation ./{folder}")
 
 
 @app.command()

@@ -22,6 +22,7 @@ _PLACES = re.compile(r"\b(?:a|an|the) ([a-z]+ \d+)\b")
 _SEEN = re.compile(r"(?:you see) ([^.\n]*)\.?", re.IGNORECASE)
 _TAKEN = re.compile(r"^ACTION:\s*take ([a-z]+ \d+) from", re.MULTILINE)
 _PUT = re.compile(r"^ACTION:\s*(?:move|put) ([a-z]+ \d+) (?:to|in|on|in/on) ", re.MULTILINE)
+_LISTED = re.compile(r"^Possible actions: (.+)$", re.MULTILINE)
 _AT = re.compile(r"^ACTION:\s*go to ([a-z]+ \d+)", re.MULTILINE)
 
 
@@ -100,7 +101,12 @@ def _actions(call: ChatCall) -> list[str]:
 
 
 def _commands(text: str) -> list[str]:
-    """Commands of a household that the prompt makes plausible; never empty, without repeats."""
+    """Commands that the prompt makes plausible; never empty, without repeats.
+
+    The actions that the last observation lists (`Possible actions: a | b`), else those of a household.
+    """
+    if listed := _LISTED.findall(text):
+        return list(dict.fromkeys(action.strip() for action in listed[-1].split("|")))
     seen = _SEEN.findall(text)
     rooms = _PLACES.findall(seen[0]) if seen else []
     here = next(iter(reversed(_AT.findall(text))), None)

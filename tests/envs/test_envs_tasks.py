@@ -14,7 +14,7 @@ def table() -> TaskTable[str]:
     return TaskTable(
         {
             "listed": list_split({"b/c": "first", "a": "second"}, lambda item: Shown(item, "kind")),
-            "none": list_split({}, lambda item: Shown(item)),
+            "none": list_split({}, Shown),
             "numbered": number_split(
                 12, lambda number: "x" * number, lambda number: Shown(f"write {number}")
             ),
