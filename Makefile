@@ -4,7 +4,7 @@ BIN := .venv/bin
 TESTS ?= tests
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup setup-dev setup-train demo up down test lint verify bench freeze clean
+.PHONY: help setup setup-dev setup-train demo up down test lint verify chaos bench freeze clean
 
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,10 +35,13 @@ lint: setup-dev ## format, lint, types, imports
 	@lint-imports --no-logo >/dev/null || lint-imports
 
 test: lint ## lint, then every test but the long proofs
-	@pytest -m "not verify" $(TESTS)
+	@pytest -m "not verify and not chaos" $(TESTS)
 
 verify: setup-dev ## the long proofs
 	@ESPALIER_VERIFY=1 pytest -m verify $(TESTS)
+
+chaos: setup-dev ## every fault on the real processes, and the table of what came of it
+	@pytest -m chaos tests/chaos
 
 bench: ## the measurements, beside their peers
 	@$(PYTHON) deploy/setup.py --dev --bench
