@@ -23,11 +23,13 @@ from benchmarks.valkey import running_valkey
 from services.contracts.action import ActionRequest, Candidate
 from services.contracts.context import Brief
 from services.contracts.episode import EpisodeCreate
-from services.orchestrator.runner import EpisodeRunner
+from services.kit.metrics import Metrics
 from services.orchestrator.search import METHODS
 from services.orchestrator.settings import OrchestratorSettings
-from services.orchestrator.store.episodes import EpisodeStore, NewEpisode
+from services.orchestrator.store.episodes import EpisodeStore, Record
+from services.orchestrator.store.jobs import JobStore
 from services.orchestrator.twins import ScriptedEnvironment, ScriptedRoles
+from services.orchestrator.worker.worker import Parts, Worker
 
 PATH_STEPS = 35
 """Steps of an episode: ALFWorld's limit."""
@@ -40,9 +42,9 @@ def look(_request: ActionRequest) -> list[Candidate]:
     return [Candidate(action="look", thought="nothing better", well_formed=True)]
 
 
-def react_in_a_corridor(task: str) -> NewEpisode:
+def react_in_a_corridor(task: str) -> Record:
     """An episode of react that takes `PATH_STEPS` steps at most."""
-    return NewEpisode(
+    return Record(
         request=EpisodeCreate(environment="twin", task_id=task, method="react", max_steps=PATH_STEPS),
         instruction="Go north.",
         brief=Brief(name="twin", description="A corridor."),
@@ -53,32 +55,38 @@ def react_in_a_corridor(task: str) -> NewEpisode:
     )
 
 
+async def run_all(parts: Parts, settings: OrchestratorSettings, records: list[Record]) -> float:
+    """Run episodes by one worker; the seconds that it took."""
+    worker = Worker(parts, settings, Metrics("worker"))
+    began = time.perf_counter()
+    for record in records:
+        await parts.episodes.create(record, None)
+    worker.start()
+    try:
+        while (await parts.episodes.count_live())[0]:  # noqa: ASYNC110 (the end is in Redis)
+            await asyncio.sleep(0.005)
+        return time.perf_counter() - began
+    finally:
+        await worker.stop()
+
+
 async def espalier_rate(url: str, steps: int, together: int) -> float:
-    """Steps per second of `together` react episodes at once in this process."""
-    settings = OrchestratorSettings(redis_url=url)  # pyright: ignore[reportArgumentType]
+    """Steps per second of a worker that runs `together` react episodes at once."""
+    settings = OrchestratorSettings(redis_url=url, worker_concurrency=together)  # pyright: ignore[reportArgumentType]
     redis = Redis.from_url(url)
     await redis.flushall()
-    store = EpisodeStore(redis, settings)
-    roles = ScriptedRoles(act_by=look)
     environment = ScriptedEnvironment(length=10**9)
-    method = METHODS["react"]
-    left = max(1, steps // PATH_STEPS)
-    played = left * PATH_STEPS
-
-    async def play() -> None:
-        nonlocal left
-        while left > 0:
-            left -= 1
-            record = react_in_a_corridor("t")
-            episode, _ = await store.create(record, None)
-            await EpisodeRunner(store, roles, environment, method).run(episode, record, None)
-
-    began = time.perf_counter()
-    await asyncio.gather(*(play() for _ in range(together)))
-    elapsed = time.perf_counter() - began
-    assert environment.steps == played
+    parts = Parts(
+        JobStore(redis, settings),
+        EpisodeStore(redis, settings),
+        ScriptedRoles(act_by=look),
+        {"twin": environment},
+    )
+    records = [react_in_a_corridor("t")] * max(1, steps // PATH_STEPS)
+    elapsed = await run_all(parts, settings, records)
     await redis.aclose()
-    return played / elapsed
+    assert environment.steps == len(records) * PATH_STEPS
+    return environment.steps / elapsed
 
 
 class AgentState(TypedDict):

@@ -19,15 +19,14 @@ import httpx
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from benchmarks.overhead import PATH_STEPS, TOGETHER, react_in_a_corridor
+from benchmarks.overhead import PATH_STEPS, TOGETHER, react_in_a_corridor, run_all
 from benchmarks.valkey import free_port, running_valkey
 from envs.serving.server import serve
 from envs.serving.settings import EnvironmentSettings
 from envs.serving.twin import TwinEnvironment
-from services.orchestrator.runner import EpisodeRunner
-from services.orchestrator.search import METHODS
 from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.wiring import wired
+from services.orchestrator.worker.worker import Parts
 
 
 def create_twin() -> FastAPI:
@@ -59,26 +58,14 @@ def process(*command: str, port: int, environment: dict[str, str] | None = None)
 
 async def rate(settings: OrchestratorSettings, steps: int, together: int) -> float:
     """Agent steps per second, so many episodes at once."""
-    method = METHODS["react"]
-    left = max(1, steps // PATH_STEPS)
-    played = left * PATH_STEPS
     redis = Redis.from_url(settings.redis_url.get_secret_value())
     await redis.flushall()
     await redis.aclose()
-    async with wired(settings) as wiring:
-
-        async def play() -> None:
-            nonlocal left
-            while left > 0:
-                left -= 1
-                record = react_in_a_corridor("corridors/49")
-                episode, _ = await wiring.store.create(record, None)
-                runner = EpisodeRunner(wiring.store, wiring.roles, wiring.environments["twin"], method)
-                await runner.run(episode, record, None)
-
-        began = time.perf_counter()
-        await asyncio.gather(*(play() for _ in range(together)))
-        return played / (time.perf_counter() - began)
+    chosen = settings.model_copy(update={"worker_concurrency": together})
+    async with wired(chosen) as wiring:
+        records = [react_in_a_corridor("corridors/49")] * max(1, steps // PATH_STEPS)
+        parts = Parts(wiring.jobs, wiring.episodes, wiring.roles, wiring.environments)
+        return len(records) * PATH_STEPS / await run_all(parts, chosen, records)
 
 
 def main() -> None:
@@ -94,9 +81,9 @@ def main() -> None:
         engine = stack.enter_context(
             process("espalier", "serve", "scripted-model", "--port", str(model), port=model)
         )
-        told = {"ESPALIER_MODEL_URL": engine}
+        wired_to = {"ESPALIER_MODEL_URL": engine}
         acting = stack.enter_context(
-            process("espalier", "serve", "actor", "--port", str(actor), port=actor, environment=told)
+            process("espalier", "serve", "actor", "--port", str(actor), port=actor, environment=wired_to)
         )
         factory = ("uvicorn", "--factory", "benchmarks.overhead_http:create_twin", "--log-level", "error")
         place = stack.enter_context(process(*factory, "--port", str(twin), port=twin))

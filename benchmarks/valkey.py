@@ -24,7 +24,7 @@ def running_valkey() -> Iterator[str]:
     port, folder = free_port(), tempfile.mkdtemp()
     command = [str(get_binary_path()), "--port", str(port), "--dir", folder, "--save", ""]
     command += ["--appendonly", "yes", "--appendfsync", "everysec", "--logfile", "log"]
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 10
         while True:

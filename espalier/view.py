@@ -1,7 +1,5 @@
 """Draws an episode in the terminal: the tree as it grows, and the sum at the end."""
 
-from typing import Any
-
 from rich.console import Console, Group
 from rich.markup import escape as escape_markup
 from rich.table import Table
@@ -9,9 +7,32 @@ from rich.text import Text
 from rich.tree import Tree as Drawing
 
 from espalier.plain import plain
+from services.contracts.action import Candidate
 from services.contracts.episode import Episode, State
-from services.contracts.event import Event, EventType
+from services.contracts.event import (
+    Backtracked,
+    BranchOpened,
+    CallFailed,
+    CandidateSelected,
+    CandidatesProposed,
+    Event,
+    EventType,
+    PathCommitted,
+    PathEnded,
+    PathJudged,
+    PlanMade,
+    SessionForked,
+    SessionOpened,
+    Stepping,
+    StepTaken,
+    SubtaskJudged,
+    SubtaskOver,
+    WindowCut,
+)
+from services.contracts.plan import Plan
 
+ROOT = "0"
+"""The id of every episode's root branch."""
 LONGEST = 110
 """Characters of an observation that are shown."""
 
@@ -22,7 +43,7 @@ class EpisodeView:
     def __init__(self, instruction: str) -> None:
         self._root = Drawing(f"[bold]{escape(instruction)}[/]")
         self._branches: dict[str, Drawing] = {}
-        self._proposed: dict[str, list[dict[str, Any]]] = {}
+        self._proposed: dict[str, list[Candidate]] = {}
         self._chosen: dict[str, int] = {}
         self._doing = "queued"
 
@@ -37,65 +58,77 @@ class EpisodeView:
 
     def add(self, event: Event) -> None:
         """Take one event in."""
-        data, branch = event.data, event.branch
-        match event.type:
-            case EventType.SESSION_OPENED:
-                self._branch(branch).add(f"[dim]{_short(data['observation'])}[/]")
+        branch = event.branch
+        match event:
+            case BranchOpened(data=data):
+                self._branches[data.opened] = self._branch(branch).add(
+                    f"[bold blue]{escape(data.body)} {escape(data.opened)}[/]"
+                )
+            case SessionOpened(data=data) | SessionForked(data=data):
+                self._branch(branch).add(f"[dim]{_short(data.observation)}[/]")
                 self._doing = "planning or acting"
-            case EventType.PLAN_MADE:
+            case PlanMade(data=data):
                 plan = self._branch(branch).add("[magenta]plan[/]" + _origin(data))
-                for number, subtask in enumerate(data["subtasks"], start=1):
+                for number, subtask in enumerate(data.subtasks, start=1):
                     plan.add(f"[magenta]{number}. {escape(subtask)}[/]")
-            case EventType.CANDIDATES_PROPOSED:
-                self._candidates(branch, data["candidates"])
-            case EventType.VERDICT_SELECTION:
-                self._chosen[branch] = data["index"]
-            case EventType.STEP_TAKEN:
+            case CandidatesProposed(data=data):
+                self._candidates(branch, data.candidates)
+            case CandidateSelected(data=data):
+                self._chosen[branch] = data.index
+            case StepTaken(data=data):
                 self._step(branch, data)
-            case EventType.VERDICT_SUBTASK:
-                self._doing = f"judged: subtask done with P = {data['p_yes']:.2f}"
-            case EventType.SUBTASK_DONE:
-                self._branch(branch).add(f"[green]✓ subtask: {escape(data['subtask'])}[/]")
-            case EventType.SUBTASK_EXPIRED:
-                self._branch(branch).add(f"[yellow]passed over: {escape(data['subtask'])}[/]")
-            case EventType.WINDOW_CUT:
-                self._branch(branch).add(f"[dim]{data['turns']} old turns left the window[/]")
-            case EventType.PATH_ENDED:
-                self._branch(branch).add(f"[dim]the path ended: {data['reason']}[/]")
-            case EventType.VERDICT_PATH if len(data["scores"]) == 1:
-                self._branch(branch).add(f"[cyan]judge: good enough with P = {data['scores'][0]:.2f}[/]")
-            case EventType.BACKTRACKED:
+            case SubtaskJudged(data=data):
+                self._doing = f"judged: subtask done with P = {data.p_yes:.2f}"
+            case _:
+                self._add_note(event)
+
+    def _add_note(self, event: Event) -> None:
+        branch = event.branch
+        match event:
+            case SubtaskOver(type=EventType.SUBTASK_DONE, data=data):
+                self._branch(branch).add(f"[green]✓ subtask: {escape(data.subtask)}[/]")
+            case SubtaskOver(data=data):
+                self._branch(branch).add(f"[yellow]passed over: {escape(data.subtask)}[/]")
+            case WindowCut(data=data):
+                self._branch(branch).add(f"[dim]{data.turns} old turns left the window[/]")
+            case PathEnded(data=data):
+                self._branch(branch).add(f"[dim]the path ended: {escape(data.reason)}[/]")
+            case PathJudged(data=data) if len(data.scores) == 1:
+                self._branch(branch).add(f"[cyan]judge: good enough with P = {data.scores[0]:.2f}[/]")
+            case Backtracked():
                 self._root.add("[yellow]↶ not good enough: back to the start[/]")
-            case EventType.CALL_FAILED | EventType.PATH_DIVERGED:
-                self._branch(branch).add(f"[red]{escape(data['reason'])}: {escape(data['detail'][:200])}[/]")
-            case EventType.PATH_COMMITTED:
-                self._root.add(f"[green]committed: path {escape(str(data['branch']))}[/]")
+            case CallFailed(data=data):
+                self._branch(branch).add(f"[red]{escape(data.reason)}: {escape(data.detail[:200])}[/]")
+            case PathCommitted(data=data):
+                self._root.add(f"[green]committed: branch {escape(data.branch)}[/]")
             case _:
                 pass
 
     def _branch(self, branch: str) -> Drawing:
+        """Return where a branch is drawn; the root branch is the tree itself."""
+        if branch == ROOT:
+            return self._root
         if branch not in self._branches:
-            self._branches[branch] = self._root.add(f"[bold blue]path {escape(branch)}[/]")
+            self._branches[branch] = self._root.add(f"[bold blue]branch {escape(branch)}[/]")
         return self._branches[branch]
 
-    def _candidates(self, branch: str, candidates: list[dict[str, Any]]) -> None:
-        self._proposed[branch] = [item for item in candidates if item["well_formed"]]
+    def _candidates(self, branch: str, candidates: list[Candidate]) -> None:
+        self._proposed[branch] = [item for item in candidates if item.well_formed]
         self._chosen.pop(branch, None)
         self._doing = "the judge chooses" if len(self._proposed[branch]) > 1 else "acting"
         if not self._proposed[branch]:
-            self._branch(branch).add("[yellow]no well-formed action; asked again[/]")
+            self._branch(branch).add("[yellow]no well-formed action; requested again[/]")
 
-    def _step(self, branch: str, data: dict[str, Any]) -> None:
-        style = "green" if data["valid"] else "yellow"
+    def _step(self, branch: str, taken: Stepping) -> None:
+        style = "green" if taken.valid else "yellow"
         node = self._branch(branch).add(
-            f"[bold]{data['n']}.[/] {escape(data['action'][:LONGEST])}  "
-            f"[{style}]→ {_short(data['observation'])}[/]"
+            f"[bold]{taken.n}.[/] {escape(taken.action[:LONGEST])}  [{style}]→ {_short(taken.observation)}[/]"
         )
         proposed = self._proposed.pop(branch, [])
         chosen = self._chosen.pop(branch, 0)
         for index, candidate in enumerate(proposed):
             if index != chosen:
-                node.add(f"[dim strike]{escape(candidate['action'][:LONGEST])}[/]")
+                node.add(f"[dim strike]{escape(candidate.action[:LONGEST])}[/]")
         self._doing = "acting"
 
 
@@ -109,8 +142,8 @@ def _short(text: str) -> str:
     return escape(line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…")
 
 
-def _origin(data: dict[str, Any]) -> str:
-    return "" if data["origin"] == "model" else f" [dim](by {data['origin']})[/]"
+def _origin(plan: Plan) -> str:
+    return "" if plan.origin == "model" else f" [dim](by {escape(plan.origin)})[/]"
 
 
 def summary(console: Console, episode: Episode) -> None:

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Self, TypeVar
 
 import httpx
-import orjson
 from httpx_sse import ServerSentEvent, aconnect_sse, connect_sse
+from pydantic import ValidationError
 
 from espalier.client import calls
 from espalier.client.calls import Call
@@ -16,7 +16,7 @@ from espalier.client.proxies import honours_proxy
 from services.contracts.action import ActionRequest, Actions
 from services.contracts.adapter import AdapterLoad, Adapters, PinnedAdapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
-from services.contracts.event import Event
+from services.contracts.event import EVENTS, Event
 from services.contracts.plan import Plan, PlanRequest
 from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
 from services.contracts.task import TaskPage
@@ -45,7 +45,11 @@ def _headers(api_key: str | None) -> dict[str, str]:
 
 
 def _event(sent: ServerSentEvent) -> Event | None:
-    return Event.model_validate(orjson.loads(sent.data)) if sent.data else None
+    """Return a sent event; None for a comment, and for a type of a newer release."""
+    try:
+        return EVENTS.validate_json(sent.data, extra="ignore") if sent.data else None
+    except ValidationError:
+        return None
 
 
 class _Sync:
@@ -174,7 +178,7 @@ class Espalier(_Sync):
         return self._send(calls.environments())
 
     def environment(self, name: str) -> Metadata:
-        """What an environment says of itself."""
+        """Return an environment's metadata."""
         return self._send(calls.environment(name))
 
     def tasks(
@@ -259,7 +263,7 @@ class AsyncEspalier(_Async):
         return await self._send(calls.pinned_adapters())
 
     async def environment(self, name: str) -> Metadata:
-        """What an environment says of itself."""
+        """Return an environment's metadata."""
         return await self._send(calls.environment(name))
 
     async def tasks(
@@ -299,7 +303,7 @@ class Sessions(_Sync):
     """Sessions of one environment server."""
 
     def metadata(self) -> Metadata:
-        """What the environment says of itself."""
+        """Return the environment's metadata."""
         return self._send(calls.metadata())
 
     def tasks(self, *, split: str | None = None, cursor: str | None = None, limit: int = 100) -> TaskPage:
@@ -331,7 +335,7 @@ class AsyncSessions(_Async):
     """`Sessions`, for asyncio; the same methods."""
 
     async def metadata(self) -> Metadata:
-        """What the environment says of itself."""
+        """Return the environment's metadata."""
         return await self._send(calls.metadata())
 
     async def tasks(
@@ -389,15 +393,15 @@ class Actor(Role):
     """One actor service."""
 
     def act(self, body: ActionRequest) -> Actions:
-        """Ask for candidates."""
+        """Return candidates for the next action."""
         return self._send(calls.act(body))
 
 
 class AsyncActor(_Async):
-    """`Actor`, for asyncio; what is asked often."""
+    """`Actor`, for asyncio; the call that is made often."""
 
     async def act(self, body: ActionRequest) -> Actions:
-        """Ask for candidates."""
+        """Return candidates for the next action."""
         return await self._send(calls.act(body))
 
 

@@ -4,10 +4,9 @@ from enum import StrEnum
 
 from pydantic import Field
 
+from services.contracts.answer import RoleAnswer
 from services.contracts.base import Bool, Float, Int, Message, Request
 from services.contracts.context import MAX_TEXT, Context
-from services.contracts.usage import Usage
-from services.contracts.window import Window
 
 
 class Form(StrEnum):
@@ -55,12 +54,7 @@ class Candidate(Message):
     """What the model said."""
 
 
-class Actions(Message):
+class Actions(RoleAnswer):
     """The actor's answer: distinct candidates, the most frequent first."""
 
     candidates: list[Candidate]
-    usage: Usage = Usage()
-    window: Window | None = None
-    model: str = ""
-    adapter: str | None = None
-    profile: str = ""

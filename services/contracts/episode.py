@@ -108,6 +108,8 @@ class Figures(Message):
     repeated: int = 0
     """Steps whose action and observation stood in the same path before: loops."""
     backtracks: int = 0
+    forks: int = 0
+    """Sessions that began in the state of another one."""
     window_cuts: int = 0
     usage: Usage = Usage()
     wall: WallTime = WallTime()
@@ -123,7 +125,7 @@ class Result(Message):
     success: bool
     """Whether the reward is the full one."""
     good_enough: bool | None = None
-    """What the judge said of it; None where the method asks no judge."""
+    """The judge's verdict on it; None where the method has no judge."""
     ended: str
     """Why the committed path ended."""
     steps: int
@@ -140,7 +142,7 @@ class Failure(Message):
 
 
 class Episode(Message):
-    """An episode as the orchestrator tells it."""
+    """An episode as clients see it."""
 
     id: str
     state: State

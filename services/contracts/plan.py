@@ -2,10 +2,9 @@
 
 from pydantic import Field
 
-from services.contracts.base import Int, Message, Request
+from services.contracts.answer import RoleAnswer
+from services.contracts.base import Int, Request
 from services.contracts.context import Context
-from services.contracts.usage import Usage
-from services.contracts.window import Window
 
 
 class PlanRequest(Request):
@@ -18,7 +17,7 @@ class PlanRequest(Request):
     seed: Int | None = Field(default=None, ge=0, le=2**31 - 1)
 
 
-class Plan(Message):
+class Plan(RoleAnswer):
     """The planner's answer."""
 
     subtasks: list[str]
@@ -27,9 +26,3 @@ class Plan(Message):
     """`model`, `grammar` (asked for again under a grammar) or `fallback` (the whole task as one)."""
     text: str = ""
     """What the model said."""
-    usage: Usage = Usage()
-    window: Window | None = None
-    model: str = ""
-    adapter: str | None = None
-    profile: str = ""
-    """The prompt profile's name and digest."""

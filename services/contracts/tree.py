@@ -26,7 +26,6 @@ class Node(Message):
     observation: str
     valid: bool = True
     done: bool = False
-    subtask: str = ""
     p_subtask_done: float | None = None
     candidates: list[NodeCandidate] = Field(default_factory=list[NodeCandidate])
 
@@ -36,6 +35,8 @@ class Branch(Message):
 
     id: str
     parent: str | None = None
+    worker: str = ""
+    """The worker that took it last, where it is a job of its own."""
     plan: list[str] = Field(default_factory=list[str])
     observation: str = ""
     nodes: list[Node] = Field(default_factory=list[Node])

@@ -2,10 +2,9 @@
 
 from pydantic import Field
 
-from services.contracts.base import Int, Message, Request
+from services.contracts.answer import RoleAnswer
+from services.contracts.base import Int, Request
 from services.contracts.context import MAX_TEXT, Context
-from services.contracts.usage import Usage
-from services.contracts.window import Window
 
 
 class SubtaskQuestion(Request):
@@ -46,39 +45,24 @@ class PathQuestion(Request):
     seed: Int | None = Field(default=None, ge=0, le=2**31 - 1)
 
 
-class Verdict(Message):
+class Verdict(RoleAnswer):
     """What the judge says of one yes-or-no question."""
 
     p_yes: float = Field(ge=0, le=1)
     """P(yes) / (P(yes) + P(no)), from the logprobs of the first token."""
-    usage: Usage = Usage()
-    window: Window | None = None
-    model: str = ""
-    adapter: str | None = None
-    profile: str = ""
 
 
-class Choice(Message):
+class Choice(RoleAnswer):
     """Which of several the judge prefers."""
 
     index: int = Field(ge=0)
     scores: list[float]
     """A probability for each, summing to 1; all equal where the model named none of them."""
-    usage: Usage = Usage()
-    window: Window | None = None
-    model: str = ""
-    adapter: str | None = None
-    profile: str = ""
 
 
-class PathVerdict(Message):
+class PathVerdict(RoleAnswer):
     """The verdict on one or several paths."""
 
     scores: list[float]
     """One path: its P(good enough). Several: the probability that each is the best."""
     best: int = Field(ge=0)
-    usage: Usage = Usage()
-    window: Window | None = None
-    model: str = ""
-    adapter: str | None = None
-    profile: str = ""

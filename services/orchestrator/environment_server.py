@@ -86,10 +86,10 @@ class EnvironmentServer:
         return await self._timed(f"/v1/sessions/{quote(session, safe='')}/steps", body)
 
     async def fork(
-        self, session: str, at_step: int, key: str, epoch: int, retry_for: float | None = None
+        self, session: str, at_step: int, key: str, epoch: int | None, retry_for: float | None = None
     ) -> Timed:
         """Fork a session at a step; the same key gets the same session."""
-        body = {"at_step": at_step, "fork_key": key, "epoch": epoch}
+        body = {"at_step": at_step, "fork_key": key} | ({} if epoch is None else {"epoch": epoch})
         return await self._timed(f"/v1/sessions/{quote(session, safe='')}/forks", body, retry_for)
 
     async def close(self, session: str, epoch: int | None) -> None:

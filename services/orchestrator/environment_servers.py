@@ -137,7 +137,7 @@ class HttpEnvironment:
         except OutageError as error:
             await self._raise_lost(place, error)
 
-    async def fork(self, session: str, at_step: int, key: str, epoch: int) -> Timed:
+    async def fork(self, session: str, at_step: int, key: str, epoch: int | None) -> Timed:
         """Open a session on the same server, in the state after `at_step` steps.
 
         Raises:

@@ -52,7 +52,7 @@ class Environment(Protocol):
         """
         ...
 
-    async def fork(self, session: str, at_step: int, key: str, epoch: int) -> Timed:
+    async def fork(self, session: str, at_step: int, key: str, epoch: int | None) -> Timed:
         """Open a session in the state that this one had after `at_step` steps; the same key gets the same.
 
         Raises:

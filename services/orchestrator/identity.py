@@ -1,46 +1,55 @@
 """Names of episodes and digests of requests."""
 
 import hashlib
-import os
-import time
+import re
 
 from pydantic import BaseModel
+from ulid import ULID
 
-ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 PREFIX = "ep_"
-LENGTH = 26
+ID = re.compile(PREFIX + "[0-7][0-9a-hjkmnp-tv-z]{25}")
 
 
 def new_id() -> str:
-    """A ULID with a prefix: 48 bits of milliseconds, 80 of chance, sortable by time."""
-    return _written((int(time.time() * 1000) << 80) | int.from_bytes(os.urandom(10)))
+    """Return a ULID in lower case with a prefix; ids sort by time."""
+    return PREFIX + str(ULID()).lower()
 
 
 def id_at(moment: float) -> str:
-    """The lowest id of a moment, Unix seconds."""
-    return _written(int(max(0.0, moment) * 1000) << 80)
+    """Return the lowest id of a moment, Unix seconds."""
+    milliseconds = int(max(0.0, moment) * 1000)
+    return PREFIX + str(ULID(milliseconds.to_bytes(6) + bytes(10))).lower()
 
 
-def _written(number: int) -> str:
-    digits: list[str] = []
-    for _ in range(LENGTH):
-        number, digit = divmod(number, 32)
-        digits.append(ALPHABET[digit])
-    return PREFIX + "".join(reversed(digits))
-
-
-def born(episode: str) -> float | None:
-    """When an id was made, Unix seconds; None where it is no id of ours."""
-    body = episode.removeprefix(PREFIX)
-    if body == episode or len(body) != LENGTH or any(letter not in ALPHABET for letter in body):
+def made_at(episode: str) -> float | None:
+    """Return when an id was made, Unix seconds; None where it is no id of ours."""
+    if not ID.fullmatch(episode):
         return None
-    number = 0
-    for letter in body[:10]:
-        number = number * 32 + ALPHABET.index(letter)
-    return number / 1000
+    return ULID.from_str(episode.removeprefix(PREFIX).upper()).timestamp
 
 
 def digest(kind: str, request: BaseModel | str) -> str:
-    """Sixteen hexadecimal digits that a request is known by."""
-    text = request if isinstance(request, str) else request.model_dump_json()
+    """Return sixteen hexadecimal digits that identify a request.
+
+    They cover the fields that differ from their defaults, so that a field that a later release adds does not
+    change the digest of a request that leaves it out.
+    """
+    text = request if isinstance(request, str) else request.model_dump_json(exclude_defaults=True)
+    return _hash(kind, text)
+
+
+def digest_whole(kind: str, request: BaseModel | str) -> str:
+    """Return the digest that release 0.1 recorded: over all fields that it had, defaults too."""
+    if isinstance(request, str):
+        return _hash(kind, request)
+    fields = type(request).model_fields
+    added = {
+        name
+        for name, field in fields.items()
+        if isinstance(field.json_schema_extra, dict) and "since" in field.json_schema_extra
+    }
+    return _hash(kind, request.model_dump_json(exclude=added))
+
+
+def _hash(kind: str, text: str) -> str:
     return hashlib.blake2b(f"{kind}\0{text}".encode(), digest_size=8).hexdigest()

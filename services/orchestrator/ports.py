@@ -1,14 +1,16 @@
-"""What a method may ask of the world.
+"""What a method may request of the world.
 
-A method is deterministic given the answers of these ports; each answer is recorded before the next
-environment step, so that a method can be run again from its log. No port tells a reward.
+A method is deterministic given the answers of these ports. Each answer is recorded before the next
+environment step, so that a method can be run again from its log. No port shows a reward.
 """
 
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.contracts.action import ActionRequest, Actions
+from services.contracts.answer import RoleAnswer
 from services.contracts.context import Brief
 from services.contracts.episode import EpisodeCreate
 from services.contracts.event import EventType
@@ -22,6 +24,35 @@ from services.contracts.verdict import (
     Verdict,
 )
 
+RequestT = TypeVar("RequestT", bound=BaseModel)
+AnswerT = TypeVar("AnswerT", bound=RoleAnswer)
+
+
+@dataclass(frozen=True)
+class Question(Generic[RequestT, AnswerT]):
+    """A kind of model call: which role answers it, how, and the event that records the answer."""
+
+    event: EventType
+    role: str
+    path: str
+    """Of the role's HTTP endpoint."""
+    request: type[RequestT]
+    answer: type[AnswerT]
+
+
+PLAN = Question(EventType.PLAN_MADE, "planner", "/v1/plans", PlanRequest, Plan)
+"""Split the task into subtasks."""
+ACT = Question(EventType.CANDIDATES_PROPOSED, "actor", "/v1/actions", ActionRequest, Actions)
+"""Propose candidates for the next action."""
+JUDGE_SUBTASK = Question(EventType.VERDICT_SUBTASK, "judge", "/v1/verdicts/subtask", SubtaskQuestion, Verdict)
+"""Is the subtask done?"""
+SELECT = Question(EventType.VERDICT_SELECTION, "judge", "/v1/verdicts/selection", SelectionQuestion, Choice)
+"""Which candidate is the best next action?"""
+JUDGE_PATH = Question(EventType.VERDICT_PATH, "judge", "/v1/verdicts/path", PathQuestion, PathVerdict)
+"""Is a path good enough, or which of several is best?"""
+QUESTIONS: tuple[Question[Any, Any], ...] = (PLAN, ACT, JUDGE_SUBTASK, SELECT, JUDGE_PATH)
+"""Every kind of model call."""
+
 
 class Answer(BaseModel):
     """What the ports of the environment answer."""
@@ -30,7 +61,7 @@ class Answer(BaseModel):
 
 
 class Spec(Answer):
-    """What a method knows of its episode from the start."""
+    """What a method is given of its episode."""
 
     request: EpisodeCreate
     instruction: str
@@ -41,11 +72,15 @@ class Spec(Answer):
 
 
 class Opened(Answer):
-    """A new session of the environment, at the task's start."""
+    """A session that a branch may step: opened at the task's start, forked, or handed to it."""
 
     session: str
     """The method's handle; the environment's own id stays behind the port."""
     observation: str
+    """What it showed last."""
+    done: bool = False
+    steps: int = 0
+    """Steps taken in it so far, its ancestors' included."""
 
 
 class Seen(Answer):
@@ -65,7 +100,7 @@ class BranchOutcome(Answer):
     result: dict[str, Any] | None = None
     """The body's result; None where it failed."""
     failure: str = ""
-    """`model`, `environment`, `diverged` ...; empty where it did not fail."""
+    """The part that broke, `diverged`, `budget` or `cancelled`; empty where it did not fail."""
     detail: str = ""
 
 
@@ -94,7 +129,8 @@ class BudgetExhaustedError(Exception):
 class World(Protocol):
     """The ports, as one branch sees them.
 
-    Every method may raise InfrastructureError; those that ask a model, BudgetExhaustedError too.
+    Every method may raise InfrastructureError; those that cost model calls or open branches may raise
+    BudgetExhaustedError. A branch makes one call at a time: what runs concurrently is branches.
     """
 
     @property
@@ -102,24 +138,13 @@ class World(Protocol):
         """This branch's id."""
         ...
 
-    async def plan(self, request: PlanRequest) -> Plan:
-        """Ask the planner."""
+    @property
+    def inherited(self) -> Opened | None:
+        """The session that the branch was opened with; None where it opens its own."""
         ...
 
-    async def act(self, request: ActionRequest) -> Actions:
-        """Ask the actor."""
-        ...
-
-    async def judge_subtask(self, question: SubtaskQuestion) -> Verdict:
-        """Ask the judge whether a subtask is done."""
-        ...
-
-    async def select(self, question: SelectionQuestion) -> Choice:
-        """Ask the judge which candidate is best."""
-        ...
-
-    async def judge_path(self, question: PathQuestion) -> PathVerdict:
-        """Ask the judge whether a path is good enough, or which is best."""
+    async def ask(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
+        """Return a role's answer."""
         ...
 
     async def open(self) -> Opened:
@@ -130,16 +155,47 @@ class World(Protocol):
         """Take a step."""
         ...
 
+    async def fork(self, session: str, at_step: int | None = None) -> Opened:
+        """Open a session in the state of another one.
+
+        Args:
+            session: A session of this branch, or `<branch>/<handle>` of a branch that has closed.
+            at_step: The state after this many steps; None: as it is now.
+        """
+        ...
+
     async def close(self, session: str) -> None:
         """Close a session."""
         ...
 
-    async def spawn(self, body: str, arguments: BaseModel) -> str:
-        """Open a branch that runs a registered body; its id."""
+    async def spawn(self, body: str, arguments: BaseModel, session: str | None = None, parts: int = 1) -> str:
+        """Open a branch and return its id. It begins at once and runs beside this one.
+
+        Args:
+            body: The name of a registered body.
+            arguments: Its arguments.
+            session: A session of this branch that is handed over to it.
+            parts: The branch gets one part in so many of what is left of this one's budget.
+
+        Raises:
+            BudgetExhaustedError: The episode has as many branches as it may have.
+        """
         ...
 
     async def gather(self, branches: list[str]) -> list[BranchOutcome]:
-        """Wait for branches, in the order given."""
+        """Wait for branches and return their outcomes in the order given."""
+        ...
+
+    async def first(self, branches: list[str]) -> BranchOutcome:
+        """Wait for the first of several branches to close and return its outcome. The others go on."""
+        ...
+
+    async def cancel(self, branches: list[str]) -> None:
+        """End branches early. What is left of their budgets returns to this branch."""
+        ...
+
+    async def draw(self, n: int) -> list[float]:
+        """Return random numbers in [0, 1), from the episode's seed and the number of the call."""
         ...
 
     async def note(self, event: EventType, **data: Any) -> None:

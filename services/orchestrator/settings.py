@@ -1,5 +1,6 @@
 """Settings of the orchestrator and its workers."""
 
+from enum import StrEnum
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -30,10 +31,25 @@ Servers = Annotated[str | list[str], BeforeValidator(_check_servers)]
 """The address of an environment's server, or the addresses of several."""
 
 
+class Branches(StrEnum):
+    """Where the branches that a method opens run."""
+
+    LOCAL = "local"
+    """In the process that runs their parent."""
+    SPREAD = "spread"
+    """As jobs of their own that any worker takes."""
+    AUTO = "auto"
+    """In the parent's process while it has free slots, else as jobs."""
+
+
 class OrchestratorSettings(Settings):
     """What the orchestrator's API and the workers read."""
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
+    redis_cluster: bool = False
+    """Whether `redis_url` is a node of a cluster."""
+    partitions: int = Field(default=1, ge=1, le=99)
+    """Parts of the key space; each lies in one slot of a cluster. Fixed as long as episodes are kept."""
     planner_url: str = "http://127.0.0.1:8001"
     judge_url: str = "http://127.0.0.1:8002"
     actor_url: str = "http://127.0.0.1:8003"
@@ -56,17 +72,21 @@ class OrchestratorSettings(Settings):
     max_streams: int = Field(default=256, ge=1)
     """Event streams open at once in one process; more are answered 429."""
     max_events: int = Field(default=20_000, ge=10)
-    """Events of one episode; at the limit it ends `failed: limit`."""
+    """Events of one episode."""
     max_bytes: int = Field(default=64_000_000, ge=10_000)
-    """Bytes of one episode's log."""
+    """Bytes of one episode's log; at either limit it ends by budget."""
+    branches: Branches = Branches.AUTO
+    """Where branches run: `local`, `spread` or `auto`."""
+    max_branches: int = Field(default=1000, ge=1)
+    """Branches of one episode; at the limit no more are opened, and it ends by budget."""
     worker_concurrency: int = Field(default=12, ge=1)
-    """Episodes that one worker process runs at once."""
+    """Jobs that one worker process runs at once."""
     lease: float = Field(default=10.0, ge=1)
     """A worker that does not renew its job for so long loses it, seconds."""
     sweep: float = Field(default=5.0, gt=0)
-    """Seconds between two sweeps for episodes without a job and orphaned sessions."""
+    """Seconds between two looks for sessions and figures that ended episodes left."""
     watch: float = Field(default=0.5, gt=0)
-    """Seconds between two looks whether a running episode was cancelled."""
+    """Seconds between two renewals of the leases, which find out what was cancelled too."""
     outage_grace: float = Field(default=120.0, ge=0)
     """A part that is away for longer fails the branch, seconds."""
     outage_pause: float = Field(default=3.0, gt=0)

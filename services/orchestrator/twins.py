@@ -9,10 +9,12 @@ import itertools
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from services.contracts.action import ActionRequest, Actions, Candidate
 from services.contracts.context import Context
 from services.contracts.episode import EpisodeCreate
+from services.contracts.event import EventType
 from services.contracts.plan import Plan, PlanRequest
 from services.contracts.session import SessionEntry, SessionState
 from services.contracts.usage import Usage
@@ -26,6 +28,16 @@ from services.contracts.verdict import (
 )
 from services.kit.failures import BusyError, OutageError
 from services.orchestrator.environments import SessionAheadError, SessionLostError, Timed
+from services.orchestrator.ports import (
+    ACT,
+    JUDGE_PATH,
+    JUDGE_SUBTASK,
+    PLAN,
+    SELECT,
+    AnswerT,
+    Question,
+    RequestT,
+)
 from services.orchestrator.store.errors import FencedError
 
 USAGE = Usage(calls=1, prompt_tokens=100, cached_tokens=80, completion_tokens=10, seconds=0.0)
@@ -56,31 +68,24 @@ class ScriptedRoles:
     calls: list[str] = field(default_factory=list[str])
     """Every call that was answered, by role."""
 
-    async def plan(self, request: PlanRequest) -> Plan:
-        """Ask the planner."""
-        await self._called("planner")
-        return Plan(subtasks=self.plan_by(request), usage=USAGE)
+    async def ask(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
+        """Return a role's answer."""
+        await self._called(question.role)
+        answers: dict[EventType, Callable[[Any], Any]] = {
+            PLAN.event: lambda it: Plan(subtasks=self.plan_by(it), usage=USAGE),
+            ACT.event: lambda it: Actions(candidates=self.act_by(it), usage=USAGE),
+            JUDGE_SUBTASK.event: lambda it: Verdict(p_yes=self.done_by(it), usage=USAGE),
+            SELECT.event: self._select,
+            JUDGE_PATH.event: self._judge_path,
+        }
+        return answers[question.event](request)
 
-    async def act(self, request: ActionRequest) -> Actions:
-        """Ask the actor."""
-        await self._called("actor")
-        return Actions(candidates=self.act_by(request), usage=USAGE)
-
-    async def judge_subtask(self, question: SubtaskQuestion) -> Verdict:
-        """Ask the judge whether a subtask is done."""
-        await self._called("judge")
-        return Verdict(p_yes=self.done_by(question), usage=USAGE)
-
-    async def select(self, question: SelectionQuestion) -> Choice:
-        """Ask the judge which candidate is best."""
-        await self._called("judge")
+    def _select(self, question: SelectionQuestion) -> Choice:
         chosen = self.choose_by(question)
         scores = [float(index == chosen) for index in range(len(question.options))]
         return Choice(index=chosen, scores=scores, usage=USAGE)
 
-    async def judge_path(self, question: PathQuestion) -> PathVerdict:
-        """Ask the judge whether a path is good enough, or which is best."""
-        await self._called("judge")
+    def _judge_path(self, question: PathQuestion) -> PathVerdict:
         if len(question.paths) == 1:
             return PathVerdict(scores=[self.good_by(question.paths[0])], best=0, usage=USAGE)
         best = self.best_by(question)
@@ -179,7 +184,7 @@ class ScriptedEnvironment:
             raise SessionAheadError(f"{key} was used with another action")
         return Timed(state, self.latency)
 
-    async def fork(self, session: str, at_step: int, key: str, epoch: int) -> Timed:
+    async def fork(self, session: str, at_step: int, key: str, epoch: int | None) -> Timed:
         """Open a session in the state after `at_step` steps, by replay; the same key gets the same."""
         await self._reached()
         parent = self._admitted(session, epoch)
@@ -227,13 +232,13 @@ class ScriptedEnvironment:
         self.opened += 1
         return session
 
-    def _admitted(self, session: str, epoch: int) -> _Corridor:
+    def _admitted(self, session: str, epoch: int | None) -> _Corridor:
         corridor = self.corridors.get(session)
         if corridor is None:
             raise SessionLostError(f"there is no session {session}")
-        if epoch < corridor.epoch:
+        if epoch is not None and epoch < corridor.epoch:
             raise FencedError
-        corridor.epoch = epoch
+        corridor.epoch = corridor.epoch if epoch is None else epoch
         return corridor
 
     async def _reached(self) -> None:

@@ -1,11 +1,13 @@
-"""What the API and the workers are wired to: Redis, the queue, the roles, the environments."""
+"""What the API and the workers are wired to: Redis, the roles, the environments."""
 
 import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.cluster import RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 
@@ -13,18 +15,19 @@ from services.kit.app import Check
 from services.kit.auth import bearer
 from services.kit.upstream import Upstream
 from services.orchestrator.environment_servers import HttpEnvironment
-from services.orchestrator.queue import BullQueue
 from services.orchestrator.roles import HttpRoles
 from services.orchestrator.settings import OrchestratorSettings
-from services.orchestrator.store.episodes import PATIENCE, EpisodeStore
+from services.orchestrator.store.base import PATIENCE
+from services.orchestrator.store.episodes import EpisodeStore
+from services.orchestrator.store.jobs import JobStore
 
 
 @dataclass(frozen=True)
 class Wiring:
     """Connections that are open."""
 
-    store: EpisodeStore
-    queue: BullQueue
+    episodes: EpisodeStore
+    jobs: JobStore
     roles: HttpRoles
     environments: dict[str, HttpEnvironment]
     upstreams: dict[str, Upstream]
@@ -32,7 +35,7 @@ class Wiring:
 
     async def redis_ready(self) -> str | None:
         """For readiness: raises where Redis does not answer."""
-        await self.store.redis.ping()
+        await self.episodes.redis.ping()
         return None
 
 
@@ -86,11 +89,11 @@ async def wired(settings: OrchestratorSettings, *, patience: float = PATIENCE) -
         }
         for upstream in [*roles.upstreams, *itertools.chain(*servers.values())]:
             stack.push_async_callback(upstream.close)
-        queue = BullQueue(settings)
-        stack.push_async_callback(queue.close)
         environments = {name: HttpEnvironment(*upstreams) for name, upstreams in servers.items()}
         upstreams = {upstream.part: upstream for upstream in roles.upstreams}
-        yield Wiring(EpisodeStore(redis, settings, patience), queue, roles, environments, upstreams)
+        episodes = EpisodeStore(redis, settings, patience)
+        await episodes.check_partitions()
+        yield Wiring(episodes, JobStore(redis, settings, patience), roles, environments, upstreams)
 
 
 def _server(name: str, url: str, settings: OrchestratorSettings) -> Upstream:
@@ -105,12 +108,13 @@ def _server(name: str, url: str, settings: OrchestratorSettings) -> Upstream:
     )
 
 
-def _connect(settings: OrchestratorSettings) -> Redis:
-    return Redis.from_url(
-        settings.redis_url.get_secret_value(),
-        socket_timeout=30,
-        socket_connect_timeout=5,
-        health_check_interval=30,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), RETRIES),
-        max_connections=settings.max_streams + 128,
-    )
+def _connect(settings: OrchestratorSettings) -> Redis | RedisCluster:
+    options: dict[str, Any] = {
+        "socket_timeout": 30,
+        "socket_connect_timeout": 5,
+        "health_check_interval": 30,
+        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), RETRIES),
+        "max_connections": settings.max_streams + 128,
+    }
+    url = settings.redis_url.get_secret_value()
+    return RedisCluster.from_url(url, **options) if settings.redis_cluster else Redis.from_url(url, **options)

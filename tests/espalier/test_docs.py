@@ -25,7 +25,7 @@ from services.judge.api import create as create_judge
 from services.kit.problems import DOCUMENTATION, Kind
 from services.kit.settings import RoleSettings
 from services.orchestrator.api import create as create_orchestrator
-from services.orchestrator.replay import replay_episode
+from services.orchestrator.durable.replay import replay_episode
 from services.orchestrator.search import METHODS
 from services.orchestrator.settings import OrchestratorSettings
 from services.planner.api import create as create_planner

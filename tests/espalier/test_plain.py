@@ -7,7 +7,7 @@ from rich.console import Console
 
 from espalier.plain import plain
 from espalier.view import EpisodeView
-from services.contracts.event import Event, EventType
+from services.contracts.event import EVENTS, EventType
 
 ATTACKS = [
     "\x1b[2J\x1b[H",
@@ -37,15 +37,17 @@ def test_text_stays_as_it_is(text: str) -> None:
 @pytest.mark.parametrize("text", ATTACKS)
 def test_an_episode_is_drawn_without_what_a_terminal_acts_on(text: str) -> None:
     view = EpisodeView(f"task {text}")
-    step = {"n": 1, "action": text, "valid": True, "observation": text}
+    session = {"session": "s0", "session_id": "c1"}
+    step = {**session, "n": 1, "action": text, "valid": True, "observation": text}
     for kind, data in [
-        (EventType.SESSION_OPENED, {"observation": text}),
+        (EventType.BRANCH_OPENED, {"opened": text, "body": text}),
+        (EventType.SESSION_OPENED, {**session, "observation": text}),
         (EventType.PLAN_MADE, {"subtasks": [text], "origin": "model"}),
         (EventType.STEP_TAKEN, step),
-        (EventType.SUBTASK_DONE, {"subtask": text}),
+        (EventType.SUBTASK_DONE, {"index": 0, "subtask": text, "steps": 1}),
         (EventType.CALL_FAILED, {"reason": "actor", "detail": text}),
     ]:
-        view.add(Event(type=kind, at=0.0, branch="0", data=data))
+        view.add(EVENTS.validate_python({"type": kind, "at": 0.0, "branch": "0", "data": data}))
     out = io.StringIO()
     Console(file=out, force_terminal=False, width=200).print(view.tree)
     drawn = out.getvalue()

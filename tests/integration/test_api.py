@@ -11,6 +11,7 @@ import redis
 from espalier.client import Espalier, EspalierError
 from services.contracts.episode import EpisodeCreate, State
 from services.contracts.event import EventType
+from services.orchestrator.store.keys import Partitions
 from tests.integration.conftest import Stack, act
 from tests.support import eventually
 
@@ -250,7 +251,7 @@ def test_an_unreadable_record_can_be_cancelled(stack: Stack) -> None:
     made = post(stack)
     url = f"{stack.url}/v1/episodes/{made['id']}"
     with redis.Redis.from_url(stack.worker_environment["ESPALIER_REDIS_URL"]) as store:
-        key = f"espalier:episode:{{{made['id']}}}"
+        key = Partitions(1).of(made["id"]).episode(made["id"])
         whole = cast(bytes, store.hget(key, "spec"))
         store.hset(key, "spec", "{")
         assert made["id"] not in httpx.get(f"{stack.url}/v1/episodes").text

@@ -119,8 +119,8 @@ async def test_a_subtask_that_is_never_done_is_passed_over(bench: Bench) -> None
     bench.roles.act_by = lambda request: moves("look")
     bench.roles.good_by = lambda context: 1.0
     episode = await bench.run("tmbr", max_steps=6, num_subtasks=3)
-    expired = await bench.events(episode.id, EventType.SUBTASK_EXPIRED)
-    assert [event.data["steps"] for event in expired] == [4]
+    expired = await bench.data(episode.id, EventType.SUBTASK_EXPIRED)
+    assert [event.steps for event in expired] == [4]
 
 
 async def test_the_last_subtask_done_ends_the_path(bench: Bench) -> None:

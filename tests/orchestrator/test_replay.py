@@ -1,25 +1,35 @@
 """Nothing twice, nothing lost: replay, take-over, fences, outages."""
 
 import asyncio
-import time
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from services.contracts.action import ActionRequest, Candidate
-from services.contracts.episode import State
-from services.contracts.event import Event, EventType
+from services.contracts.episode import Episode, State
+from services.contracts.event import EVENTS, EventType
 from services.kit.failures import OutageError
-from services.orchestrator.replay import replay_episode
-from services.orchestrator.store.episodes import FencedError, OverError, pack
-from tests.orchestrator.conftest import Bench
+from services.orchestrator import identity
+from services.orchestrator.durable.replay import replay_episode
+from services.orchestrator.settings import Branches
+from services.orchestrator.store.episodes import Record
+from services.orchestrator.store.errors import FencedError, OverError
+from services.orchestrator.store.jobs import Job, Line
+from services.orchestrator.store.log import pack
+from tests.orchestrator.conftest import Bench, KilledError, shape
 
 HEALTH = [HealthCheck.function_scoped_fixture]
-
-
-class KilledError(Exception):
-    """A worker that dies at once."""
+LOGS = {
+    path.stem: json.loads(path.read_text())
+    for path in sorted((Path(__file__).parent / "logs").glob("*.json"))
+}
+"""Logs that release 0.1 wrote."""
 
 
 def branching(request: ActionRequest) -> list[Candidate]:
@@ -34,8 +44,27 @@ def script(bench: Bench) -> None:
     bench.roles.calls.clear()
 
 
-def shape(events: list[Event]) -> list[tuple[object, ...]]:
-    return [(event.type, event.branch, event.seq, event.digest) for event in events]
+def kill_at(bench: Bench, fatal: int) -> Callable[[], None]:
+    """Let the worker die at a call of a role: it writes nothing more. Returns what revives it."""
+    answered, append = bench.roles._called, bench.jobs._append
+    count = 0
+
+    async def dead(**_: Any) -> None:
+        raise KilledError
+
+    async def deadly(role: str) -> None:
+        nonlocal count
+        count += 1
+        if count == fatal:
+            bench.jobs._append = dead
+            raise KilledError
+        await answered(role)
+
+    def revive() -> None:
+        bench.roles._called, bench.jobs._append = answered, append  # pyright: ignore[reportAttributeAccessIssue]
+
+    bench.roles._called = deadly  # pyright: ignore[reportAttributeAccessIssue]
+    return revive
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=HEALTH)
@@ -52,62 +81,100 @@ async def test_a_worker_killed_anywhere_is_taken_over_as_if_nothing_had_happened
 
     script(bench)
     bench.environment.steps = 0
-    fatal = data.draw(st.integers(1, calls), label="the call at which the worker dies")
-    answered = bench.roles._called
-
-    async def deadly(role: str) -> None:
-        await answered(role)
-        if len(bench.roles.calls) == fatal:
-            raise KilledError
-
-    bench.roles._called = deadly  # pyright: ignore[reportAttributeAccessIssue]
-    episode, record = await bench.create("tmbr", max_steps=4)
+    revive = kill_at(bench, data.draw(st.integers(1, calls), label="the call at which the worker dies"))
+    episode, _ = await bench.create("tmbr", max_steps=4)
     with pytest.raises(KilledError):
-        await bench.resume(episode, record)
-    await asyncio.sleep(0)
-    bench.roles._called = answered  # pyright: ignore[reportAttributeAccessIssue]
+        await bench.finish(episode)
+    revive()
     if data.draw(st.booleans(), label="the environment restarts too"):
         bench.environment.lose_sessions()
         steps += steps  # rebuilt sessions take their steps again
-    told = await bench.resume(episode, record)
+    found = await bench.finish(episode)
 
-    assert told.result == whole.result
-    assert len(bench.roles.calls) <= calls + 1, "only the call in flight is made again"
+    assert found.result == whole.result
+    assert len(bench.roles.calls) <= calls + 2, "only the call and the answer in flight are lost"
     assert bench.environment.steps <= steps
     assert shape(await bench.store.events(episode)) == expected
 
 
 async def test_a_replay_is_identical_and_calls_nothing(bench: Bench) -> None:
     script(bench)
-    told = await bench.run("tmbr", max_steps=4)
-    record = await bench.store.record(told.id)
+    found = await bench.run("tmbr", max_steps=4)
+    record = await bench.store.record(found.id)
     assert record is not None
     before = list(bench.roles.calls)
-    replay = await replay_episode(told, record, await bench.store.events(told.id))
+    replay = await replay_episode(found, record, await bench.store.events(found.id))
     assert replay.identical, replay.detail
     assert replay.calls > len(before)
     assert bench.roles.calls == before
 
 
-async def test_a_changed_log_is_told_as_nondeterministic(bench: Bench) -> None:
+async def test_a_changed_log_is_found_to_be_nondeterministic(bench: Bench) -> None:
     script(bench)
-    told = await bench.run("react", max_steps=4)
-    record = await bench.store.record(told.id)
+    found = await bench.run("react", max_steps=4)
+    record = await bench.store.record(found.id)
     assert record is not None
-    events = await bench.store.events(told.id)
+    events = await bench.store.events(found.id)
     forged = [
-        event.model_copy(update={"data": {**event.data, "observation": "You are elsewhere."}})
+        event.model_copy(update={"data": event.data.model_copy(update={"observation": "You are elsewhere."})})
         if event.type is EventType.SESSION_OPENED
         else event
         for event in events
     ]
-    replay = await replay_episode(told, record, forged)
+    replay = await replay_episode(found, record, forged)
     assert not replay.identical
     assert "was recorded as" in replay.detail
 
 
+# Logs of the release before
+
+
+@pytest.mark.parametrize("name", LOGS)
+async def test_a_log_of_the_previous_release_replays(name: str) -> None:
+    kept = LOGS[name]
+    record = Record.model_validate(kept["record"], extra="ignore")
+    events = [EVENTS.validate_python({**raw, "id": entry}, extra="ignore") for entry, raw in kept["log"]]
+    episode = Episode.model_validate(
+        {
+            "id": kept["episode"],
+            "state": kept["state"],
+            "request": kept["record"]["request"],
+            "result": kept["result"],
+            "created_at": events[0].at,
+        }
+    )
+    replay = await replay_episode(episode, record, events)
+    assert replay.identical, replay.detail
+    assert replay.calls == sum(event.seq is not None for event in events)
+
+
+class Request(BaseModel):
+    text: str
+    n: int = 1
+
+
+class LaterRequest(Request):
+    depth: int = 3
+
+
+def test_a_field_that_a_later_release_adds_changes_no_digest() -> None:
+    assert identity.digest("ask", Request(text="a")) == identity.digest("ask", LaterRequest(text="a"))
+    assert identity.digest("ask", Request(text="a")) == identity.digest("ask", Request(text="a", n=1))
+    assert identity.digest("ask", LaterRequest(text="a", depth=4)) != identity.digest(
+        "ask", Request(text="a")
+    )
+
+
+# Fences
+
+
+def line(branch: str, seq: int | None = None, kind: EventType = EventType.BACKTRACKED) -> Line:
+    data = {"path": 1, "from_branch": "0.0"}
+    return Line("", branch, seq, pack(kind, 0.0, branch=branch, seq=seq, data=data))
+
+
 async def test_a_worker_that_was_taken_over_can_write_nothing(bench: Bench) -> None:
-    episode, record = await bench.create("react")
+    episode, _ = await bench.create("react")
     entered, released = asyncio.Event(), asyncio.Event()
     answered = bench.roles._called
 
@@ -117,61 +184,108 @@ async def test_a_worker_that_was_taken_over_can_write_nothing(bench: Bench) -> N
         await answered(role)
 
     bench.roles._called = slow  # pyright: ignore[reportAttributeAccessIssue]
-    old = asyncio.create_task(bench.resume(episode, record))
+    old = asyncio.create_task(bench.work(bench.worker("old")))
     await entered.wait()
     bench.roles._called = answered  # pyright: ignore[reportAttributeAccessIssue]
-    told = await bench.resume(episode, record)
+    found = await bench.finish(episode, bench.worker("new"))
     steps = bench.environment.steps
     released.set()
-    with pytest.raises((FencedError, OverError)):
-        await old
-    assert told.state is State.COMPLETED
+    await old
+    assert found.state is State.COMPLETED
     assert bench.environment.steps == steps
     assert len(await bench.events(episode, EventType.EPISODE_COMPLETED)) == 1
 
 
-async def test_taking_a_branch_fences_the_branches_below_it(bench: Bench) -> None:
+async def take(bench: Bench) -> Job:
+    await bench.hurry()
+    job = await bench.take()
+    assert job is not None
+    return job
+
+
+async def test_an_epoch_fences_the_one_before_and_everything_it_ran(bench: Bench) -> None:
     episode, _ = await bench.create("tmbr")
-    root = await bench.store.take(episode, "0")
-    child = await bench.store.take(episode, "0.0")
-    entry = pack(EventType.PATH_ENDED, 0.0, branch="0.0")
-    await bench.store.append(episode, [("0.0", child, entry)])
-    assert await bench.store.take(episode, "0") == root + 1
+    first = await take(bench)
+    opened = pack(EventType.BRANCH_OPENED, 0.0, branch="0", seq=0, data={"opened": "0.0", "body": "path"})
+    await bench.jobs.append(first, [Line("open", "0", 0, opened, "0.0"), line("0.0", 0)])
+    second = await take(bench)
+    assert (second.branch, second.epoch > first.epoch, second.resumed) == ("0", True, True)
     with pytest.raises(FencedError):
-        await bench.store.append(episode, [("0.0", child, entry)])
+        await bench.jobs.append(first, [line("0.0", 1)])
+    with pytest.raises(FencedError):
+        await bench.jobs.release(first, 0)
+    await bench.jobs.append(second, [line("0.0", 1)])
+    assert [event.seq for event in await bench.store.events(episode) if event.branch == "0.0"] == [0, 1]
+
+
+async def test_a_parent_that_is_taken_over_leaves_jobs_below_it_alone(bench: Bench) -> None:
+    await bench.create("tmbr")
+    first = await take(bench)
+    opened = pack(EventType.BRANCH_OPENED, 0.0, branch="0", seq=0, data={"opened": "0.0", "body": "path"})
+    await bench.jobs.append(first, [Line("open-job", "0", 0, opened, "0.0")])
+    child = await bench.take("other")
+    assert child is not None
+    assert child.branch == "0.0"
+    for partition in bench.jobs.partitions.all:  # the parent's worker is gone, the child's is not
+        await bench.jobs.redis.zadd(partition.leases, {first.id: 0}, xx=True)
+    second = await bench.take()
+    assert second is not None
+    assert second.branch == "0"
+    await bench.jobs.append(child, [line("0.0", 0)])
+    assert await bench.jobs.renew(bench.jobs.partitions.all[0], [child, second, first]) == {
+        first.id: "fenced"
+    }
+
+
+@pytest.mark.parametrize("seq", [1, 0])
+async def test_the_log_of_a_branch_has_no_gap_and_no_double(bench: Bench, seq: int) -> None:
+    episode, _ = await bench.create("react")
+    job = await take(bench)
+    if seq == 0:
+        await bench.jobs.append(job, [line("0", 0)])
+    with pytest.raises(RuntimeError, match="does not follow"):
+        await bench.jobs.append(job, [line("0", seq)])
+    assert len(await bench.events(episode, EventType.BACKTRACKED)) == 1 - seq
 
 
 async def test_a_cancelled_episode_takes_no_further_event(bench: Bench) -> None:
-    episode, record = await bench.create("react")
-    await bench.store.take(episode, "0")
+    episode, _ = await bench.create("react")
+    job = await take(bench)
     await bench.store.cancel(episode)
     with pytest.raises(OverError):
-        await bench.resume(episode, record)
+        await bench.jobs.append(job, [line("0", 0)])
     with pytest.raises(OverError):
         await bench.store.cancel(episode)
+    await bench.hurry()
+    assert await bench.take() is None
     assert (await bench.events(episode))[-1].type is EventType.EPISODE_CANCELLED
 
 
+# Outages
+
+
 async def test_a_short_outage_pauses_and_a_long_one_fails(bench: Bench) -> None:
-    episode, record = await bench.create("react")
+    episode, _ = await bench.create("react")
     bench.roles.away.add("actor")
-    with pytest.raises(OutageError):
-        await bench.resume(episode, record)
+    await bench.work()
+    assert (await bench.get(episode)).state is State.RUNNING
+    assert await bench.jobs.outages(episode) != {}
     bench.roles.away.clear()
-    assert (await bench.resume(episode, record, outage_deadline=time.time() + 60)).state is State.COMPLETED
+    assert (await bench.finish(episode)).state is State.COMPLETED
 
-    episode, record = await bench.create("react")
+    episode, _ = await bench.create("react")
     bench.roles.away.add("actor")
-    with pytest.raises(OutageError):
-        await bench.resume(episode, record)
-    told = await bench.resume(episode, record, outage_deadline=time.time() - 1)
-    assert told.state is State.FAILED
-    assert told.failure is not None
-    assert told.failure.reason == "actor"
-    assert told.result is None, "what infrastructure broke has no score"
+    await bench.work()
+    bench.set(outage_grace=0.0)
+    found = await bench.finish(episode)
+    assert found.state is State.FAILED
+    assert found.failure is not None
+    assert found.failure.reason == "actor"
+    assert found.result is None, "what infrastructure broke has no score"
 
 
-async def test_a_path_that_broke_does_not_end_the_episode(bench: Bench) -> None:
+@pytest.mark.parametrize("branches", list(Branches))
+async def test_a_path_that_broke_does_not_end_the_episode(bench: Bench, branches: Branches) -> None:
     refusals = 0
 
     def act(request: ActionRequest) -> list[Candidate]:
@@ -182,13 +296,15 @@ async def test_a_path_that_broke_does_not_end_the_episode(bench: Bench) -> None:
         return [Candidate(action="north", well_formed=True)]
 
     bench.roles.act_by = act
-    episode, record = await bench.create("tmbr")
-    with pytest.raises(OutageError):
-        await bench.resume(episode, record)
-    told = await bench.resume(episode, record, outage_deadline=time.time() - 1)
-    assert told.state is State.COMPLETED
-    assert told.result is not None
-    assert told.result.branch == "0.1"
+    bench.set(branches=branches)
+    episode, _ = await bench.create("tmbr")
+    while not refusals:
+        await bench.work()
+    bench.set(outage_grace=0.0)
+    found = await bench.finish(episode)
+    assert found.state is State.COMPLETED
+    assert found.result is not None
+    assert found.result.branch == "0.1"
 
 
 async def test_a_diverged_path_is_opened_again_once(bench: Bench) -> None:
@@ -203,11 +319,11 @@ async def test_a_diverged_path_is_opened_again_once(bench: Bench) -> None:
         return [Candidate(action="north", well_formed=True)]
 
     bench.roles.act_by = act
-    told = await bench.run("tmbr", num_path=1)
-    assert told.state is State.COMPLETED
-    assert told.result is not None
-    assert told.result.branch == "0.1"
-    assert len(await bench.events(told.id, EventType.PATH_DIVERGED)) == 1
+    found = await bench.run("tmbr", num_path=1)
+    assert found.state is State.COMPLETED
+    assert found.result is not None
+    assert found.result.branch == "0.1"
+    assert len(await bench.events(found.id, EventType.PATH_DIVERGED)) == 1
 
 
 @pytest.mark.parametrize("drift", [False, True])
@@ -224,16 +340,7 @@ async def test_a_rebuilt_session_is_compared_by_its_essence(bench: Bench, drift:
         return [Candidate(action="north", well_formed=True)]
 
     bench.roles.act_by = act
-    told = await bench.run("tmbr", num_path=1)
-    assert told.state is State.COMPLETED
+    found = await bench.run("tmbr", num_path=1)
+    assert found.state is State.COMPLETED
     assert bench.environment.opened > 1
-    assert len(await bench.events(told.id, EventType.PATH_DIVERGED)) == drift
-
-
-async def test_a_full_log_ends_the_episode(bench: Bench) -> None:
-    tight = bench.store.settings.model_copy(update={"max_events": 10})
-    bench.store.settings = tight
-    bench.roles.act_by = lambda request: [Candidate(action="look", well_formed=True)]
-    told = await bench.run("react", max_steps=50)
-    assert told.failure is not None
-    assert told.failure.reason == "limit"
+    assert len(await bench.events(found.id, EventType.PATH_DIVERGED)) == drift

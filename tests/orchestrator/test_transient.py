@@ -22,22 +22,20 @@ from espalier.client.calls import get_episode
 from services.contracts.action import ActionRequest, Candidate
 from services.contracts.context import MAX_TEXT
 from services.contracts.episode import Budget, EpisodeCreate, State
-from services.contracts.event import EventType
+from services.contracts.event import EventType, Share
 from services.kit.failures import BusyError, OutageError
-from services.kit.metrics import Metrics
+from services.orchestrator.durable.budget import Ledger
+from services.orchestrator.durable.ground import Ground
+from services.orchestrator.durable.run import Answers, Branching
+from services.orchestrator.durable.world import RecordedWorld
+from services.orchestrator.durable.writer import LogWriter
 from services.orchestrator.failures import Fate, classify
-from services.orchestrator.settings import OrchestratorSettings
-from services.orchestrator.store.episodes import EpisodeStore, pack
+from services.orchestrator.search import METHODS
+from services.orchestrator.settings import Branches, OrchestratorSettings
 from services.orchestrator.store.errors import FencedError, OverError, UnreadableError
-from services.orchestrator.worker import EpisodeWorker, Parts
-from tests.orchestrator.conftest import Bench
-from tests.orchestrator.test_replay import shape
-
-
-def worker(bench: Bench, **settings: Any) -> EpisodeWorker:
-    queue: Any = None
-    parts = Parts(bench.store, queue, bench.roles, {"twin": bench.environment})
-    return EpisodeWorker(parts, OrchestratorSettings(**settings), Metrics("worker"))
+from services.orchestrator.worker.slots import WorkerSlots
+from tests.orchestrator.conftest import Bench, KilledError, shape
+from tests.orchestrator.test_replay import line
 
 
 @pytest.mark.parametrize(
@@ -93,20 +91,39 @@ async def test_connections_that_are_cut_lose_no_episode_and_write_nothing_twice(
 
 async def test_a_batch_whose_answer_was_lost_is_written_once(bench: Bench) -> None:
     episode, _ = await bench.create()
-    epoch = await bench.store.take(episode, "0")
-    entry = ("0", epoch, pack(EventType.BACKTRACKED, time.time(), branch="0", seq=0))
-    for _ in range(3):
-        await bench.store.append(episode, [entry], batch="one")
-    await bench.store.append(episode, [entry], batch="two")
-    assert len(await bench.events(episode, EventType.BACKTRACKED)) == 2
+    job = await bench.take()
+    assert job is not None
+    append = bench.jobs._append
+    lost = 0
+
+    async def losing(**given: Any) -> Any:
+        nonlocal lost
+        answer = await append(**given)
+        lost += 1
+        if lost < 3:
+            raise ConnectionError("the answer was lost")
+        return answer
+
+    bench.jobs._append = losing
+    await bench.jobs.append(job, [line("0", 0)])
+    assert lost == 3
+    await bench.jobs.append(job, [line("0", 1)])
+    assert [event.seq for event in await bench.events(episode, EventType.BACKTRACKED)] == [0, 1]
 
 
 async def test_calls_whose_answers_are_lost_are_repeated_as_one(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every script runs, then its answer is lost once."""
-    store = bench.store
-    for name in ("_create", "_take", "_append", "_finish"):
+    whole = shape(await bench.events((await bench.run("tmbr", max_steps=4)).id))
+    for store, name in (
+        (bench.store, "_create"),
+        (bench.jobs, "_take"),
+        (bench.jobs, "_append"),
+        (bench.jobs, "_park"),
+        (bench.jobs, "_finish"),
+    ):
+        bench.set(branches=Branches.SPREAD)
         script = getattr(store, name)
         lost = False
 
@@ -120,72 +137,71 @@ async def test_calls_whose_answers_are_lost_are_repeated_as_one(
 
         with monkeypatch.context() as patch:
             patch.setattr(store, name, losing)
-            found = await bench.run()
-        assert lost
+            if name == "_take":
+                episode, _ = await bench.create("tmbr", max_steps=4)
+                assert await bench.work() is None, "the job is leased to nobody, until its lease runs out"
+                found = await bench.finish(episode)
+            else:
+                found = await bench.run("tmbr", max_steps=4)
+        assert lost, name
         assert found.state is State.COMPLETED
-        kinds = [event.type for event in await bench.events(found.id)]
-        assert (
-            len(kinds)
-            == len(set(kinds))
-            + kinds.count(EventType.STEP_TAKEN)
-            + kinds.count(EventType.CANDIDATES_PROPOSED)
-            - 2
-        )
-    episodes, _ = await store.page(None, 100)
-    assert len(episodes) == 4
+        assert shape(await bench.events(found.id)) == whole, name
 
 
 async def test_an_episode_waits_while_redis_is_away(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     episode, _ = await bench.create()
-    works = worker(bench)
 
     async def away(*_args: Any, **_given: Any) -> None:
         raise ConnectionError("refused")
 
     with monkeypatch.context() as patch:
-        patch.setattr(bench.store, "_append", away)
-        patch.setattr(bench.store, "patience", 0.0)
-        assert await works._work(episode) == works.settings.outage_pause
-    found = await bench.store.get(episode)
-    assert found is not None
-    assert found.state is State.RUNNING
-    assert await works._work(episode) is None
-    found = await bench.store.get(episode)
-    assert found is not None
-    assert found.state is State.COMPLETED
+        patch.setattr(bench.jobs, "_append", away)
+        patch.setattr(bench.jobs, "patience", 0.0)
+        await bench.work()
+    assert (await bench.get(episode)).state is State.RUNNING
+    assert (await bench.finish(episode)).state is State.COMPLETED
 
 
 async def test_an_outage_ends_with_the_next_live_answer(bench: Bench) -> None:
+    bench.set(outage_grace=60)
     episode, _ = await bench.create()
-    works = worker(bench, outage_grace=60)
     bench.roles.away = {"actor"}
-    assert await works._work(episode) is not None
-    assert await bench.store.outage_began(episode) is not None
-    await bench.store.redis.hset(f"espalier:episode:{{{episode}}}", "outage", time.time() - 50)
+    await bench.work()
+    assert set(await bench.jobs.outages(episode)) == {"0"}
+    key = bench.jobs.partitions.of(episode).episode(episode, "branches")
+    await bench.store.redis.hset(key, "0:outage", time.time() - 50)
     bench.roles.away = set()
     act = bench.roles.act_by
-    marks: list[float | None] = []
 
     def dying(request: ActionRequest) -> list[Candidate]:
         if len(request.context.turns) == 2:
-            raise KeyboardInterrupt  # the worker dies in the middle of the run that recovered
+            raise KilledError  # in the middle of the run that recovered
         return act(request)
 
     bench.roles.act_by = dying
-    with pytest.raises(KeyboardInterrupt):
-        await works._work(episode)
-    marks.append(await bench.store.outage_began(episode))
-    assert marks == [None]
+    await bench.hurry()
+    with pytest.raises(KilledError):
+        await bench.work()
+    assert await bench.jobs.outages(episode) == {}
     bench.roles.act_by, bench.roles.away = act, {"actor"}
-    assert await works._work(episode) == works.settings.outage_pause
-    began = await bench.store.outage_began(episode)
-    assert began is not None
-    assert began > time.time() - 40
+    await bench.hurry()
+    await bench.work()
+    assert (await bench.jobs.outages(episode))["0"] > time.time() - 40
     bench.roles.away = set()
-    assert await works._work(episode) is None
-    found = await bench.store.get(episode)
-    assert found is not None
+    assert (await bench.finish(episode)).state is State.COMPLETED
+
+
+async def test_an_outage_belongs_to_the_branch_that_meets_it(bench: Bench) -> None:
+    bench.set(branches=Branches.LOCAL)
+    bench.roles.act_by = lambda request: [Candidate(action="north", well_formed=True)]
+    bench.roles.away = {"judge"}
+    episode, _ = await bench.create("tmbr", num_path=2, num_branch=1, params={"parallel": True})
+    await bench.work()
+    assert set(await bench.jobs.outages(episode)) == {"0.0", "0.1"}
+    bench.roles.away = set()
+    found = await bench.finish(episode)
     assert found.state is State.COMPLETED
+    assert await bench.jobs.outages(episode) == {}
 
 
 @pytest.mark.parametrize("lose", [1, 2, 3])
@@ -214,50 +230,46 @@ async def test_a_session_that_is_always_lost_fails_and_is_no_bug(bench: Bench) -
 @pytest.mark.parametrize("part", ["actor", "environment"])
 async def test_a_part_at_its_limit_is_waited_for_and_is_no_outage(bench: Bench, part: str) -> None:
     episode, _ = await bench.create()
-    works = worker(bench, outage_grace=0)
+    bench.set(outage_grace=0)
     bench.roles.busy = {part}
     bench.environment.busy = part == "environment"
     for _ in range(5):
-        assert await works._work(episode) == 1.0
-        assert await bench.store.outage_began(episode) is None
+        await bench.hurry()
+        assert await bench.work() is not None
+        assert await bench.take() is None, "it is laid aside"
+        assert await bench.jobs.outages(episode) == {}
     bench.roles.busy, bench.environment.busy = set(), False
-    assert await works._work(episode) is None
-    found = await bench.store.get(episode)
-    assert found is not None
-    assert found.state is State.COMPLETED
+    assert (await bench.finish(episode)).state is State.COMPLETED
 
 
 async def test_a_budget_of_time_ends_the_wait_for_a_part_at_its_limit(bench: Bench) -> None:
     episode, _ = await bench.create(budget=Budget(seconds=0.2))
-    works = worker(bench)
     bench.environment.busy = True
-    assert await works._work(episode) == 1.0
+    await bench.work()
     await asyncio.sleep(0.25)
-    assert await works._work(episode) is None
-    found = await bench.store.get(episode)
-    assert found is not None
+    found = await bench.finish(episode)
     assert found.failure is not None
     assert found.failure.reason == "budget"
 
 
 async def test_a_job_that_comes_back_takes_over_from_its_first_run(bench: Bench) -> None:
     episode, _ = await bench.create()
-    works = worker(bench)
-    bench.roles.latency = 0.05
-    begun = asyncio.Event()
-    act = bench.roles.act_by
+    works = bench.worker()
+    begun, released = asyncio.Event(), asyncio.Event()
+    answered = bench.roles._called
 
-    def beginning(request: ActionRequest) -> list[Candidate]:
+    async def slow(role: str) -> None:
         begun.set()
-        return act(request)
+        await released.wait()
+        await answered(role)
 
-    bench.roles.act_by = beginning
-    first = asyncio.create_task(works.handle(episode))
+    bench.roles._called = slow  # pyright: ignore[reportAttributeAccessIssue]
+    first = asyncio.create_task(bench.work(works))
     await begun.wait()
-    assert await works.handle(episode) is None
+    bench.roles._called = answered  # pyright: ignore[reportAttributeAccessIssue]
+    found = await bench.finish(episode, works)
+    released.set()
     await asyncio.gather(first, return_exceptions=True)
-    found = await bench.store.get(episode)
-    assert found is not None
     assert found.state is State.COMPLETED
     assert works._running == {}
 
@@ -267,7 +279,7 @@ async def test_a_job_that_comes_back_takes_over_from_its_first_run(bench: Bench)
 
 async def test_a_record_of_a_newer_release_is_read(bench: Bench) -> None:
     episode, _ = await bench.create()
-    key = f"espalier:episode:{{{episode}}}"
+    key = bench.store.partitions.of(episode).episode(episode)
     spec = (await bench.store.redis.hget(key, "spec")).decode()
     newer = spec.replace('"num_branch":', '"later":{"a":1},"num_branch":').replace(
         '"budget":{', '"budget":{"more":1,'
@@ -277,11 +289,7 @@ async def test_a_record_of_a_newer_release_is_read(bench: Bench) -> None:
     found = await bench.store.get(episode)
     assert found is not None
     assert found.request.num_branch == 2
-    assert (await bench.resume(episode, await _record(bench.store, episode))).state is State.COMPLETED
-
-
-async def _record(store: EpisodeStore, episode: str) -> Any:
-    return await store.record(episode)
+    assert (await bench.finish(episode)).state is State.COMPLETED
 
 
 @pytest.mark.parametrize(
@@ -292,17 +300,19 @@ async def test_one_unreadable_record_breaks_no_list_and_ends_as_failed(
 ) -> None:
     good, _ = await bench.create()
     bad, _ = await bench.create()
-    key = f"espalier:episode:{{{bad}}}"
+    key = bench.store.partitions.of(bad).episode(bad)
     await bench.store.redis.hset(key, mapping=broken)
     episodes, _ = await bench.store.page(None, 10)
     assert [found.id for found in episodes] == [good]
     with pytest.raises(UnreadableError):
         await bench.store.get(bad)
-    works = worker(bench)
-    assert await works._work(bad) is None
+    works = bench.worker()
+    while job := await bench.take():
+        if job.episode == bad:
+            await works.begin(job)
     assert await bench.store.redis.hget(key, "state") == b"failed"
-    await works._clean_up()
-    assert await bench.store.live() == [good]
+    await works.sweeper.sweep()
+    assert await bench.live() == [good]
 
 
 async def test_a_request_that_cannot_be_read_back_is_never_written(bench: Bench) -> None:
@@ -310,15 +320,16 @@ async def test_a_request_that_cannot_be_read_back_is_never_written(bench: Bench)
     broken = record.model_copy(update={"max_steps": float("nan")})
     with pytest.raises(UnreadableError):
         await bench.store.create(broken, None)
-    assert len(await bench.store.live()) == 1
+    assert len(await bench.live()) == 1
 
 
 @pytest.mark.parametrize("length", [10_001, 20_000, MAX_TEXT])
 async def test_a_task_of_any_length_that_is_taken_can_be_a_subtask(bench: Bench, length: int) -> None:
     bench.roles.plan_by = lambda request: [request.context.task]
-    episode, record = await bench.create("tmbr", max_steps=3)
-    record = record.model_copy(update={"instruction": "x" * length})
-    found = await bench.resume(episode, record)
+    _, record = await bench.create("tmbr", max_steps=3)
+    long = record.model_copy(update={"instruction": "x" * length})
+    episode, _ = await bench.store.create(long, None)
+    found = await bench.finish(episode)
     assert found.state is State.COMPLETED
 
 
@@ -362,45 +373,44 @@ def test_a_client_reads_an_episode_of_a_newer_release() -> None:
 async def test_no_field_of_a_record_breaks_a_list(bench: Bench, broken: dict[str, str]) -> None:
     good, _ = await bench.create()
     bad, _ = await bench.create()
-    await bench.store.redis.hset(f"espalier:episode:{{{bad}}}", mapping=broken)
+    await bench.store.redis.hset(bench.store.partitions.of(bad).episode(bad), mapping=broken)
     episodes, _ = await bench.store.page(None, 10)
     assert [found.id for found in episodes] == [good]
 
 
 async def test_an_event_of_a_newer_release_is_passed_over_where_no_replay_needs_it(bench: Bench) -> None:
-    episode, record = await bench.create()
-    log = f"espalier:episode:{{{episode}}}:log"
+    episode, _ = await bench.create()
+    log = bench.store.log_key(episode)
     await bench.store.redis.xadd(log, {"e": json.dumps({"type": "branch.dreamt", "at": 1.0})})
-    assert (await bench.resume(episode, record)).state is State.COMPLETED
+    assert (await bench.finish(episode)).state is State.COMPLETED
 
 
 async def test_an_answer_of_a_newer_release_ends_an_episode_and_loops_not(bench: Bench) -> None:
     episode, _ = await bench.create()
-    log = f"espalier:episode:{{{episode}}}:log"
+    assert await bench.take() is not None
     event = {"type": "branch.dreamt", "at": 1.0, "branch": "0", "seq": 0, "digest": "d"}
-    await bench.store.redis.xadd(log, {"e": json.dumps(event)})
-    works = worker(bench)
-    assert await works._work(episode) is None
-    found = await bench.store.get(episode)
-    assert found is not None
-    assert found.state is State.FAILED
+    await bench.store.redis.xadd(bench.store.log_key(episode), {"e": json.dumps(event)})
+    assert (await bench.finish(episode)).state is State.FAILED
 
 
 async def test_a_note_or_a_close_in_vain_is_no_answer_of_a_part(bench: Bench) -> None:
-    episode, record = await bench.create("tmbr", num_path=1, max_steps=3)
-    await bench.store.outage(episode)
-    close = bench.environment.close
+    _, record = await bench.create()
+    job = await bench.take()
+    assert job is not None
+    writer = LogWriter(lambda lines: bench.jobs.append(job, lines))
+    ground = Ground(job, record, bench.roles, bench.environment, bench.jobs, writer, outages={"0": 1.0})
+    branching = Branching(ground, METHODS["react"], Answers(), WorkerSlots(1), Branches.LOCAL)
+    world = RecordedWorld(ground, "0", {}, Ledger(Share(), None), branching.scheduler)
+    opened = await world.open()
+    assert ground.outages == {}, "the environment has answered"
 
     async def away(session: str, epoch: int | None) -> None:
         raise OutageError("environment", "away")
 
     bench.environment.close = away  # pyright: ignore[reportAttributeAccessIssue]
-    bench.roles.away = {"planner"}
-    with pytest.raises(OutageError):
-        await bench.resume(episode, record, time.time() + 60)
-    assert await bench.store.outage_began(episode) is None  # the session was opened: a live answer
-    bench.environment.close = close  # pyright: ignore[reportAttributeAccessIssue]
-    await bench.store.outage(episode)
-    with pytest.raises(OutageError):
-        await bench.resume(episode, record, time.time() + 60)
-    assert await bench.store.outage_began(episode) is not None
+    ground.outages["0"] = 1.0
+    await world.note(EventType.PATH_ENDED, reason="done", steps=0)
+    await world.draw(1)
+    await world.close(opened.session)
+    assert ground.outages == {"0": 1.0}
+    await writer.flush()

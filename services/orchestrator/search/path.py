@@ -3,20 +3,33 @@
 import math
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from services.contracts.action import ActionRequest, Actions, Candidate, Form
+from services.contracts.action import ActionRequest, Candidate, Form
 from services.contracts.context import Context, TriedPath, Turn
 from services.contracts.event import EventType
 from services.contracts.plan import PlanRequest
 from services.contracts.verdict import Option, SelectionQuestion, SubtaskQuestion
 from services.contracts.window import Window
-from services.orchestrator.ports import BudgetExhaustedError, Opened, Spec, World
+from services.orchestrator.ports import (
+    ACT,
+    JUDGE_SUBTASK,
+    PLAN,
+    SELECT,
+    BudgetExhaustedError,
+    Opened,
+    Spec,
+    World,
+)
 
+SINCE_0_2: dict[str, JsonValue] = {"since": "0.2"}
+"""Marks a field that logs of release 0.1 do not cover."""
 LONGEST = 20_000
 """Characters of an observation or a thought that a path keeps."""
 CUT = " [cut]"
 """How a text ends that is longer than a context takes."""
+VARIANT_STRIDE = 1_000_003
+"""Between the seeds of two paths that begin together."""
 MALFORMED_LIMIT = 3
 """Steps in a row without a well-formed candidate that end a path."""
 
@@ -62,7 +75,7 @@ class PathResult(BaseModel):
     success: bool | None = None
     """None unless `feedback` lets the search know."""
     p_good_enough: float | None = None
-    """The judge's word on it; None where it was not asked."""
+    """The judge's P(good enough); None where the judge gave none."""
 
     @property
     def steps(self) -> int:
@@ -83,6 +96,9 @@ class PathArguments(BaseModel):
     tried: list[TriedPath] = Field(default_factory=list[TriedPath])
     plan: list[str] = Field(default_factory=list[str])
     """The plan of an earlier path; empty: make one, where the policy plans."""
+    variant: int = Field(default=0, json_schema_extra=SINCE_0_2)
+    """Among paths that begin together, this one's number: it begins with another candidate and samples with
+    another seed than the others."""
 
 
 async def walk(world: World, spec: Spec, policy: Policy, arguments: PathArguments) -> PathResult:
@@ -118,6 +134,7 @@ class _Walker:
         self.policy = policy
         self.tried = arguments.tried
         self.plan = arguments.plan
+        self.variant = arguments.variant
         self.opened = opened
         self.turns: list[Turn] = []
         self.first_turn = 0
@@ -126,7 +143,7 @@ class _Walker:
         self.subtask_steps = 0
 
     def context(self) -> Context:
-        """The path so far, as the roles are told it."""
+        """Return the path so far, as the roles get it."""
         return Context(
             environment=self.spec.brief,
             task=self.spec.instruction,
@@ -160,13 +177,14 @@ class _Walker:
 
     async def _make_plan(self) -> None:
         request = self.spec.request
-        plan = await self.world.plan(
+        plan = await self.world.ask(
+            PLAN,
             PlanRequest(
                 context=self.context(),
                 num_subtasks=request.num_subtasks,
                 adapter=request.adapter,
                 seed=request.seed,
-            )
+            ),
         )
         self.plan = plan.subtasks
 
@@ -174,7 +192,8 @@ class _Walker:
         """Well-formed candidates; none where the actor gave none."""
         request = self.spec.request
         grammar = self.policy.grammar
-        actions: Actions = await self.world.act(
+        actions = await self.world.ask(
+            ACT,
             ActionRequest(
                 context=self.context(),
                 form=self.policy.form,
@@ -183,23 +202,29 @@ class _Walker:
                 submit=bool(self.plan) and self.subtask == len(self.plan),
                 grammar=grammar is Grammar.ALWAYS or (grammar is Grammar.RETRY and malformed > 0),
                 adapter=request.adapter,
-                seed=(request.seed + len(self.turns) * MALFORMED_LIMIT + malformed) % 2**31,
-            )
+                seed=(self._seed() + len(self.turns) * MALFORMED_LIMIT + malformed) % 2**31,
+            ),
         )
         await self._follow(actions.window)
         return [candidate for candidate in actions.candidates if candidate.well_formed]
 
+    def _seed(self) -> int:
+        return self.spec.request.seed + self.variant * VARIANT_STRIDE
+
     async def _choose(self, candidates: list[Candidate]) -> Candidate:
         if len(candidates) == 1:
             return candidates[0]
-        choice = await self.world.select(
+        if self.variant and not self.turns:
+            return candidates[self.variant % len(candidates)]
+        choice = await self.world.ask(
+            SELECT,
             SelectionQuestion(
                 context=self.context(),
                 subtask=self._current(),
                 options=[Option(action=item.action, thought=clip(item.thought)) for item in candidates],
                 adapter=self.spec.request.adapter,
                 seed=self.spec.request.seed,
-            )
+            ),
         )
         return candidates[min(choice.index, len(candidates) - 1)]
 
@@ -215,13 +240,14 @@ class _Walker:
 
     async def _judge_subtask(self) -> None:
         request = self.spec.request
-        verdict = await self.world.judge_subtask(
+        verdict = await self.world.ask(
+            JUDGE_SUBTASK,
             SubtaskQuestion(
                 context=self.context(),
                 subtask=self._current(),
                 adapter=request.adapter,
                 seed=request.seed,
-            )
+            ),
         )
         await self._follow(verdict.window)
         if verdict.p_yes >= request.subtask_threshold:

@@ -23,3 +23,11 @@ class KeyReusedError(Exception):
 
 class UnreadableError(Exception):
     """A record in Redis cannot be read, as where a newer release wrote it."""
+
+
+class BranchesError(Exception):
+    """The episode has as many branches as it may have."""
+
+
+class SettingsError(Exception):
+    """A setting does not fit what Redis holds."""

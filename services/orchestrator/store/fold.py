@@ -1,186 +1,221 @@
-"""What is folded from a log: the figures, the tree, the open sessions, a branch's answers."""
+"""The one fold of a log: figures, tree, open sessions, scores and metrics are read off it."""
 
+from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 from services.contracts.episode import Figures, WallTime
-from services.contracts.event import Event, EventType
+from services.contracts.event import (
+    Backtracked,
+    BranchClosed,
+    BranchOpened,
+    BranchTaken,
+    CandidateSelected,
+    CandidatesProposed,
+    EpisodeCreated,
+    EpisodeStarted,
+    Event,
+    PathCommitted,
+    PathEnded,
+    PathJudged,
+    PlanMade,
+    SessionClosed,
+    SessionForked,
+    SessionOpened,
+    Showing,
+    Stepping,
+    StepTaken,
+    SubtaskJudged,
+    WindowCut,
+)
 from services.contracts.tree import Branch, Node, NodeCandidate, Tree
 from services.contracts.usage import Usage
 
-
-def fold_figures(events: Iterable[Event], ended_at: float) -> Figures:
-    """What an episode did and cost."""
-    counts = dict.fromkeys(("steps", "candidates", "malformed", "invalid", "backtracks", "cuts"), 0)
-    usage = Usage()
-    environment = 0.0
-    created = started = None
-    seen: dict[str, list[tuple[str, str]]] = {}
-    repeated = 0
-    paths: set[str] = set()
-    for event in events:
-        data = event.data
-        if "usage" in data:
-            usage += Usage.model_validate(data["usage"])
-        environment += data.get("seconds", 0.0)
-        match event.type:
-            case EventType.EPISODE_CREATED:
-                created = event.at
-            case EventType.EPISODE_STARTED:
-                started = started or event.at
-            case EventType.SESSION_OPENED:
-                paths.add(event.branch)
-            case EventType.CANDIDATES_PROPOSED:
-                for candidate in data["candidates"]:
-                    counts["candidates"] += candidate["count"]
-                    counts["malformed"] += 0 if candidate["well_formed"] else candidate["count"]
-            case EventType.STEP_TAKEN:
-                counts["steps"] += 1
-                counts["invalid"] += not data["valid"]
-                turn = (data["action"], data["observation"])
-                before = seen.setdefault(event.branch, [])
-                repeated += turn in before
-                before.append(turn)
-            case EventType.BACKTRACKED:
-                counts["backtracks"] += 1
-            case EventType.WINDOW_CUT:
-                counts["cuts"] += 1
-            case _:
-                pass
-    created = created or ended_at
-    queueing = max(0.0, (started or created) - created)
-    total = max(0.0, ended_at - created)
-    return Figures(
-        steps=counts["steps"],
-        paths=len(paths),
-        candidates=counts["candidates"],
-        malformed=counts["malformed"],
-        invalid_actions=counts["invalid"],
-        repeated=repeated,
-        backtracks=counts["backtracks"],
-        window_cuts=counts["cuts"],
-        usage=usage,
-        wall=WallTime(
-            total=total,
-            model=usage.seconds,
-            environment=environment,
-            queueing=queueing,
-            orchestration=max(0.0, total - usage.seconds - environment - queueing),
-        ),
-    )
+YES = 0.5
+"""At this probability a verdict counts as a yes."""
 
 
-def fold_score(events: Iterable[Event], branch: str) -> float:
-    """The reward that a branch's path ended with; 0 before its first step."""
-    score = 0.0
-    for event in events:
-        if event.branch == branch and event.type in (EventType.STEP_TAKEN, EventType.SESSION_OPENED):
-            score = float(event.data["score"])
-    return min(1.0, max(0.0, score))
+class Fold:
+    """What a log amounts to, event by event."""
 
-
-def fold_open_sessions(events: Iterable[Event]) -> list[str]:
-    """The environment's ids of sessions that were opened and not closed."""
-    opened: dict[tuple[str, str], str] = {}
-    for event in events:
-        key = (event.branch, str(event.data.get("session", "")))
-        if event.type in (EventType.SESSION_OPENED, EventType.STEP_TAKEN):
-            opened[key] = event.data["session_id"]
-        elif event.type is EventType.SESSION_CLOSED:
-            opened.pop(key, None)
-    return list(opened.values())
-
-
-class Answers:
-    """The recorded answers of a log, by branch and number of the call."""
-
-    def __init__(self, events: Iterable[Event]) -> None:
-        self.calls: dict[str, dict[int, Event]] = {}
-        self.closed: dict[str, dict[str, Any]] = {}
-        self.started_at: float | None = None
-        for event in events:
-            if event.seq is not None:
-                self.calls.setdefault(event.branch, {})[event.seq] = event
-            elif event.type is EventType.BRANCH_CLOSED:
-                self.closed[event.branch] = event.data
-            elif event.type is EventType.EPISODE_STARTED and self.started_at is None:
-                self.started_at = event.at
-
-
-def fold_tree(episode: str, events: Iterable[Event]) -> Tree:
-    """The branches and their steps."""
-    grower = _Grower()
-    for event in events:
-        grower.add(event)
-    return Tree(episode=episode, instruction=grower.instruction, branches=list(grower.branches.values()))
-
-
-class _Grower:
-    """Grows a tree event by event."""
-
-    def __init__(self) -> None:
+    def __init__(self, events: Iterable[Event] = ()) -> None:
         self.instruction = ""
         self.branches: dict[str, Branch] = {}
-        self.proposed: dict[str, list[NodeCandidate]] = {}
+        self.steps: Counter[bool] = Counter()
+        """Steps, by whether they were valid."""
+        self.candidates: Counter[bool] = Counter()
+        """Answers of the actor, by whether they were well formed."""
+        self.verdicts: Counter[tuple[str, str]] = Counter()
+        """The judge's answers, by question and answer."""
+        self.backtracks = 0
+        self.cuts = 0
+        self.forks = 0
+        self.usage = Usage()
+        self.sessions: dict[str, str] = {}
+        """Open sessions, by name: the environment's ids."""
+        self.scores: dict[str, float] = {}
+        """The reward so far, by branch."""
+        self._workers: dict[str, str] = {}
+        """The worker that took a branch last."""
+        self._environment = 0.0
+        self._created: float | None = None
+        self._started: float | None = None
+        self._repeated = 0
+        self._turns: dict[str, set[tuple[str, str]]] = {}
+        self._proposed: dict[str, list[NodeCandidate]] = {}
+        self._walked: set[str] = set()
+        """Branches that had a session."""
+        for event in events:
+            self.add(event)
 
-    def add(self, event: Event) -> None:
+    def add(self, event: Event) -> Self:
         """Take one event in."""
-        data = event.data
-        match event.type:
-            case EventType.EPISODE_CREATED:
-                self.instruction = data.get("instruction", "")
-            case EventType.BRANCH_OPENED:
-                self._set(data["opened"], parent=event.branch)
-            case EventType.SESSION_OPENED:
-                self._set(event.branch, observation=data["observation"])
-            case EventType.PLAN_MADE:
-                self._set(event.branch, plan=data["subtasks"])
-            case EventType.CANDIDATES_PROPOSED:
-                candidates = [NodeCandidate.model_validate(item) for item in data["candidates"]]
-                self.proposed[event.branch] = candidates
-            case EventType.VERDICT_SELECTION:
-                self._score(event.branch, data["scores"])
-            case EventType.STEP_TAKEN:
-                self._step(event)
-            case EventType.VERDICT_SUBTASK:
-                self._last(event.branch, p_subtask_done=data["p_yes"])
-            case EventType.PATH_ENDED:
-                self._set(event.branch, ended=data["reason"])
-            case EventType.VERDICT_PATH if len(data["scores"]) == 1:
-                self._set(event.branch, p_good_enough=data["scores"][0])
-            case EventType.PATH_COMMITTED:
-                self._set(data["branch"], committed=True)
-            case EventType.BRANCH_CLOSED:
-                self._set(event.branch, failure=data.get("failure", ""))
+        branch = event.branch
+        usage = getattr(event.data, "usage", None)
+        if usage is not None:
+            self.usage += usage
+        if isinstance(event.data, Showing):
+            self._show(branch, event.data)
+        match event:
+            case EpisodeCreated(data=data):
+                self._created, self.instruction = event.at, data.instruction
+            case EpisodeStarted():
+                self._started = self._started or event.at
+            case BranchOpened(data=data):
+                self._set(data.opened, parent=branch)
+                if data.session is not None:
+                    self._walked.add(data.opened)
+                    self._set(data.opened, observation=data.session.observation)
+            case BranchTaken(data=data):
+                self._workers[branch] = data.worker
+                if branch in self.branches:
+                    self._set(branch, worker=data.worker)
+            case BranchClosed(data=data):
+                self._set(branch, failure=data.failure)
+            case SessionOpened(data=data) | SessionForked(data=data):
+                self.forks += isinstance(event, SessionForked)
+                self._walked.add(branch)
+                self._set(branch, observation=data.observation)
+            case SessionClosed(data=data):
+                self.sessions.pop(_name(branch, data.session), None)
+            case _:
+                self._add_reasoning(event)
+        return self
+
+    def _add_reasoning(self, event: Event) -> None:
+        """Take in an event of the search itself."""
+        branch = event.branch
+        match event:
+            case PlanMade(data=data):
+                self._set(branch, plan=data.subtasks)
+            case CandidatesProposed(data=data):
+                for item in data.candidates:
+                    self.candidates[item.well_formed] += item.count
+                self._proposed[branch] = [
+                    NodeCandidate.model_validate(item.model_dump()) for item in data.candidates
+                ]
+            case CandidateSelected(data=data):
+                self.verdicts["selection", str(data.index + 1)] += 1
+                self._rate(branch, data.scores)
+            case StepTaken(data=data):
+                self._step(branch, data)
+            case SubtaskJudged(data=data):
+                self.verdicts["subtask", _say(data.p_yes)] += 1
+                self._mark_last(branch, p_subtask_done=data.p_yes)
+            case PathJudged(data=data) if len(data.scores) == 1:
+                self.verdicts["path", _say(data.scores[0])] += 1
+                self._set(branch, p_good_enough=data.scores[0])
+            case PathEnded(data=data):
+                self._set(branch, ended=data.reason)
+            case PathCommitted(data=data):
+                self._set(data.branch, committed=True)
+            case Backtracked():
+                self.backtracks += 1
+            case WindowCut():
+                self.cuts += 1
             case _:
                 pass
 
+    def score(self, branch: str) -> float:
+        """Return the reward that a branch's path ended with; 0 before its first step."""
+        return min(1.0, max(0.0, self.scores.get(branch, 0.0)))
+
+    def figures(self, ended_at: float) -> Figures:
+        """Return what the episode did and cost until a time, Unix seconds."""
+        created = self._created or ended_at
+        queueing = max(0.0, (self._started or created) - created)
+        total = max(0.0, ended_at - created)
+        spent = self.usage.seconds + self._environment + queueing
+        return Figures(
+            steps=self.steps.total(),
+            paths=len(self._walked),
+            candidates=self.candidates.total(),
+            malformed=self.candidates[False],
+            invalid_actions=self.steps[False],
+            repeated=self._repeated,
+            backtracks=self.backtracks,
+            forks=self.forks,
+            window_cuts=self.cuts,
+            usage=self.usage,
+            wall=WallTime(
+                total=total,
+                model=self.usage.seconds,
+                environment=self._environment,
+                queueing=queueing,
+                orchestration=max(0.0, total - spent),
+            ),
+        )
+
+    def tree(self, episode: str) -> Tree:
+        """Return the branches and their steps."""
+        return Tree(episode=episode, instruction=self.instruction, branches=list(self.branches.values()))
+
+    def _show(self, branch: str, shown: Showing) -> None:
+        self._environment += shown.seconds
+        self.scores[branch] = shown.score
+        self.sessions[_name(branch, shown.session)] = shown.session_id
+
     def _set(self, branch: str, **changes: Any) -> None:
-        known = self.branches.get(branch) or Branch(id=branch)
+        known = self.branches.get(branch) or Branch(id=branch, worker=self._workers.get(branch, ""))
         self.branches[branch] = known.model_copy(update=changes)
 
-    def _score(self, branch: str, scores: list[float]) -> None:
+    def _rate(self, branch: str, scores: list[float]) -> None:
         rated = iter(scores)
-        self.proposed[branch] = [
+        self._proposed[branch] = [
             item.model_copy(update={"score": next(rated, None)}) if item.well_formed else item
-            for item in self.proposed.get(branch, [])
+            for item in self._proposed.get(branch, [])
         ]
 
-    def _step(self, event: Event) -> None:
-        branch, data = event.branch, event.data
-        nodes = self.branches[branch].nodes if branch in self.branches else []
-        node = Node(
-            id=f"{branch}/{len(nodes) + 1}",
-            parent=nodes[-1].id if nodes else None,
-            action=data["action"],
-            observation=data["observation"],
-            valid=data["valid"],
-            done=data["done"],
-            candidates=self.proposed.pop(branch, []),
-        )
-        self._set(branch, nodes=[*nodes, node])
-
-    def _last(self, branch: str, **changes: Any) -> None:
+    def _step(self, branch: str, taken: Stepping) -> None:
+        self.steps[taken.valid] += 1
+        turn = (taken.action, taken.observation)
+        turns = self._turns.setdefault(branch, set())
+        self._repeated += turn in turns
+        turns.add(turn)
+        if branch not in self.branches:
+            self._set(branch)
         nodes = self.branches[branch].nodes
+        nodes.append(
+            Node(
+                id=f"{branch}/{len(nodes) + 1}",
+                parent=nodes[-1].id if nodes else None,
+                action=taken.action,
+                observation=taken.observation,
+                valid=taken.valid,
+                done=taken.done,
+                candidates=self._proposed.pop(branch, []),
+            )
+        )
+
+    def _mark_last(self, branch: str, **changes: Any) -> None:
+        nodes = self.branches[branch].nodes if branch in self.branches else []
         if nodes:
-            self._set(branch, nodes=[*nodes[:-1], nodes[-1].model_copy(update=changes)])
+            nodes[-1] = nodes[-1].model_copy(update=changes)
+
+
+def _name(branch: str, session: str) -> str:
+    return session if "/" in session else f"{branch}/{session}"
+
+
+def _say(probability: float) -> str:
+    return "yes" if probability >= YES else "no"

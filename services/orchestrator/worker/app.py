@@ -1,6 +1,6 @@
-"""A worker process: its episodes, and health and metrics over HTTP."""
+"""A worker process: its branches, and health and metrics over HTTP."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from services.kit.app import create_app
 from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.wiring import checks_of, wired
-from services.orchestrator.worker import EpisodeWorker, Parts
+from services.orchestrator.worker.worker import Parts, Worker
 
 
 def create(settings: OrchestratorSettings | None = None) -> FastAPI:
@@ -16,11 +16,11 @@ def create(settings: OrchestratorSettings | None = None) -> FastAPI:
     chosen = settings or OrchestratorSettings()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
         async with wired(chosen, patience=chosen.outage_grace) as wiring:
             app.state.wiring = wiring
-            parts = Parts(wiring.store, wiring.queue, wiring.roles, wiring.environments)
-            worker = EpisodeWorker(parts, chosen, app.state.metrics)
+            parts = Parts(wiring.jobs, wiring.episodes, wiring.roles, wiring.environments)
+            worker = Worker(parts, chosen, app.state.metrics)
             worker.start()
             try:
                 yield

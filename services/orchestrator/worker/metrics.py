@@ -1,16 +1,15 @@
 """What workers and the API count. Names are stable: dashboards and alerts are built on them."""
 
-from collections.abc import Iterable
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.contracts.event import Event, EventType
+from services.contracts.episode import Episode
+from services.orchestrator.store.fold import Fold
 
 EPISODE_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
 
 class EpisodeMetrics:
-    """Figures of episodes, folded from the events that this process wrote."""
+    """Figures of episodes; each episode is counted once, by one worker of all."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         where = ["environment", "method"]
@@ -18,7 +17,7 @@ class EpisodeMetrics:
             "espalier_episodes_total", "Episodes ended.", [*where, "outcome"], registry=registry
         )
         self.live = Gauge("espalier_episodes_live", "Episodes queued or running.", registry=registry)
-        self.running = Gauge("espalier_episodes_running", "Episodes on this worker.", registry=registry)
+        self.running = Gauge("espalier_episodes_running", "Branches on this worker.", registry=registry)
         self.depth = Gauge("espalier_queue_depth", "Jobs that wait for a worker.", registry=registry)
         self.seconds = Histogram(
             "espalier_episode_seconds",
@@ -50,28 +49,22 @@ class EpisodeMetrics:
             registry=registry,
         )
         self.takeovers = Counter(
-            "espalier_takeovers_total", "Episodes taken over from another worker.", registry=registry
+            "espalier_takeovers_total", "Branches taken again from the log.", registry=registry
         )
 
-    def count(self, events: Iterable[Event], environment: str, method: str) -> None:
-        """Count what happened in an episode, once, at its end."""
-        where = (environment, method)
-        for event in events:
-            data = event.data
-            match event.type:
-                case EventType.STEP_TAKEN:
-                    self.steps.labels(*where, str(data["valid"]).lower()).inc()
-                case EventType.CANDIDATES_PROPOSED:
-                    for candidate in data["candidates"]:
-                        well_formed = str(candidate["well_formed"]).lower()
-                        self.candidates.labels(*where, well_formed).inc(candidate["count"])
-                case EventType.VERDICT_SUBTASK:
-                    self.verdicts.labels("subtask", "yes" if data["p_yes"] >= 0.5 else "no").inc()
-                case EventType.VERDICT_SELECTION:
-                    self.verdicts.labels("selection", str(data["index"] + 1)).inc()
-                case EventType.VERDICT_PATH if len(data["scores"]) == 1:
-                    self.verdicts.labels("path", "yes" if data["scores"][0] >= 0.5 else "no").inc()
-                case EventType.BACKTRACKED:
-                    self.backtracks.labels(*where).inc()
-                case _:
-                    pass
+    def count(self, episode: Episode, fold: Fold) -> None:
+        """Count an episode that has ended."""
+        where = (episode.request.environment, episode.request.method)
+        self.episodes.labels(*where, episode.state.value).inc()
+        self.seconds.labels(*where).observe((episode.ended_at or 0.0) - episode.created_at)
+        figures = episode.figures or fold.figures(episode.ended_at or 0.0)
+        for place in ("model", "environment", "orchestration", "queueing"):
+            self.wall.labels(place).inc(getattr(figures.wall, place))
+        for valid, count in fold.steps.items():
+            self.steps.labels(*where, str(valid).lower()).inc(count)
+        for well_formed, count in fold.candidates.items():
+            self.candidates.labels(*where, str(well_formed).lower()).inc(count)
+        for (question, answer), count in fold.verdicts.items():
+            self.verdicts.labels(question, answer).inc(count)
+        if fold.backtracks:
+            self.backtracks.labels(*where).inc(fold.backtracks)

@@ -1,4 +1,4 @@
-"""How an episode is made of a request: everything is checked before anything is written."""
+"""Creates episodes: the idempotency key is looked up first, then everything is checked, then written."""
 
 import time
 
@@ -11,10 +11,11 @@ from services.contracts.problem import FieldError
 from services.contracts.session import DoneMeans, Metadata, TerminalAction
 from services.kit.problems import Kind, ProblemError
 from services.orchestrator.environment_servers import HttpEnvironment
+from services.orchestrator.identity import digest
 from services.orchestrator.roles import HttpRoles
 from services.orchestrator.search import METHODS, Method
 from services.orchestrator.settings import OrchestratorSettings
-from services.orchestrator.store.episodes import EpisodeStore, NewEpisode
+from services.orchestrator.store.episodes import EpisodeStore, Record
 from services.orchestrator.store.errors import FullError, KeyReusedError
 
 METADATA_SECONDS = 60.0
@@ -24,7 +25,7 @@ OPTIONAL = ("num_branch", "num_path", "num_subtasks", "subtask_threshold", "path
 
 
 class EpisodeCreator:
-    """Makes episodes."""
+    """Creates episodes."""
 
     def __init__(
         self,
@@ -45,13 +46,20 @@ class EpisodeCreator:
         return sorted(self._environments)
 
     async def create(self, request: EpisodeCreate, key: str | None) -> tuple[str, bool]:
-        """Make an episode: its id, and whether it is new.
+        """Create an episode and return its id and whether it is new.
 
         Raises:
             ProblemError: A field is not acceptable, the idempotency key was used for another
                 request, or too many episodes are live.
             OutageError: The environment or the actor is not there.
         """
+        given = digest("create", request)
+        try:
+            known = await self._store.find_key(key, given) if key else None
+        except KeyReusedError:
+            raise _key_reused() from None
+        if known is not None:
+            return known, False
         environment = self.environment(request.environment)
         method = _method(request)
         metadata = await self.metadata(request.environment)
@@ -62,7 +70,7 @@ class EpisodeCreator:
                 f"the task's instruction has {len(instruction)} characters; 1 to {MAX_TEXT} do",
             )
         served, adapter = await self._pinned(request)
-        record = NewEpisode(
+        record = Record(
             request=request.model_copy(update={"adapter": adapter}),
             instruction=instruction,
             brief=_brief(metadata),
@@ -75,11 +83,9 @@ class EpisodeCreator:
             adapter=adapter,
         )
         try:
-            return await self._store.create(record, key)
+            return await self._store.create(record, key, given)
         except KeyReusedError:
-            raise ProblemError(
-                Kind.UNPROCESSABLE, "This Idempotency-Key was used for another request; take a new one."
-            ) from None
+            raise _key_reused() from None
         except FullError:
             limit = self._settings.max_live_episodes
             raise ProblemError(
@@ -99,7 +105,7 @@ class EpisodeCreator:
         return known
 
     async def metadata(self, name: str) -> Metadata:
-        """What an environment says of itself; remembered for a minute."""
+        """Return an environment's metadata, at most a minute old."""
         asked_at, metadata = self._metadata.get(name, (0.0, None))
         if metadata is None or time.monotonic() - asked_at > METADATA_SECONDS:
             metadata = await self.environment(name).metadata()
@@ -141,6 +147,12 @@ class EpisodeCreator:
                 allowed=names,
             )
         return served, request.adapter
+
+
+def _key_reused() -> ProblemError:
+    return ProblemError(
+        Kind.UNPROCESSABLE, "This Idempotency-Key was used for another request; take a new one."
+    )
 
 
 def _brief(metadata: Metadata) -> Brief:

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Annotated
 
-import structlog
 from fastapi import FastAPI, Header, Query, Request, Response
 from redis.exceptions import RedisError
 from sse_starlette.sse import EventSourceResponse
@@ -17,19 +16,17 @@ from services.contracts.tree import Tree
 from services.kit import problems
 from services.kit.app import create_app
 from services.kit.problems import Kind, ProblemError
-from services.orchestrator.creation import EpisodeCreator
-from services.orchestrator.queue import JobQueue
-from services.orchestrator.replay import replay_episode
+from services.orchestrator.api.creation import EpisodeCreator
+from services.orchestrator.api.streams import KEEPALIVE, EventStreams
+from services.orchestrator.durable.replay import replay_episode
 from services.orchestrator.search import METHODS
 from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.store.episodes import EpisodeStore
 from services.orchestrator.store.errors import OverError, UnreadableError
-from services.orchestrator.store.fold import fold_figures, fold_tree
-from services.orchestrator.streams import KEEPALIVE, EventStreams
+from services.orchestrator.store.fold import Fold
 from services.orchestrator.wiring import checks_of, wired
 
 LARGEST_PAGE = 200
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -37,19 +34,18 @@ class Desk:
     """What the handlers work with."""
 
     store: EpisodeStore
-    queue: JobQueue
     creator: EpisodeCreator
     streams: EventStreams
 
     async def episode(self, episode: str) -> Episode:
         """An episode, or 404, or 410 where it was once; 500 where its record cannot be read."""
         try:
-            told = await self.store.get(episode)
+            found = await self.store.get(episode)
         except UnreadableError as error:
             detail = f"{error}; POST /v1/episodes/{episode}/cancel ends it."
             raise ProblemError(Kind.INTERNAL, detail) from error
-        if told is not None:
-            return told
+        if found is not None:
+            return found
         if self.store.expired(episode):
             raise ProblemError(Kind.GONE, f"Episode {episode} has expired (ESPALIER_EPISODE_TTL).")
         raise ProblemError(Kind.NOT_FOUND, f"There is no episode {episode}; GET /v1/episodes lists them.")
@@ -62,10 +58,10 @@ def create(settings: OrchestratorSettings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with wired(chosen) as wiring:
-            store = wiring.store
+            store = wiring.episodes
             creator = EpisodeCreator(store, wiring.environments, wiring.roles, chosen)
             app.state.wiring = wiring
-            app.state.desk = Desk(store, wiring.queue, creator, EventStreams(store, chosen.max_streams))
+            app.state.desk = Desk(store, creator, EventStreams(store, chosen.max_streams))
             yield
 
     checks = checks_of(chosen, lambda: app.state.wiring)
@@ -81,8 +77,8 @@ def _desk(request: Request) -> Desk:
 
 
 async def _on_redis_error(request: Request, error: Exception) -> Response:
-    told = ProblemError(Kind.UNAVAILABLE, f"Redis is not there: {error}; try again later.", retry_after=2)
-    return problems.answer(told, request.url.path, request.state.request_id)
+    problem = ProblemError(Kind.UNAVAILABLE, f"Redis is away: {error}; try again later.", retry_after=2)
+    return problems.answer(problem, request.url.path, request.state.request_id)
 
 
 def _add_episodes(app: FastAPI) -> None:
@@ -96,10 +92,6 @@ def _add_episodes(app: FastAPI) -> None:
         """Queue an episode. The same `Idempotency-Key` with the same body gets the same episode."""
         desk = _desk(request)
         episode, _ = await desk.creator.create(body, idempotency_key)
-        try:
-            await desk.queue.put(episode)
-        except (RedisError, OSError) as error:  # it is in the log: a worker's sweep queues it
-            log.warning("episode is not queued yet", episode=episode, error=str(error))
         response.headers["Location"] = f"/v1/episodes/{episode}"
         return await desk.episode(episode)
 
@@ -115,25 +107,25 @@ def _add_episodes(app: FastAPI) -> None:
         """The newest episodes first. A filtered page may hold fewer than `limit` and still have a next."""
         episodes, following = await _desk(request).store.page(cursor, limit)
 
-        def wanted(told: Episode) -> bool:
+        def wanted(found: Episode) -> bool:
             return (
-                state in (None, told.state)
-                and environment in (None, told.request.environment)
-                and method in (None, told.request.method)
+                state in (None, found.state)
+                and environment in (None, found.request.environment)
+                and method in (None, found.request.method)
             )
 
-        return EpisodePage(episodes=[told for told in episodes if wanted(told)], next=following)
+        return EpisodePage(episodes=[found for found in episodes if wanted(found)], next=following)
 
     @app.get("/v1/episodes/{episode}", tags=["episodes"])
     async def get_episode(request: Request, episode: str) -> Episode:
         """An episode; while it runs, with the figures so far."""
         desk = _desk(request)
-        told = await desk.episode(episode)
-        if told.figures is None and told.state is not State.QUEUED:
+        found = await desk.episode(episode)
+        if found.figures is None and found.state is not State.QUEUED:
             events = await desk.store.events(episode)
-            ended = told.ended_at or (events[-1].at if events else told.created_at)
-            told = told.model_copy(update={"figures": fold_figures(events, ended)})
-        return told
+            ended = found.ended_at or (events[-1].at if events else found.created_at)
+            found = found.model_copy(update={"figures": Fold(events).figures(ended)})
+        return found
 
     @app.post("/v1/episodes/{episode}/cancel", tags=["episodes"])
     async def cancel_episode(request: Request, episode: str) -> Episode:
@@ -155,7 +147,7 @@ def _add_episodes(app: FastAPI) -> None:
         """The branches and their steps."""
         desk = _desk(request)
         await desk.episode(episode)
-        return fold_tree(episode, await desk.store.events(episode))
+        return Fold(await desk.store.events(episode)).tree(episode)
 
     @app.get("/v1/episodes/{episode}/events", tags=["episodes"])
     async def follow_events(
@@ -180,13 +172,13 @@ def _add_episodes(app: FastAPI) -> None:
     async def replay(request: Request, episode: str) -> Replay:
         """Run the method again on the recorded answers, and compare."""
         desk = _desk(request)
-        told = await desk.episode(episode)
+        found = await desk.episode(episode)
         record = await desk.store.record(episode)
-        if record is None or not told.state.over:
+        if record is None or not found.state.over:
             raise ProblemError(
-                Kind.CONFLICT, f"Episode {episode} is {told.state}; only an ended one is replayed."
+                Kind.CONFLICT, f"Episode {episode} is {found.state}; only an ended one is replayed."
             )
-        return await replay_episode(told, record, await desk.store.events(episode))
+        return await replay_episode(found, record, await desk.store.events(episode))
 
 
 def _add_catalogue(app: FastAPI) -> None:
@@ -203,6 +195,12 @@ def _add_catalogue(app: FastAPI) -> None:
             }
             for method in METHODS.values()
         ]
+
+    @app.get("/v1/adapters/pinned", tags=["catalogue"])
+    async def pinned(request: Request) -> dict[str, dict[str, int]]:
+        """How many live episodes use each adapter."""
+        _, adapters = await _desk(request).store.count_live()
+        return {"adapters": adapters}
 
     @app.get("/v1/environments", tags=["catalogue"])
     async def environments(request: Request) -> list[str]:

@@ -9,7 +9,7 @@ import orjson
 
 from services.contracts.event import Event
 from services.kit.problems import Kind, ProblemError
-from services.orchestrator.store.episodes import EpisodeStore, log_key, unpack_known
+from services.orchestrator.store.episodes import EpisodeStore
 
 KEEPALIVE = 15
 """Seconds between two comments on a silent stream."""
@@ -70,19 +70,16 @@ class EventStreams:
     ) -> AsyncIterator[dict[str, Any]]:
         """Events after an id until the terminal one, as sse-starlette takes them."""
         held = [place]  # to the end of the stream, however it ends
-        last = after
+        last, key = after, self._store.log_key(episode)
         while held:
-            answer = await self._store.redis.xread(
-                {log_key(episode): last}, count=BATCH, block=KEEPALIVE * 500
-            )
-            if not answer and not await self._store.redis.exists(log_key(episode)):
+            answer = await self._store.redis.xread({key: last}, count=BATCH, block=KEEPALIVE * 500)
+            if not answer and not await self._store.redis.exists(key):
                 return
-            for entry, fields in answer[0][1] if answer else []:
-                last = entry.decode()
-                event = unpack_known(entry, fields)
-                if event is None:
-                    continue
-                yield sent(event, scores=scores)
+            entries = answer[0][1] if answer else []
+            if entries:
+                last = entries[-1][0].decode()
+            for event in await self._store.parse(episode, entries):
+                yield render_event(event, scores=scores)
                 if event.type.terminal:
                     return
 
@@ -95,9 +92,9 @@ def _parse_id(given: str) -> tuple[int, int]:
     return parts
 
 
-def sent(event: Event, *, scores: bool) -> dict[str, Any]:
-    """One server-sent event."""
-    body = event.model_dump(mode="json")
+def render_event(event: Event, *, scores: bool) -> dict[str, Any]:
+    """Return an event as sse-starlette takes it, with or without what shows the reward."""
+    body = event.model_dump(mode="json", exclude_none=True)
     if not scores:
         body["data"].pop("score", None)
         body["data"].pop("result", None)

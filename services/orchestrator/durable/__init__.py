@@ -1,0 +1,1 @@
+"""Durable execution: port calls recorded and replayed, branches, sessions, budgets."""

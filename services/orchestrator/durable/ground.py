@@ -1,0 +1,43 @@
+"""What all branches of one job stand on."""
+
+from dataclasses import dataclass, field
+
+from services.contracts.event import Event
+from services.orchestrator.durable.writer import LogWriter
+from services.orchestrator.environments import Environment
+from services.orchestrator.roles import Roles
+from services.orchestrator.store.episodes import Record
+from services.orchestrator.store.jobs import Job, JobStore
+
+
+@dataclass
+class Ground:
+    """A job's connections, and which outages its branches wait out."""
+
+    job: Job
+    record: Record
+    roles: Roles
+    environment: Environment
+    store: JobStore
+    writer: LogWriter
+    outages: dict[str, float]
+    """When the outage that a branch waits out began, Unix seconds."""
+    live: bool = True
+    """False: a replay that may not call anything."""
+    stopped: set[str] = field(default_factory=set[str])
+    """Branches that an outage stopped in this run."""
+
+    def outage_deadline(self, branch: str) -> float | None:
+        """Return when a branch's outage becomes a failure, Unix seconds; None where none is on."""
+        began = self.outages.get(branch)
+        return None if began is None else began + self.store.settings.outage_grace
+
+    async def answered(self, branch: str) -> None:
+        """Record that a part has answered live: a branch's outage is over."""
+        if self.outages.pop(branch, None) is not None:
+            await self.store.end_outage(self.job.episode, branch)
+
+    async def history(self) -> list[Event]:
+        """Return the episode's log with all that this job has written."""
+        await self.writer.flush()
+        return await self.store.events(self.job.episode)

@@ -1,0 +1,88 @@
+"""Runs an ended episode's method again, on the recorded answers alone."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NoReturn
+
+from services.contracts.episode import Episode, Replay
+from services.contracts.event import EpisodeStarted, Event
+from services.orchestrator.durable.errors import NondeterministicError, ReplayEndError
+from services.orchestrator.durable.ground import Ground
+from services.orchestrator.durable.run import Answers, Branching
+from services.orchestrator.durable.writer import LogWriter
+from services.orchestrator.ports import BudgetExhaustedError, Committed, InfrastructureError
+from services.orchestrator.search import METHODS
+from services.orchestrator.settings import Branches
+from services.orchestrator.store.base import ROOT
+from services.orchestrator.store.episodes import Record
+from services.orchestrator.store.jobs import Job
+
+
+class _Nowhere:
+    """Stands where the live parts would: any call is a mistake."""
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[NoReturn]]:
+        async def refuse(*_: object) -> NoReturn:
+            raise ReplayEndError(f"{name} was called live in a replay")
+
+        return refuse
+
+
+class Unlimited:
+    """Slots without a limit."""
+
+    def free(self) -> bool:
+        """Return whether a slot is free."""
+        return True
+
+    def occupy(self) -> None:
+        """Take a slot."""
+
+    def give_back(self) -> None:
+        """Give a slot back."""
+
+
+async def replay_episode(ended: Episode, record: Record, events: Sequence[Event]) -> Replay:
+    """Replay and compare.
+
+    An episode that ended early (failed or cancelled) is replayed as far as it is recorded.
+    """
+    method = METHODS[record.request.method]
+    if method.version != record.version:
+        detail = f"recorded by {method.name} version {record.version}; here is version {method.version}"
+        return Replay(id=ended.id, calls=0, identical=False, detail=detail)
+    nowhere: Any = _Nowhere()
+    answers = Answers(events)
+    # A branch that ended by itself is run again too; one that was ended early has no end to come to.
+    early = {name: closing for name, closing in answers.closed.items() if closing.failure == "cancelled"}
+    answers.closed = early
+
+    async def discard(_lines: object) -> bool:
+        return False
+
+    started = next((event.at for event in events if isinstance(event, EpisodeStarted)), ended.created_at)
+    ground = Ground(
+        job=Job(episode=ended.id, branch=ROOT, epoch=0, spec=b"", started=started),
+        record=record,
+        roles=nowhere,
+        environment=nowhere,
+        store=nowhere,
+        writer=LogWriter(discard),
+        outages={},
+        live=False,
+    )
+    branches = Branching(ground, method, answers, Unlimited(), Branches.LOCAL)
+    committed: Committed | None = None
+    try:
+        committed = await branches.run_root()
+        await branches.scheduler.stop()
+        detail = ""
+    except NondeterministicError as error:
+        return Replay(id=ended.id, calls=branches.replayed, identical=False, detail=str(error))
+    except (ReplayEndError, InfrastructureError, BudgetExhaustedError) as error:
+        detail = str(error)
+    finally:
+        await branches.scheduler.halt()
+    same = (committed.branch if committed else None) == (ended.result.branch if ended.result else None)
+    if not same and not detail:
+        detail = f"committed {committed}, recorded {ended.result}"
+    return Replay(id=ended.id, calls=branches.replayed, identical=same, detail=detail, result=ended.result)

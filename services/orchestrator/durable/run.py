@@ -1,0 +1,236 @@
+"""Runs one job: a branch and its local branches, from its first event or from where it stood."""
+
+import contextlib
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel
+
+from services.contracts.episode import Failure, Figures, Result
+from services.contracts.event import (
+    BranchClosed,
+    BranchOpened,
+    Closing,
+    Event,
+    EventType,
+    Opening,
+    Share,
+)
+from services.kit.failures import BusyError, OutageError
+from services.orchestrator.durable.budget import Ledger
+from services.orchestrator.durable.errors import NondeterministicError, Parked
+from services.orchestrator.durable.ground import Ground
+from services.orchestrator.durable.scheduler import Scheduler, Slots
+from services.orchestrator.durable.world import RecordedWorld
+from services.orchestrator.durable.writer import LogWriter
+from services.orchestrator.environments import Environment
+from services.orchestrator.failures import Fate, classify
+from services.orchestrator.ports import BudgetExhaustedError, Committed, InfrastructureError
+from services.orchestrator.roles import Roles
+from services.orchestrator.search import Method
+from services.orchestrator.settings import Branches
+from services.orchestrator.store.base import ROOT
+from services.orchestrator.store.episodes import Record
+from services.orchestrator.store.errors import LimitError, UnreadableError
+from services.orchestrator.store.fold import Fold
+from services.orchestrator.store.jobs import Job, JobStore
+
+FULL_REWARD = 1.0 - 1e-9
+
+
+class Answers:
+    """The recorded answers of a log, by branch and number of the call."""
+
+    def __init__(self, events: Iterable[Event] = ()) -> None:
+        self.calls: dict[str, dict[int, Event]] = {}
+        self.closed: dict[str, Closing] = {}
+        for event in events:
+            if event.seq is not None:
+                self.calls.setdefault(event.branch, {})[event.seq] = event
+            elif isinstance(event, BranchClosed):
+                self.closed[event.branch] = event.data
+
+
+class Branching:
+    """Runs the branches of one job in this process."""
+
+    def __init__(
+        self, ground: Ground, method: Method, answers: Answers, slots: Slots, mode: Branches
+    ) -> None:
+        self.replayed = 0
+        """Calls that were answered from the log."""
+        self._ground = ground
+        self._method = method
+        self._answers = answers
+        self._spec = ground.record.spec
+        self.scheduler = Scheduler(ground, answers.closed, self._run_local, slots, mode)
+        seconds = ground.record.request.budget.seconds
+        self._deadline = None if seconds is None else ground.job.started + seconds
+
+    async def run_root(self) -> Committed:
+        """Run the method's root branch."""
+        budget = self._ground.record.request.budget
+        share = Share(calls=budget.model_calls, tokens=budget.tokens)
+        with self._world(ROOT, Ledger(share, self._deadline)) as world:
+            return await self._method.run(world, self._spec)
+
+    async def run_branch(self, branch: str, opening: Opening) -> Closing:
+        """Run a branch that another one opened and write its end."""
+        ledger = Ledger(opening.share, self._deadline)
+        with self._world(branch, ledger, opening) as world:
+            try:
+                body = self._method.bodies[opening.body]
+                result = await body(world, self._spec, opening.arguments)
+                closing = Closing(result=result.model_dump(mode="json"))
+            except InfrastructureError as error:
+                closing = Closing(failure=error.reason, detail=error.detail)
+            except BudgetExhaustedError as error:
+                closing = Closing(failure="budget", detail=f"spent: {error}")
+            except Exception as error:
+                if self._ground.live and is_bug(error):
+                    self._close(branch, Closing(failure="error", detail=f"{type(error).__name__}: {error}"))
+                raise
+        closing = closing.model_copy(update=ledger.spent().model_dump())
+        self._close(branch, closing)
+        return closing
+
+    async def _run_local(self, branch: str, opening: Opening, arguments: BaseModel) -> Closing:
+        """Run a branch of this process; its arguments are what the method gave, recorded or not."""
+        given = arguments.model_dump(mode="json")
+        return await self.run_branch(branch, opening.model_copy(update={"arguments": given}))
+
+    def _close(self, branch: str, closing: Closing) -> None:
+        data = closing.model_dump(mode="json")
+        self._ground.writer.append(EventType.BRANCH_CLOSED, data, branch=branch, what="close", urgent=True)
+
+    @contextlib.contextmanager
+    def _world(self, branch: str, ledger: Ledger, opening: Opening | None = None) -> Any:
+        answers = self._answers.calls.get(branch, {})
+        world = RecordedWorld(self._ground, branch, answers, ledger, self.scheduler, opening)
+        try:
+            yield world
+        finally:
+            self.replayed += world.replayed
+
+
+class JobRun:
+    """One job on one worker.
+
+    Args:
+        store: Where it lives.
+        roles: Planner, judge and actor.
+        environment: The episode's environment.
+        method: The method that the episode names, of the version that it names.
+        slots: The worker's slots.
+    """
+
+    def __init__(
+        self, store: JobStore, roles: Roles, environment: Environment, method: Method, slots: Slots
+    ) -> None:
+        self._store = store
+        self._roles = roles
+        self._environment = environment
+        self._method = method
+        self._slots = slots
+        self.stopped: set[str] = set()
+        """Branches that an outage stopped."""
+
+    async def run(self, job: Job, record: Record) -> bool:
+        """Run a job to its end, write the end, and return whether the episode is over.
+
+        Raises:
+            Parked: It waits for other jobs.
+            FencedError: Another worker has it.
+            OverError: The episode has ended meanwhile.
+            OutageError: A part is away, not yet for too long; try again later.
+            BusyError: A part is at its limit; try again later.
+        """
+        events = await self._store.events(job.episode, below=job.branch) if job.resumed else []
+        outages = await self._store.outages(job.episode) if job.resumed else {}
+        ground = Ground(
+            job=job,
+            record=record,
+            roles=self._roles,
+            environment=self._environment,
+            store=self._store,
+            writer=LogWriter(lambda lines: self._store.append(job, lines)),
+            outages=outages,
+            stopped=self.stopped,
+        )
+        mode = self._store.settings.branches
+        branches = Branching(ground, self._method, Answers(events), self._slots, mode)
+        try:
+            outcome = await self._run(ground, branches)
+            await branches.scheduler.stop()
+            await ground.writer.flush()
+        except (OutageError, BusyError, Parked):
+            await branches.scheduler.halt()
+            await ground.writer.flush()  # the next run goes on from here, not from before
+            raise
+        except LimitError:
+            detail = "The log is full (ESPALIER_MAX_EVENTS, ESPALIER_MAX_BYTES)."
+            outcome = Failure(reason="limit", detail=detail)
+        except BaseException:
+            await branches.scheduler.halt()
+            with contextlib.suppress(Exception):
+                await ground.writer.flush()
+            raise
+        await branches.scheduler.halt()
+        return await self._end(ground, outcome)
+
+    async def _run(self, ground: Ground, branches: Branching) -> Committed | Failure | None:
+        try:
+            if ground.job.root:
+                return await branches.run_root()
+            opening = ground.job.opening
+            assert isinstance(opening, BranchOpened)
+            await branches.run_branch(ground.job.branch, opening.data)
+            return None
+        except InfrastructureError as error:
+            return Failure(reason=error.reason, detail=error.detail)
+        except BudgetExhaustedError as error:
+            return Failure(reason="budget", detail=f"spent before a path began: {error}")
+        except NondeterministicError as error:
+            return Failure(reason="nondeterministic", detail=str(error))
+
+    async def _end(self, ground: Ground, outcome: Committed | Failure | None) -> bool:
+        match outcome:
+            case None:
+                return False
+            case Failure():
+                with contextlib.suppress(LimitError):
+                    await ground.writer.flush()
+                await fail(self._store, ground.job, outcome)
+            case Committed():
+                await self._complete(ground.job, outcome)
+        return True
+
+    async def _complete(self, job: Job, committed: Committed) -> None:
+        fold = Fold(await self._store.events(job.episode))
+        score = fold.score(committed.branch)
+        result = Result(
+            branch=committed.branch,
+            score=score,
+            success=score >= FULL_REWARD,
+            good_enough=committed.good_enough,
+            ended=committed.ended,
+            steps=committed.steps,
+        )
+        await self._store.complete(job, result, fold.figures(time.time()))
+
+
+async def fail(store: JobStore, job: Job, failure: Failure) -> None:
+    """End an episode that broke. Raises as `JobRun.run` does."""
+    try:
+        figures = Fold(await store.events(job.episode)).figures(time.time())
+    except UnreadableError:
+        figures = Figures()
+    await store.fail(job, failure, figures)
+
+
+def is_bug(error: Exception) -> bool:
+    """Return whether an error is a fault of a method's or of ours."""
+    return classify(error) is Fate.BUG and not isinstance(
+        error, NondeterministicError | LimitError | UnreadableError
+    )

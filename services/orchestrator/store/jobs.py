@@ -1,0 +1,213 @@
+"""The jobs of an episode's branches: taken, renewed, parked, released, and what they write into the log."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import orjson
+
+from services.contracts.episode import Failure, Figures, Result, State
+from services.contracts.event import Event, EventType, Parking
+from services.orchestrator.store import scripts
+from services.orchestrator.store.base import ROOT, raise_refusal
+from services.orchestrator.store.history import LogStore
+from services.orchestrator.store.keys import Partition
+from services.orchestrator.store.log import Packed, pack_whole, parse_event
+from services.orchestrator.store.patience import patient
+
+RESERVE = 200
+"""Events beyond `max_events` that a full log still takes, so that its branches can end by budget."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A branch that this worker has, until its lease runs out or another one takes it."""
+
+    episode: str
+    branch: str
+    epoch: int
+    spec: bytes
+    """The episode's record as it was created."""
+    opening: Event | None = None
+    """The event that opened the branch; None for the root."""
+    resumed: bool = False
+    """Whether it was taken before, so that there may be answers to replay."""
+    outage: float | None = None
+    """When the outage that it waits out began, Unix seconds."""
+    started: float = field(default_factory=time.time)
+    """When the episode started, Unix seconds."""
+
+    @property
+    def id(self) -> str:
+        """`episode/branch`."""
+        return f"{self.episode}/{self.branch}"
+
+    @property
+    def root(self) -> bool:
+        """Whether it is the episode's root branch."""
+        return self.branch == ROOT
+
+
+class Line(NamedTuple):
+    """One event to be written."""
+
+    what: str
+    """`open`, `open-job` or `close` where it opens or closes a branch."""
+    branch: str
+    seq: int | None
+    packed: Packed
+    other: str = ""
+    """The branch that it opens."""
+
+
+class JobStore(LogStore):
+    """Every call that a worker makes for its jobs."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._take = self.script(scripts.TAKE)
+        self._renew = self.script(scripts.RENEW)
+        self._release = self.script(scripts.RELEASE)
+        self._park = self.script(scripts.PARK)
+        self._append = self.script(scripts.APPEND, scripts.ENDING)
+        self._cancel = self.script(scripts.CANCEL, scripts.ENDING)
+
+    @patient
+    async def take(self, partition: Partition, worker: str) -> Job | float:
+        """Take the next job that is due, or return in how many seconds one will be; infinity: none waits."""
+        answer = await self._take(
+            keys=[partition.ready, partition.leases],
+            args=[partition.episode(""), int(self.settings.lease * 1000), worker, time.time()],
+        )
+        if answer[0] == b"none":
+            return float("inf") if answer[1] < 0 else answer[1] / 1000
+        _, episode, branch, epoch, resumed, spec, opening, outage, started = answer
+        name = episode.decode()
+        raw = orjson.loads(opening) if opening else None
+        if raw is not None:
+            await self.read_texts(name, [raw])
+        return Job(
+            episode=name,
+            branch=branch.decode(),
+            epoch=int(epoch),
+            spec=spec,
+            opening=parse_event("", raw) if raw else None,
+            resumed=bool(resumed),
+            outage=float(outage) if outage else None,
+            started=float(started),
+        )
+
+    @patient
+    async def wait(self, partition: Partition, seconds: float) -> None:
+        """Wait until a job may be due, at most so long."""
+        await self.redis.blpop([partition.wake], timeout=max(0.01, seconds))
+
+    @patient
+    async def renew(self, partition: Partition, jobs: Sequence[Job]) -> dict[str, str]:
+        """Renew the leases of jobs and return those that are lost, each as `over` or `fenced`."""
+        args: list[Any] = [partition.episode(""), int(self.settings.lease * 1000)]
+        for job in jobs:
+            args += [job.id, job.epoch]
+        answer = await self._renew(keys=[partition.leases], args=args)
+        lost = [item.decode() for item in answer]
+        return dict(zip(lost[::2], lost[1::2], strict=True))
+
+    @patient
+    async def release(self, job: Job, pause: float, outages: Sequence[str] = ()) -> None:
+        """Lay a job aside for some seconds, and record which branches an outage stopped.
+
+        Raises:
+            FencedError: Another worker has it.
+        """
+        partition = self.partitions.of(job.episode)
+        keys = [partition.episode(job.episode, "branches"), partition.ready, partition.leases, partition.wake]
+        args = [job.episode, job.branch, job.epoch, int(pause * 1000), time.time(), *outages]
+        raise_refusal(await self._release(keys=keys, args=args))
+
+    @patient
+    async def park(self, job: Job, waits: Parking) -> None:
+        """Lay a job aside until branches have closed. Raises as `append` does."""
+        data = waits.model_dump(mode="json")
+        packed = pack_whole(EventType.BRANCH_PARKED, time.time(), branch=job.branch, data=data)
+        args = [job.episode, job.branch, job.epoch, packed, int(waits.first), *waits.branches]
+        raise_refusal(await self._park(keys=self._keys(job), args=args))
+
+    async def append(self, job: Job, lines: Sequence[Line]) -> bool:
+        """Write events and return whether the log is full now, so that the episode has to end by budget.
+
+        Raises:
+            FencedError: The job was taken over.
+            OverError: The episode has ended.
+            LimitError: The log takes nothing more.
+            BranchesError: The episode has as many branches as it may have; nothing was written.
+        """
+        settings = self.settings
+        texts: dict[str, str] = {}
+        for line in lines:
+            texts.update(line.packed[1])
+        args: list[Any] = [job.episode, job.branch, job.epoch, uuid4().hex, settings.max_events]
+        args += [settings.max_bytes, settings.max_events + RESERVE + settings.max_events // 4]
+        args += [settings.max_bytes + settings.max_bytes // 4, settings.max_branches, len(texts)]
+        for name, text in texts.items():
+            args += [name, text]
+        for what, branch, seq, packed, other in lines:
+            args += [what, branch, "" if seq is None else seq, packed[0], other]
+        return await self._append_once(job, args)
+
+    @patient
+    async def _append_once(self, job: Job, args: list[Any]) -> bool:
+        partition, name = self.partitions.of(job.episode), job.episode
+        keys = [partition.episode(name, part) for part in ("", "log", "branches", "texts")]
+        keys += [partition.ready, partition.leases, partition.wake]
+        return raise_refusal(await self._append(keys=keys, args=args))
+
+    @patient
+    async def cancel(self, job: Job, branches: Sequence[str]) -> None:
+        """End branches of a job early, and all below them. Raises as `append` does."""
+        args = [job.episode, job.branch, job.epoch, time.time(), *branches]
+        raise_refusal(await self._cancel(keys=self._keys(job), args=args))
+
+    async def complete(self, job: Job, result: Result, figures: Figures) -> None:
+        """End an episode with its result. Raises as `append` does."""
+        outcome = {"result": result.model_dump(mode="json"), "figures": figures.model_dump(mode="json")}
+        await self.finish(job.episode, State.COMPLETED, outcome, (job.branch, job.epoch))
+
+    async def fail(self, job: Job, failure: Failure, figures: Figures) -> None:
+        """End an episode that broke. Raises as `append` does."""
+        outcome = {"failure": failure.model_dump(mode="json"), "figures": figures.model_dump(mode="json")}
+        await self.finish(job.episode, State.FAILED, outcome, (job.branch, job.epoch))
+
+    @patient
+    async def closings(self, episode: str, branches: Sequence[str]) -> dict[str, str]:
+        """Return the branches that have closed, each with the entry of the log that closed it."""
+        key = self.partitions.of(episode).episode(episode, "branches")
+        ends = await self.redis.hmget(key, [f"{branch}:end" for branch in branches])
+        return {branch: end.decode() for branch, end in zip(branches, ends, strict=True) if end}
+
+    @patient
+    async def outages(self, episode: str) -> dict[str, float]:
+        """Return the branches that wait out an outage, each with when it began, Unix seconds."""
+        fields = await self.redis.hgetall(self.partitions.of(episode).episode(episode, "branches"))
+        suffix = b":outage"
+        return {
+            name.removesuffix(suffix).decode(): float(value)
+            for name, value in fields.items()
+            if name.endswith(suffix)
+        }
+
+    @patient
+    async def end_outage(self, episode: str, branch: str) -> None:
+        """The part that a branch waited for has answered."""
+        await self.redis.hdel(self.partitions.of(episode).episode(episode, "branches"), f"{branch}:outage")
+
+    @patient
+    async def depth(self) -> int:
+        """Return how many jobs wait for a worker or a pause's end."""
+        return sum([await self.redis.zcard(partition.ready) for partition in self.partitions.all])
+
+    def _keys(self, job: Job) -> list[str]:
+        partition = self.partitions.of(job.episode)
+        keys = [partition.episode(job.episode, part) for part in ("", "log", "branches")]
+        return [*keys, partition.ready, partition.leases, partition.wake]

@@ -1,0 +1,80 @@
+"""Names of the keys in Redis. All keys of a partition share one hash tag, and so one slot of a cluster.
+
+An episode's partition follows from its id, so that its keys, its indexes and its queue are together and every
+script stays in one slot.
+"""
+
+import zlib
+from dataclasses import dataclass
+
+PREFIX = "espalier"
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One part of the key space."""
+
+    number: int
+
+    @property
+    def tag(self) -> str:
+        """The start of every key of this partition."""
+        return f"{PREFIX}:{{p{self.number:02}}}:"
+
+    @property
+    def index(self) -> str:
+        """Sorted set: the ids of its episodes, which sort by time."""
+        return self.tag + "episodes"
+
+    @property
+    def ready(self) -> str:
+        """Sorted set: jobs that wait for a worker, by when they are due, milliseconds."""
+        return self.tag + "ready"
+
+    @property
+    def leases(self) -> str:
+        """Sorted set: jobs that a worker has, by when its lease ends, milliseconds."""
+        return self.tag + "leases"
+
+    @property
+    def wake(self) -> str:
+        """List: a token for each job that became ready; workers that have nothing to do block on it."""
+        return self.tag + "wake"
+
+    @property
+    def live(self) -> str:
+        """Hash: how many episodes are live, in all (`total`) and by adapter (`adapter:<name>`)."""
+        return self.tag + "live"
+
+    @property
+    def ended(self) -> str:
+        """Set: episodes that ended and are not counted in the metrics yet."""
+        return self.tag + "ended"
+
+    @property
+    def cleanup(self) -> str:
+        """Sorted set: episodes that ended and may have open sessions, by when to look, milliseconds."""
+        return self.tag + "cleanup"
+
+    def idempotency(self, key: str) -> str:
+        """Hash: the episode that an idempotency key was used for, and the request's digest."""
+        return f"{self.tag}idempotency:{key}"
+
+    def episode(self, episode: str, part: str = "") -> str:
+        """Return a key of one episode: its hash, or its `log`, `branches` or `texts`."""
+        return f"{self.tag}episode:{episode}{':' if part else ''}{part}"
+
+
+class Partitions:
+    """All partitions of a store."""
+
+    def __init__(self, count: int) -> None:
+        self.all = [Partition(number) for number in range(count)]
+
+    def of(self, episode: str) -> Partition:
+        """Return an episode's partition."""
+        return self.all[zlib.crc32(episode.encode()) % len(self.all)]
+
+    def of_key(self, key: str) -> Partition:
+        """Return the partition that an idempotency key's episode is made in."""
+        return self.of(key)

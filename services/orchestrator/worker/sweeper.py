@@ -1,0 +1,97 @@
+"""Looks after episodes that have ended: counts them once and closes the sessions that they left open."""
+
+import contextlib
+import time
+from collections.abc import Mapping
+
+import structlog
+
+from services.contracts.episode import State
+from services.kit.failures import BusyError, OutageError, RefusedError
+from services.orchestrator.environments import Environment
+from services.orchestrator.identity import ID
+from services.orchestrator.store.episodes import EpisodeStore
+from services.orchestrator.store.errors import FencedError, UnreadableError
+from services.orchestrator.store.fold import Fold
+from services.orchestrator.store.jobs import JobStore
+from services.orchestrator.worker.metrics import EpisodeMetrics
+
+LEFT_OVER_EVERY = 60.0
+"""Between two looks at all sessions of all environments, seconds; one worker of all does it."""
+log = structlog.get_logger()
+
+
+class Sweeper:
+    """What a worker does now and then. Its cost grows with what has ended, not with what lives."""
+
+    def __init__(
+        self,
+        episodes: EpisodeStore,
+        jobs: JobStore,
+        environments: Mapping[str, Environment],
+        metrics: EpisodeMetrics,
+    ) -> None:
+        self._episodes = episodes
+        self._jobs = jobs
+        self._environments = environments
+        self._metrics = metrics
+        self._looked = time.monotonic()
+
+    async def finish(self, episode: str) -> None:
+        """Count an episode that has just ended and close its sessions."""
+        for name in await self._episodes.claim_ended(episode):
+            await self._count(name)
+        await self._clean(episode)
+
+    async def sweep(self) -> None:
+        """Do what is due."""
+        live, _ = await self._episodes.count_live()
+        self._metrics.live.set(live)
+        self._metrics.depth.set(await self._jobs.depth())
+        for episode in await self._episodes.claim_ended():
+            await self._count(episode)
+        for episode in await self._episodes.list_unclean():
+            await self._clean(episode)
+        if time.monotonic() - self._looked > LEFT_OVER_EVERY:
+            self._looked = time.monotonic()
+            if await self._episodes.claim_chore("sessions", LEFT_OVER_EVERY / 2):
+                await self.close_left_over()
+                await self._episodes.trim_index()
+
+    async def close_left_over(self) -> None:
+        """Close sessions of ended episodes that no log has: opened, and lost before they were recorded."""
+        for environment in self._environments.values():
+            with contextlib.suppress(OutageError, BusyError, RefusedError):
+                sessions = [
+                    (entry.session_id, (entry.session_key or entry.fork_key or "").split("/")[0])
+                    async for entry in environment.sessions()
+                ]
+                ours = list({episode for _, episode in sessions if ID.fullmatch(episode)})
+                states = await self._episodes.states(ours)
+                for session, episode in sessions:
+                    if (state := states.get(episode)) and State(state).over:
+                        log.info("closing a session that an ended episode left", session=session)
+                        await self._close(environment, session)
+
+    async def _count(self, name: str) -> None:
+        with contextlib.suppress(UnreadableError):
+            episode = await self._episodes.get(name)
+            if episode is None or episode.ended_at is None:
+                return
+            fold = Fold(await self._episodes.events(name))
+            self._metrics.count(episode, fold)
+
+    async def _clean(self, name: str) -> None:
+        """Close whatever sessions an ended episode left open."""
+        with contextlib.suppress(UnreadableError):
+            record = await self._episodes.record(name)
+            environment = self._environments.get(record.request.environment) if record else None
+            if environment is not None:
+                for session in Fold(await self._episodes.events(name)).sessions.values():
+                    await self._close(environment, session)
+        await self._episodes.mark_clean(name)
+
+    @staticmethod
+    async def _close(environment: Environment, session: str) -> None:
+        with contextlib.suppress(OutageError, BusyError, RefusedError, FencedError):
+            await environment.close(session, None)

@@ -1,0 +1,241 @@
+"""Takes branches that are ready and runs them.
+
+A worker that dies leaves its jobs to others: their leases run out. One that lost a job without
+noticing is fenced by the job's epoch. What another worker takes over is run again from the log.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from services.contracts.episode import Failure
+from services.kit.failures import BusyError, OutageError
+from services.kit.metrics import Metrics
+from services.orchestrator.durable.errors import Parked
+from services.orchestrator.durable.run import JobRun, fail
+from services.orchestrator.environments import Environment
+from services.orchestrator.failures import Fate, classify
+from services.orchestrator.roles import Roles
+from services.orchestrator.search import METHODS
+from services.orchestrator.settings import OrchestratorSettings
+from services.orchestrator.store.episodes import EpisodeStore, parse_record
+from services.orchestrator.store.jobs import Job, JobStore
+from services.orchestrator.store.keys import Partition
+from services.orchestrator.worker.metrics import EpisodeMetrics
+from services.orchestrator.worker.slots import WorkerSlots
+from services.orchestrator.worker.sweeper import Sweeper
+
+OTHER_VERSION_PAUSE = 5.0
+"""Seconds until a job that another version must do is offered again."""
+SHORTEST_WAIT, LONGEST_WAIT = 0.5, 30.0
+"""Between these a branch waits for a part that is at its limit, seconds."""
+LOOK = 1.0
+"""The longest that an idle worker waits before it looks for a job again, seconds."""
+LAST_CALLS = 3.0
+"""How long a worker that stops takes to release its jobs at most, seconds."""
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a worker works with."""
+
+    jobs: JobStore
+    episodes: EpisodeStore
+    roles: Roles
+    environments: Mapping[str, Environment]
+
+
+class Worker:
+    """One worker process's branches.
+
+    Args:
+        parts: What it works with.
+        settings: How much, and how often it looks.
+        metrics: Where it counts.
+        name: What the log calls it.
+    """
+
+    def __init__(
+        self, parts: Parts, settings: OrchestratorSettings, metrics: Metrics, name: str | None = None
+    ) -> None:
+        self.parts = parts
+        self.settings = settings
+        self.name = name or f"{socket.gethostname()}/{os.getpid()}"
+        self.metrics = EpisodeMetrics(metrics.registry)
+        self.slots = WorkerSlots(settings.worker_concurrency)
+        self.sweeper = Sweeper(parts.episodes, parts.jobs, parts.environments, self.metrics)
+        self._running: dict[str, tuple[Job, asyncio.Task[None]]] = {}
+        self._background: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    def start(self) -> None:
+        """Begin to work."""
+        partitions = self.parts.jobs.partitions.all
+        self._background = [asyncio.create_task(self._take_jobs(partition)) for partition in partitions]
+        self._background += [asyncio.create_task(self._watch()), asyncio.create_task(self._sweep())]
+
+    async def stop(self) -> None:
+        """Leave everything to others, at once: what is recorded is enough to go on."""
+        self._stopping = True
+        running = list(self._running.values())
+        for task in [*self._background, *(task for _, task in running)]:
+            task.cancel()
+        last = [*self._background, *(asyncio.create_task(self._leave(job, task)) for job, task in running)]
+        if last:
+            _, late = await asyncio.wait(last, timeout=LAST_CALLS)
+            for task in late:
+                task.cancel()
+
+    async def _leave(self, job: Job, task: "asyncio.Task[None]") -> None:
+        await asyncio.gather(task, return_exceptions=True)
+        await self._release(job, 0.0)
+
+    async def _take_jobs(self, partition: Partition) -> None:
+        while not self._stopping:  # the client may swallow a cancellation
+            await self.slots.wait_for_free()
+            with _survived("taking jobs"):
+                found = await self.parts.jobs.take(partition, self.name)
+                if isinstance(found, Job):
+                    if self._stopping:
+                        await self._release(found, 0.0)
+                        return
+                    self.begin(found)
+                else:
+                    await self.parts.jobs.wait(partition, min(found, LOOK))
+                continue
+            await asyncio.sleep(LOOK)
+
+    def begin(self, job: Job) -> "asyncio.Task[None]":
+        """Run a job that was taken, beside the others."""
+        before = self._running.get(job.id)
+        if before is not None:  # this worker lost it and got it again: the run of before is fenced
+            before[1].cancel()
+        self.slots.occupy()
+        self.metrics.running.inc()
+        task = asyncio.create_task(self._work(job))
+        self._running[job.id] = (job, task)
+
+        def end(_: "asyncio.Task[None]") -> None:
+            self.slots.give_back()
+            self.metrics.running.dec()
+            if self._running.get(job.id) == (job, task):
+                del self._running[job.id]
+
+        task.add_done_callback(end)
+        return task
+
+    async def _work(self, job: Job) -> None:
+        with structlog.contextvars.bound_contextvars(episode=job.episode, branch=job.branch):
+            if job.resumed and job.outage is None:
+                self.metrics.takeovers.inc()
+            try:
+                await self._run(job)
+            except Exception as error:
+                with _survived("laying a job aside"):
+                    await self._settle(job, error)
+
+    async def _run(self, job: Job) -> None:
+        """Run a job to its end, or lay it aside where this worker cannot run it."""
+        record = parse_record(job.episode, job.spec)
+        method = METHODS.get(record.request.method)
+        environment = self.parts.environments.get(record.request.environment)
+        if method is None or method.version != record.version or environment is None:
+            await self._release(job, OTHER_VERSION_PAUSE)
+            return
+        run = JobRun(self.parts.jobs, self.parts.roles, environment, method, self.slots)
+        try:
+            over = await run.run(job, record)
+        except Parked as parked:
+            await self.parts.jobs.park(job, parked.waits)
+            return
+        except OutageError as error:
+            await self._pause(job, error, run.stopped)
+            return
+        if over:
+            await self.sweeper.finish(job.episode)
+
+    async def _settle(self, job: Job, error: Exception) -> None:
+        """Do what a run that broke off needs."""
+        match classify(error):
+            case Fate.TAKEN:
+                log.info("branch was taken over by another worker or has ended")
+                await self._release(job, SHORTEST_WAIT)  # where it is still ours: a session refused its epoch
+            case Fate.REDIS:
+                log.warning("Redis is away; the branch waits", error=str(error))
+                self.metrics.pauses.labels("redis").inc()
+                await self._release(job, self.settings.outage_pause)
+            case Fate.BUSY:
+                assert isinstance(error, BusyError)
+                self.metrics.pauses.labels(error.part).inc()
+                log.info("a part is at its limit; the branch waits", error=str(error))
+                await self._release(job, min(max(error.retry_after, SHORTEST_WAIT), LONGEST_WAIT))
+            case Fate.OUTAGE:
+                assert isinstance(error, OutageError)
+                await self._pause(job, error, {job.branch})
+            case Fate.BUG:
+                await self._give_up(job, error)
+
+    async def _pause(self, job: Job, error: OutageError, stopped: set[str]) -> None:
+        self.metrics.pauses.labels(error.part).inc()
+        log.warning("a part is away; the branch waits", error=str(error))
+        await self._release(job, self.settings.outage_pause, *stopped)
+
+    async def _release(self, job: Job, pause: float, *stopped: str) -> None:
+        """Lay a job aside; where that fails, its lease runs out."""
+        try:
+            await self.parts.jobs.release(job, pause, stopped)
+        except Exception as error:
+            if classify(error) is not Fate.TAKEN:
+                log.warning("a job could not be released; its lease runs out", error=str(error))
+
+    async def _give_up(self, job: Job, error: Exception) -> None:
+        """End an episode that a bug broke: it must not vanish with the job."""
+        log.error("episode broke", exc_info=error)
+        detail = f"{type(error).__name__}: {error}"
+        try:
+            await fail(self.parts.jobs, job, Failure(reason="error", detail=detail))
+        except Exception as lost:
+            if classify(lost) is not Fate.TAKEN:
+                raise
+            return
+        await self.sweeper.finish(job.episode)
+
+    async def _watch(self) -> None:
+        """Renew leases, and stop work on what was lost or has ended."""
+        while not self._stopping:
+            await asyncio.sleep(self.settings.watch)
+            with _survived("renewing leases"):
+                await self.renew()
+
+    async def renew(self) -> None:
+        """Renew the leases of all jobs that run, and stop those that are lost."""
+        store = self.parts.jobs
+        for partition in store.partitions.all:
+            jobs = [job for job, _ in self._running.values() if store.partitions.of(job.episode) == partition]
+            if not jobs:
+                continue
+            lost = await store.renew(partition, jobs)
+            for job in jobs:
+                running = self._running.get(job.id)
+                if job.id in lost and running is not None and running[0] is job:
+                    running[1].cancel()
+
+    async def _sweep(self) -> None:
+        while not self._stopping:
+            with _survived("sweep"):
+                await self.sweeper.sweep()
+            await asyncio.sleep(self.settings.sweep)
+
+
+@contextlib.contextmanager
+def _survived(what: str) -> Generator[None]:
+    try:
+        yield
+    except Exception as error:  # Redis may be away for a while; the loop goes on
+        log.warning(f"{what} failed", error=str(error))
