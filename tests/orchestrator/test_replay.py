@@ -19,7 +19,7 @@ from services.orchestrator import identity
 from services.orchestrator.durable.replay import replay_episode
 from services.orchestrator.settings import Branches
 from services.orchestrator.store.episodes import Record
-from services.orchestrator.store.errors import FencedError, OverError
+from services.orchestrator.store.errors import AheadError, FencedError, OverError
 from services.orchestrator.store.jobs import Job, Line
 from services.orchestrator.store.log import pack
 from tests.orchestrator.conftest import Bench, KilledError, shape
@@ -148,6 +148,19 @@ async def test_a_log_of_the_previous_release_replays(name: str) -> None:
     assert replay.calls == sum(event.seq is not None for event in events)
 
 
+LOSE_TAIL = """
+local log = redis.call('XREVRANGE', KEYS[1], '+', '-')
+for place, entry in ipairs(log) do
+  local seq = cjson.decode(entry[2][2]).seq
+  if place <= tonumber(ARGV[1]) then
+    redis.call('XDEL', KEYS[1], entry[1])
+  elseif seq then
+    return redis.call('HSET', KEYS[2], '0:seq', seq)
+  end
+end
+"""
+
+
 class Request(BaseModel):
     text: str
     n: int = 1
@@ -243,9 +256,81 @@ async def test_the_log_of_a_branch_has_no_gap_and_no_double(bench: Bench, seq: i
     job = await take(bench)
     if seq == 0:
         await bench.jobs.append(job, [line("0", 0)])
-    with pytest.raises(RuntimeError, match="does not follow"):
+    with pytest.raises(AheadError):
         await bench.jobs.append(job, [line("0", seq)])
     assert len(await bench.events(episode, EventType.BACKTRACKED)) == 1 - seq
+
+
+async def test_a_worker_that_is_ahead_of_its_log_begins_again_from_the_log(bench: Bench) -> None:
+    """Redis loses the tail of a log while worker and environment live on."""
+    script(bench)
+    whole = await bench.run("react", max_steps=4)
+    episode, _ = await bench.create("react", max_steps=4)
+    partition = bench.jobs.partitions.of(episode)
+    answered = bench.roles._called
+    calls = 0
+
+    async def losing(role: str) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 6:
+            keys = [bench.jobs.log_key(episode), partition.episode(episode, "branches")]
+            await bench.jobs.redis.eval(LOSE_TAIL, 2, *keys, 3)
+        await answered(role)
+
+    bench.roles._called = losing  # pyright: ignore[reportAttributeAccessIssue]
+    found = await bench.finish(episode)
+    assert (found.state, found.result) == (State.COMPLETED, whole.result)
+    seqs = [event.seq for event in await bench.events(episode) if event.seq is not None]
+    assert seqs == list(range(len(seqs)))
+
+
+async def test_a_log_with_a_gap_ends_the_episode_and_loops_not(bench: Bench) -> None:
+    script(bench)
+    episode, _ = await bench.create("react", max_steps=4)
+    revive = kill_at(bench, 6)
+    with pytest.raises(KilledError):
+        await bench.work()
+    revive()
+    middle = [event for event in await bench.events(episode) if event.seq == 2]
+    await bench.jobs.redis.xdel(bench.jobs.log_key(episode), middle[0].id)
+    found = await bench.finish(episode)
+    assert found.failure is not None
+    assert (found.failure.reason, "gap" in found.failure.detail) == ("error", True)
+
+
+async def test_a_session_that_is_ahead_of_its_log_is_rebuilt_from_it(bench: Bench) -> None:
+    episode, _ = await bench.create("react", max_steps=6)
+    timed = await bench.environment.open(
+        (await bench.get(episode)).request, f"{episode}/0/s0", 0
+    )  # the session of a run whose log is lost
+    await bench.environment.step(timed.state.session_id, "look", "0/1", 0)
+    found = await bench.finish(episode)
+    assert found.state is State.COMPLETED
+    assert found.result is not None
+    assert (found.result.success, found.result.steps) == (True, 3)
+    assert bench.environment.opened == 2
+
+
+async def test_a_run_that_is_fenced_opens_no_session(bench: Bench) -> None:
+    episode, _ = await bench.create("react")
+    entered, released = asyncio.Event(), asyncio.Event()
+    step = bench.environment.step
+
+    async def slow(*given: Any) -> Any:
+        entered.set()
+        await released.wait()
+        return await step(*given)
+
+    bench.environment.step = slow  # pyright: ignore[reportAttributeAccessIssue]
+    old = asyncio.create_task(bench.work(bench.worker("old")))
+    await entered.wait()
+    bench.environment.step = step  # pyright: ignore[reportAttributeAccessIssue]
+    assert (await bench.finish(episode, bench.worker("new"))).state is State.COMPLETED
+    opened = bench.environment.opened
+    released.set()
+    await old
+    assert (bench.environment.opened, bench.environment.corridors) == (opened, {})
 
 
 async def test_a_cancelled_episode_takes_no_further_event(bench: Bench) -> None:

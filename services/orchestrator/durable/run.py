@@ -40,7 +40,11 @@ FULL_REWARD = 1.0 - 1e-9
 
 
 class Answers:
-    """The recorded answers of a log, by branch and number of the call."""
+    """The recorded answers of a log, by branch and number of the call.
+
+    Raises:
+        UnreadableError: The log lacks an answer between two others.
+    """
 
     def __init__(self, events: Iterable[Event] = ()) -> None:
         self.calls: dict[str, dict[int, Event]] = {}
@@ -50,6 +54,9 @@ class Answers:
                 self.calls.setdefault(event.branch, {})[event.seq] = event
             elif isinstance(event, BranchClosed):
                 self.closed[event.branch] = event.data
+        for branch, answers in self.calls.items():
+            if len(answers) != max(answers) + 1:
+                raise UnreadableError(f"the log of branch {branch} has a gap")
 
 
 class Branching:

@@ -170,6 +170,7 @@ class Sessions:
         while True:
             try:
                 if lost:
+                    await ground.store.check(ground.job)  # a run that is fenced opens no session
                     past = fold_past(await ground.history(), known.name)
                     known.id = (await self._replay(past)).state.session_id
                     lost = False

@@ -8,6 +8,7 @@ from redis.asyncio.cluster import RedisCluster
 from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.store import scripts
 from services.orchestrator.store.errors import (
+    AheadError,
     BranchesError,
     FencedError,
     LimitError,
@@ -51,7 +52,7 @@ def raise_refusal(answer: bytes) -> bool:
         OverError: The episode has ended.
         LimitError: The log takes nothing more.
         BranchesError: The episode has as many branches as it may have.
-        RuntimeError: A call's number does not follow the last one of its branch.
+        AheadError: A call's number does not follow the last one of its branch.
     """
     match answer:
         case b"ok":
@@ -65,6 +66,6 @@ def raise_refusal(answer: bytes) -> bool:
         case b"branches":
             raise BranchesError
         case b"gap":
-            raise RuntimeError("a call's number does not follow the last one of its branch")
+            raise AheadError
         case _:
             raise OverError

@@ -5,6 +5,10 @@ class FencedError(Exception):
     """Another worker has taken the branch over."""
 
 
+class AheadError(FencedError):
+    """The writer is ahead of the log, whose tail Redis has lost: the branch is taken again from the log."""
+
+
 class OverError(Exception):
     """The episode has ended: completed, failed or cancelled."""
 

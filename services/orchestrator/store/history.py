@@ -42,7 +42,7 @@ class LogStore(Store):
             episode: The episode.
             after: Begin after this event's id.
             limit: At most so many.
-            below: Only events of this branch and of those below it, and those that open them.
+            below: Only events of the episode, of this branch and of those below it.
 
         Raises:
             UnreadableError: An answer to a port call is of a type that this release does not have.
@@ -130,6 +130,5 @@ class LogStore(Store):
 
 
 def _is_below(raw: dict[str, Any], branch: str) -> bool:
-    at = raw.get("branch", "")
-    opened = raw.get("data", {}).get("opened") if raw["type"] == EventType.BRANCH_OPENED else None
-    return at == branch or at.startswith(f"{branch}.") or opened == branch or not at
+    at: str = raw.get("branch", "")
+    return not at or at == branch or at.startswith(f"{branch}.")

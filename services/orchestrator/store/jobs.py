@@ -12,6 +12,7 @@ from services.contracts.episode import Failure, Figures, Result, State
 from services.contracts.event import Event, EventType, Parking
 from services.orchestrator.store import scripts
 from services.orchestrator.store.base import ROOT, raise_refusal
+from services.orchestrator.store.errors import FencedError
 from services.orchestrator.store.history import LogStore
 from services.orchestrator.store.keys import Partition
 from services.orchestrator.store.log import Packed, pack_whole, parse_event
@@ -113,6 +114,15 @@ class JobStore(LogStore):
         answer = await self._renew(keys=[partition.leases], args=args)
         lost = [item.decode() for item in answer]
         return dict(zip(lost[::2], lost[1::2], strict=True))
+
+    async def check(self, job: Job) -> None:
+        """Renew the lease of a job.
+
+        Raises:
+            FencedError: Another worker has it, or the episode is over.
+        """
+        if await self.renew(self.partitions.of(job.episode), [job]):
+            raise FencedError
 
     @patient
     async def release(self, job: Job, pause: float, outages: Sequence[str] = ()) -> None:
