@@ -22,6 +22,8 @@ class Seen:
     result: dict[str, Any] = field(default_factory=dict[str, Any])
     branches: dict[str, list[tuple[str, str]]] = field(default_factory=dict[str, list[tuple[str, str]]])
     """Actions and observations of each branch."""
+    cut: frozenset[str] = frozenset()
+    """Branches that their parent cancelled: how far they came by then is a matter of time."""
     faults: tuple[str, ...] = ()
     """What is wrong with its log."""
 
@@ -113,12 +115,18 @@ class Client:
             if event["type"] == "step.taken":
                 steps = branches.setdefault(event["branch"], [])
                 steps.append((event["data"]["action"], event["data"]["observation"]))
+        cut = {
+            event["branch"]
+            for event in events
+            if event["type"] == "branch.closed" and event["data"].get("failure") == "cancelled"
+        }
         failure = told.get("failure") or {}
         return Seen(
             told["state"],
             f"{failure.get('reason', '')}: {failure.get('detail', '')}" if failure else "",
             told.get("result") or {},
             branches,
+            frozenset(cut),
             tuple(check_log(events)),
         )
 

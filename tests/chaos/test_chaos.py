@@ -18,7 +18,7 @@ EPISODES = 50
 SHORT_EPISODES = 10
 SHORT = {
     "local": ("SIGKILL worker", "SIGSTOP valkey", "SIGKILL both environments", "cut worker-judge"),
-    "spread": ("SIGTERM worker", "SIGKILL everything", "garbage worker-actor"),
+    "spread": ("SIGSTOP worker", "SIGKILL everything", "garbage worker-actor"),
 }
 """The faults of `make test`, by where branches run."""
 

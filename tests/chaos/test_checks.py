@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.chaos.checks import Outcome, compare, count_doubled
+from tests.chaos.checks import Outcome, compare, count_doubled, find_difference
 from tests.chaos.episodes import Seen, check_log
 from tests.chaos.proxy import Link, Network
 
@@ -64,6 +64,18 @@ def test_another_course_is_found(now: Seen) -> None:
     compare(outcome, {7: now}, {7: before})
     assert (outcome.ended, outcome.equal, outcome.good) == (1, 0, False)
     assert "episode 7" in outcome.describe()
+
+
+def test_of_a_cancelled_branch_only_what_both_did_is_compared() -> None:
+    whole = Seen("completed", "", {}, {"0": WALK, "0.1": WALK})
+    short = Seen("completed", "", {}, {"0": WALK, "0.1": WALK[:1]}, frozenset({"0.1"}))
+    none = Seen("completed", "", {}, {"0": WALK}, frozenset({"0.1"}))
+    other = Seen("completed", "", {}, {"0": WALK, "0.1": WALK[1:]}, frozenset({"0.1"}))
+    assert (
+        find_difference(whole, short) == find_difference(short, whole) == find_difference(none, whole) == ""
+    )
+    assert find_difference(other, whole)
+    assert find_difference(Seen("completed", "", {}, {"0": WALK, "0.1": WALK[:1]}), whole)
 
 
 @pytest.mark.parametrize(
