@@ -6,8 +6,6 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.support import free_port
-
 CHUNK = 65_536
 GARBAGE = b'HTTP/1.1 200 OK\r\ncontent-length: 9\r\ncontent-type: application/json\r\n\r\n{"a": \xff\xfe}'
 """What a broken part in between answers: the form is right, the body is not."""
@@ -20,7 +18,7 @@ class Link:
     name: str
     target: int
     """The part's port."""
-    port: int = field(default_factory=free_port)
+    port: int
     """Where callers connect."""
     cut: bool = False
     """Connections are refused, and those that are open end."""

