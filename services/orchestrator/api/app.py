@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import FastAPI, Header, Query, Request, Response
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 from sse_starlette.sse import EventSourceResponse
 
 from services.contracts.episode import EPISODE_ID, Episode, EpisodeCreate, EpisodePage, Replay, State
@@ -67,6 +67,7 @@ def create(settings: OrchestratorSettings | None = None) -> FastAPI:
     checks = checks_of(chosen, lambda: app.state.wiring)
     app = create_app("orchestrator", settings=chosen, lifespan=lifespan, checks=checks)
     app.add_exception_handler(RedisError, _on_redis_error)
+    app.add_exception_handler(RedisClusterException, _on_redis_error)
     _add_episodes(app)
     _add_catalogue(app)
     return app

@@ -4,12 +4,15 @@ import builtins
 import re
 
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
     ClusterDownError,
+    ClusterError,
     ConnectionError,
     OutOfMemoryError,
     ReadOnlyError,
+    RedisClusterException,
     RedisError,
     ResponseError,
     TimeoutError,
@@ -21,9 +24,14 @@ REDIS_TRANSIENT = (
     TimeoutError,
     ReadOnlyError,
     OutOfMemoryError,
+    AskError,
     ClusterDownError,
+    ClusterError,
+    RedisClusterException,
     TryAgainError,
 )
+NO_CLUSTER = "cluster mode is not enabled"
+"""What a client of a cluster finds at a server that is none."""
 REDIS_WORDS = re.compile(
     r"(?:^|-)(?:LOADING|MISCONF|MASTERDOWN|NOREPLICAS|CLUSTERDOWN|TRYAGAIN|BUSY|READONLY|OOM|UNBLOCKED)\b"
 )
@@ -35,7 +43,7 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, AuthenticationError | AuthorizationError):
         return False
     if isinstance(error, REDIS_TRANSIENT):
-        return True
+        return NO_CLUSTER not in str(error).lower()
     if isinstance(error, ResponseError):
         return bool(REDIS_WORDS.search(str(error)))
     return isinstance(error, builtins.ConnectionError) and not isinstance(error, RedisError)
