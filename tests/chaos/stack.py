@@ -100,7 +100,7 @@ class Stack:
         self.record = folder / "steps.jsonl"
         names = ("valkey", "engine", *ROLES, *SERVERS, "orchestrator", *WORKERS)
         free = pick_ports(len(names) + len(WAYS))
-        ports = dict(zip(names, free, strict=False))
+        ports: dict[str, int] = dict(zip(names, free, strict=False))
         links = zip(WAYS, free[len(names) :], strict=True)
         self.network = Network([Link(f"{near}-{far}", ports[far], port) for (near, far), port in links])
         common = os.environ | QUICK | {"ESPALIER_HOME": str(folder), "ESPALIER_BRANCHES": branches}
