@@ -56,13 +56,13 @@ class Stack:
     logs: Path
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list[subprocess.Popen[bytes]])
 
-    def start_worker(self) -> tuple[subprocess.Popen[bytes], str]:
-        """A worker process; it, and where it serves health and metrics."""
+    def start_worker(self, **settings: str) -> tuple[subprocess.Popen[bytes], str]:
+        """Start a worker process and return it and where it serves health and metrics."""
         port = free_port()
         log = (self.logs / f"worker-{len(self.workers)}.log").open("wb")
         process = subprocess.Popen(
             [*WORKER, "--port", str(port)],
-            env={**os.environ, **self.worker_environment},
+            env={**os.environ, **self.worker_environment, **settings},
             stderr=log,
             stdout=log,
         )
@@ -78,6 +78,10 @@ class Stack:
 
         eventually(ready)
         return process, url
+
+    def read_log(self, worker: "subprocess.Popen[bytes]") -> str:
+        """What a worker has logged."""
+        return (self.logs / f"worker-{self.workers.index(worker)}.log").read_text()
 
     def stop_workers(self) -> None:
         """Kill every worker."""

@@ -10,7 +10,7 @@ import redis
 
 from espalier.client import Espalier, EspalierError
 from services.contracts.episode import EpisodeCreate, State
-from services.contracts.event import EventType
+from services.contracts.event import BranchTaken, EventType
 from services.orchestrator.store.keys import Partitions
 from tests.integration.conftest import Stack, act
 from tests.support import eventually
@@ -176,6 +176,47 @@ def test_a_killed_workers_episode_is_taken_over(stack: Stack) -> None:
             assert (told.state, told.result.success, told.result.steps) == (State.COMPLETED, True, 9)
             assert client.replay(episode).identical
         eventually(lambda: "espalier_takeovers_total 1.0" in httpx.get(f"{second}/metrics").text)
+    finally:
+        stack.model.latency = 0.0
+        stack.stop_workers()
+
+
+def test_branches_of_one_episode_run_on_several_workers(stack: Stack) -> None:
+    stack.model.latency = 0.1
+    one = {"ESPALIER_BRANCHES": "spread", "ESPALIER_WORKER_CONCURRENCY": "1"}
+    workers = [stack.start_worker(**one)[0] for _ in range(2)]
+    try:
+        with Espalier(stack.url) as client:
+            request = create(
+                stack, method="tmbr", task_id="corridors/8", num_path=2, params={"parallel": True}
+            )
+            found = client.wait(client.create(request).id)
+            events = list(client.events(found.id))
+            tree = client.tree(found.id)
+            assert client.replay(found.id).identical
+        assert found.state is State.COMPLETED
+        takers = {event.data.worker for event in events if isinstance(event, BranchTaken)}
+        assert len(takers) == 2
+        assert all(found.id in stack.read_log(worker) for worker in workers)
+        assert {branch.worker for branch in tree.branches} == takers
+    finally:
+        stack.model.latency = 0.0
+        stack.stop_workers()
+
+
+def test_a_worker_that_is_terminated_hands_its_branches_over(stack: Stack) -> None:
+    stack.model.latency = 0.15
+    long = {"ESPALIER_LEASE": "3600"}  # so that nobody waits for it to run out
+    first, _ = stack.start_worker(**long)
+    try:
+        with Espalier(stack.url) as client:
+            episode = client.create(create(stack, task_id="corridors/8")).id
+            eventually(lambda: any(branch.nodes for branch in client.tree(episode).branches))
+            stack.start_worker(**long)
+            first.terminate()
+            assert first.wait(20) in (0, -15)
+            found = client.wait(episode)
+        assert (found.state, found.result and found.result.steps) == (State.COMPLETED, 9)
     finally:
         stack.model.latency = 0.0
         stack.stop_workers()

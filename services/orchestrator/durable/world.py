@@ -324,7 +324,7 @@ class RecordedWorld:
             branch=self.branch,
             seq=seq,
             digest=digest(call.kind, call.request),
-            urgent=call.costs,
+            urgent=call.costs or event in (EventType.SESSION_OPENED, EventType.SESSION_FORKED),
         )
 
     async def _open(self, call: Call[Any], opening: Opening, seq: int) -> None:

@@ -2,8 +2,8 @@
 
 `append` returns at once; `flush` waits until all that was appended is in Redis. Environment steps wait for a
 flush, so that a step is never taken on an answer that could be lost. A model's answer is written at once,
-because it would cost a call to get it again. What costs nothing to get again (a step under its key, a note)
-waits a moment for company.
+because it would cost a call to get it again, and so is a new session, which has to be closed some day. What
+costs nothing to get again (a step under its key, a note) waits a moment for company.
 """
 
 import asyncio

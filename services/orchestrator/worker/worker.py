@@ -132,6 +132,7 @@ class Worker:
 
     async def _work(self, job: Job) -> None:
         with structlog.contextvars.bound_contextvars(episode=job.episode, branch=job.branch):
+            log.info("branch taken", epoch=job.epoch, resumed=job.resumed)
             if job.resumed and job.outage is None:
                 self.metrics.takeovers.inc()
             try:
