@@ -39,8 +39,10 @@ async def play(
 
 def split_of(episodes: list[Episode]) -> dict[str, Any]:
     """The shares of the wall time, of all episodes together."""
-    assert all(told.state is State.COMPLETED for told in episodes), [told.failure for told in episodes]
-    figures = [told.figures or Figures() for told in episodes]
+    assert all(episode.state is State.COMPLETED for episode in episodes), [
+        episode.failure for episode in episodes
+    ]
+    figures = [episode.figures or Figures() for episode in episodes]
     total = sum(item.wall.total for item in figures)
     seconds = {
         place: sum(getattr(item.wall, place) for item in figures)

@@ -50,7 +50,7 @@ class Times:
     step: list[float] = field(default_factory=list[float])
     fork: list[float] = field(default_factory=list[float])
 
-    def told(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """Medians and 99th percentiles, milliseconds, with how many."""
         return {
             name: {"p50_ms": _ms(seconds, 0.5), "p99_ms": _ms(seconds, 0.99), "n": len(seconds)}
@@ -128,7 +128,7 @@ async def measure(make: Callable[[], Environment], name: str, episodes: int) -> 
         "mean_reward": round(rewards / episodes, 3),
         "steps_per_s": round(len(times.step) / sum(times.step), 1),
         "episodes_per_s": round(episodes / wall, 1),
-        **times.told(),
+        **times.describe(),
         "memory_mib": {"after_a_tenth": round(memory[0], 1), "after_all": round(memory[1], 1)},
     }
 
@@ -136,15 +136,17 @@ async def measure(make: Callable[[], Environment], name: str, episodes: int) -> 
 async def crowd(sessions: int, rounds: int = 10) -> dict[str, Any]:
     """ALFWorld over HTTP: so many sessions at once, each stepped so many times; errors and step times."""
     port = free_port()
-    told = {"ESPALIER_MAX_SESSIONS": str(sessions)}
-    with process("espalier", "serve", "alfworld", "--port", str(port), port=port, environment=told) as url:
+    variables = {"ESPALIER_MAX_SESSIONS": str(sessions)}
+    with process(
+        "espalier", "serve", "alfworld", "--port", str(port), port=port, environment=variables
+    ) as url:
         limits = httpx.Limits(max_connections=64)
         async with httpx.AsyncClient(base_url=url, timeout=60, limits=limits, trust_env=False) as http:
             places = asyncio.Semaphore(64)
             times = Times()
             errors = 0
 
-            async def ask(times: list[float], path: str, body: dict[str, Any]) -> dict[str, Any]:
+            async def call(times: list[float], path: str, body: dict[str, Any]) -> dict[str, Any]:
                 nonlocal errors
                 async with places:
                     answer = await _timed(times, http.post(path, json=body))
@@ -153,19 +155,19 @@ async def crowd(sessions: int, rounds: int = 10) -> dict[str, Any]:
                 return answer.json()
 
             names = [{"task_id": f"{SPLIT}/{number}"} for number in range(sessions)]
-            made = await asyncio.gather(*(ask(times.start, "/v1/sessions", body) for body in names))
+            made = await asyncio.gather(*(call(times.start, "/v1/sessions", body) for body in names))
             ids = [state["session_id"] for state in made]
             began = time.perf_counter()
             for number in range(rounds):
                 body = {"action": ("look", "inventory")[number % 2]}
-                await asyncio.gather(*(ask(times.step, f"/v1/sessions/{one}/steps", body) for one in ids))
+                await asyncio.gather(*(call(times.step, f"/v1/sessions/{one}/steps", body) for one in ids))
             wall = time.perf_counter() - began
     return {
         "sessions": sessions,
         "in_flight": 64,
         "errors": errors,
         "steps_per_s": round(sessions * rounds / wall, 1),
-        **times.told(),
+        **times.describe(),
     }
 
 

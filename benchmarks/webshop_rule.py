@@ -44,14 +44,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--split", default="held_out")
     parser.add_argument("--limit", type=int, default=40)
-    told = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as logs, server("webshop", "", Path(logs)) as url:
-        found = asyncio.run(rewards(url, told.split, told.limit))
+        found = asyncio.run(rewards(url, options.split, options.limit))
     interval = bootstrap(found)
     mean = 100 * sum(found) / len(found)
     assert interval is not None, "a split is never empty"
     low, high = (100 * bound for bound in interval)
-    print(f"{told.split}: mean reward {mean:.1f} [{low:.1f}, {high:.1f}], n = {len(found)}")
+    print(f"{options.split}: mean reward {mean:.1f} [{low:.1f}, {high:.1f}], n = {len(found)}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 #   deploy/make-env.sh [--adapter NAME] [FILE]
 #
 # With --adapter, for the profile cpu: the engine merges that shipped adapter into its model, and the roles
-# are told of it.
+# get their settings for it.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

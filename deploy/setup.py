@@ -142,7 +142,7 @@ def _pinned(name: str) -> str:
 
 
 def _check_engine() -> None:
-    """The engine's libraries load, or the text says why: a torch built for CUDA does not fit."""
+    """Exit with the reason where the engine's libraries do not load: a torch built for CUDA does not fit."""
     check = "import torch; import vllm; assert torch.version.cuda is None, 'torch is a CUDA build'"
     environment = {**os.environ, "VLLM_TARGET_DEVICE": "cpu", "VLLM_LOGGING_LEVEL": "ERROR"}
     python = str(VENV / "bin" / "python")

@@ -38,7 +38,7 @@ Env = Annotated[str, typer.Option("--env", help="The environment.")]
 
 
 def main() -> None:
-    """Run the command; errors that a person can mend are told in one line."""
+    """Run the command; errors that a person can mend are printed in one line."""
     try:
         app()
     except EspalierError as error:
@@ -99,7 +99,7 @@ def serve_part(
         int | None, typer.Option(envvar="ESPALIER_PORT", help="By default the part's own.")
     ] = None,
 ) -> None:
-    """Serve one part until it is told to stop."""
+    """Serve one part until it is stopped."""
     if part not in FACTORIES:
         raise typer.BadParameter(f"{part} is not one of {', '.join(FACTORIES)}")
     try:
@@ -207,11 +207,11 @@ def _live(view: EpisodeView, console: Console) -> Live:
 def replay(episode: str, url: Url = "") -> None:
     """Run an ended episode's method again on its recorded answers, and compare."""
     with Espalier(_url(url)) as client:
-        told = client.replay(episode)
-    print(f"{told.calls} recorded answers replayed: {'identical' if told.identical else 'DIFFERENT'}")
-    if told.detail:
-        print(plain(told.detail))
-    raise typer.Exit(0 if told.identical else 1)
+        replayed = client.replay(episode)
+    print(f"{replayed.calls} recorded answers replayed: {'identical' if replayed.identical else 'DIFFERENT'}")
+    if replayed.detail:
+        print(plain(replayed.detail))
+    raise typer.Exit(0 if replayed.identical else 1)
 
 
 @app.command("eval")

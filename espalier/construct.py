@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from espalier.errors import describe_errors, report, stop
 from espalier.stack.settings import StackSettings
-from espalier.telling import stop, tell, told
 
 if TYPE_CHECKING:
     from training.construct.making import Made
@@ -57,15 +57,15 @@ def experts(
     from training.construct.experts import player
     from training.construct.servers import server
 
-    with told(), contextlib.ExitStack() as stack:
+    with describe_errors(), contextlib.ExitStack() as stack:
         player(env)
         where = stack.enter_context(server(env, url, StackSettings().logs))
         found = asyncio.run(
-            collect(env, where, split, out, tell, limit=limit, seed=seed, least=least, derived=derived)
+            collect(env, where, split, out, report, limit=limit, seed=seed, least=least, derived=derived)
         )
     print(
         f"{out}: {found.kept} of {found.played} kept, {found.derived} derived, "
-        f"{found.unknown} the expert does not know, {found.failed} failed"
+        f"{found.unknown} of a kind that the expert lacks, {found.failed} failed"
     )
 
 
@@ -90,7 +90,7 @@ def corrected(
     from training.construct.experts import guide
     from training.construct.servers import server
 
-    with told(), contextlib.ExitStack() as stack:
+    with describe_errors(), contextlib.ExitStack() as stack:
         guide(env)
         where = stack.enter_context(server(env, url, StackSettings().logs))
         run = make_corrected(
@@ -99,7 +99,7 @@ def corrected(
             actor,
             split,
             out,
-            tell,
+            report,
             limit=limit,
             seed=seed,
             corrections=corrections,
@@ -116,7 +116,7 @@ def roleplay(
     env: Annotated[str, typer.Option("--env", help="The environment that answers, where grounded.")] = "",
     split: Annotated[str, typer.Option(help="Its tasks to draw from.")] = "",
     imagined: Annotated[bool, typer.Option(help="A model answers, in rooms drawn by the seed.")] = False,
-    reword: Annotated[bool, typer.Option(help="Grounded: tasks are said in other words.")] = False,
+    reword: Annotated[bool, typer.Option(help="Grounded: tasks are put in other words.")] = False,
     limit: Limit = 100,
     seed: Seed = 0,
     turns: Turns = 0,
@@ -134,7 +134,7 @@ def roleplay(
 ) -> None:
     """Let role models make data: grounded in a real environment, or imagined by a model as well.
 
-    Keys are read from the environment alone; docs/tuning.md says from which variables.
+    Keys are read from the environment alone; docs/tuning.md lists the variables.
     """
     if imagined == bool(env and split):
         raise typer.BadParameter("give --imagined, or --env and --split")
@@ -144,7 +144,7 @@ def roleplay(
     from training.construct.role_settings import ConstructSettings
     from training.construct.servers import server
 
-    with told(), contextlib.ExitStack() as stack:
+    with describe_errors(), contextlib.ExitStack() as stack:
         settings = ConstructSettings.read(
             role_url=role_url,
             role_model=role_model,
@@ -158,12 +158,12 @@ def roleplay(
         )
         bounds = {"limit": limit, "seed": seed, "concurrency": concurrency}
         if imagined:
-            run = make_imagined(settings, out, tell, turns=turns or IMAGINED_TURNS, **bounds)
+            run = make_imagined(settings, out, report, turns=turns or IMAGINED_TURNS, **bounds)
         else:
             for role in ("question_generator", "action_maker") if reword else ("action_maker",):
                 settings.address(role)
             where = stack.enter_context(server(env, url, StackSettings().logs))
-            run = make_grounded(settings, where, split, out, tell, reword=reword, turns=turns, **bounds)
+            run = make_grounded(settings, where, split, out, report, reword=reword, turns=turns, **bounds)
         _conclude(out, asyncio.run(run))
 
 
@@ -190,7 +190,7 @@ def in_context(
     from training.construct.role_settings import ConstructSettings
     from training.construct.servers import server
 
-    with told(), contextlib.ExitStack() as stack:
+    with describe_errors(), contextlib.ExitStack() as stack:
         settings = ConstructSettings.read(
             role_url=role_url,
             role_model=role_model,
@@ -201,7 +201,7 @@ def in_context(
         settings.address("action_maker")
         where = stack.enter_context(server(env, url, StackSettings().logs))
         bounds = {"limit": limit, "seed": seed, "turns": turns, "concurrency": concurrency}
-        run = make_in_context(settings, where, split, examples, out, tell, shots=shots, **bounds)
+        run = make_in_context(settings, where, split, examples, out, report, shots=shots, **bounds)
         _conclude(out, asyncio.run(run))
 
 
@@ -231,15 +231,15 @@ def filter_records(
     if unknown:
         raise typer.BadParameter(f"filters are {', '.join(one.name for one in filters)}")
     given = dict(_named(one) for one in url or ())
-    with told(), contextlib.ExitStack() as stack:
+    with describe_errors(), contextlib.ExitStack() as stack:
         urls = {
             name: stack.enter_context(server(name, given.get(name, ""), StackSettings().logs))
             for name in (environments_of(source, given) if replay else ())
         }
         chosen = [one for one in filters if one.name not in (skip or ())]
-        run = filter_with_servers(source, out, chosen, urls, tell, concurrency=concurrency)
+        run = filter_with_servers(source, out, chosen, urls, report, concurrency=concurrency)
         found = asyncio.run(run)
-    table = Table("filter", "asks for", "passed", "rejected", box=None)
+    table = Table("filter", "requires", "passed", "rejected", box=None)
     about = {one.name: one.about for one in chosen} | {REPLAY: REPLAYED, MALFORMED: "a line is a record"}
     for name in dict.fromkeys([*(one.name for one in chosen), *found.passed, *found.rejected]):
         table.add_row(name, about[name], str(found.passed[name]), str(found.rejected[name]))
@@ -257,7 +257,7 @@ def review(
     from training.construct.review import review as look
     from training.construct.review import write_accepted
 
-    with told(), contextlib.closing(keys(sys.stdin)) as pressed:
+    with describe_errors(), contextlib.closing(keys(sys.stdin)) as pressed:
         state = look(path, pressed, Console())
         now = state.reviewed()
         print(f"{path}: {now.accepted} accepted, {now.rejected} rejected, {now.left} left")
@@ -290,5 +290,5 @@ def show(
     """Look at records: counts, or one of them whole."""
     from training.construct.viewer import card, conversation
 
-    with told():
+    with describe_errors():
         Console().print(card(path) if number is None else conversation(path, number))

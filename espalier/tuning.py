@@ -7,10 +7,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from espalier.errors import describe_errors, report, stop
 from espalier.stack.adapters import SHIPPED, adapter_folder, find_adapter, prepare_served, shipped
 from espalier.stack.embedded import prepare_model
 from espalier.stack.settings import StackSettings
-from espalier.telling import stop, tell, told
 from services.roles.registry import ROLES
 
 adapters = typer.Typer(help="Adapters: what is shipped, what is served.", no_args_is_help=True)
@@ -64,8 +64,8 @@ def train(
         from training.sft.train import train as learn
     except ImportError as error:
         stop(f"{error}: run `make setup-train`")
-    with told():
-        model = base or prepare_model(StackSettings(), tell)
+    with describe_errors():
+        model = base or prepare_model(StackSettings(), report)
         hyper = Hyper(
             rank=rank,
             alpha=2 * rank,
@@ -93,7 +93,7 @@ def train(
                 hyper=hyper,
                 start=start,
             ),
-            tell,
+            report,
         )
     print(f"{out}: {card.name}, {card.tokens:,} tokens in {card.seconds / 60:.0f} min")
 
@@ -129,7 +129,7 @@ def merge(
     """Merge an adapter into a copy of the embedded model; the folder that an engine can serve."""
     settings = StackSettings().model_copy(update={"adapter": adapter})
     console = Console(stderr=True)
-    with told():
+    with describe_errors():
         made = prepare_served(settings, lambda stage: console.print(f"  model  {stage}", markup=False))
     print(made.folder)
 
@@ -143,7 +143,7 @@ def shrink(
     """Keep a part of what an adapter learned, and so more of the base's general ability."""
     from training.sft import shrink as shrinking
 
-    with told():
+    with describe_errors():
         card = shrinking.shrink(adapter_folder(adapter), by, out)
     print(card.name)
 
@@ -156,7 +156,7 @@ def measured(
     """Write what evaluations found into an adapter's card."""
     from training.sft.measured import add_measured
 
-    with told():
+    with describe_errors():
         found = find_adapter(adapter)
         if found is None:
             raise typer.BadParameter(f"{adapter} is no adapter")
@@ -196,12 +196,12 @@ def push_adapter(
     settings = StackSettings()
     folder = adapter_folder(adapter)
     actors = actor or [settings.url("actor")]
-    with told():
+    with describe_errors():
         card = read_card(folder)
         if not actor and push.swaps(settings):
-            push.swap(card, folder, settings, patience if retire else 0, tell)
+            push.swap(card, folder, settings, patience if retire else 0, report)
         else:
-            push.push(card, (path or folder.resolve()), actors, tell)
+            push.push(card, (path or folder.resolve()), actors, report)
             if retire:
-                push.retire(card, actors, url or settings.url("orchestrator"), patience, tell)
+                push.retire(card, actors, url or settings.url("orchestrator"), patience, report)
     print(card.name)

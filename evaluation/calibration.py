@@ -43,7 +43,7 @@ class Calibration(BaseModel):
     """Of the balanced accuracy, by bootstrap."""
     accuracy: float
     always_yes: float
-    """The accuracy of always saying yes; always no has the rest."""
+    """The accuracy of the answer yes to all; no to all has the rest."""
     calibration_error: float
     """Expected calibration error: mean distance of P(yes) and the share of yes, over ten bins of equal width,
     weighted by size (Naeini and others, 2015)."""

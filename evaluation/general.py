@@ -60,8 +60,8 @@ def answer(model: Any, tokenizer: Any, question: str, most: int) -> str:
         chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
     with torch.inference_mode():
-        said = model.generate(**prompt, max_new_tokens=most, do_sample=False)
-    return tokenizer.decode(said[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True).strip()
+        generated = model.generate(**prompt, max_new_tokens=most, do_sample=False)
+    return tokenizer.decode(generated[0, prompt["input_ids"].shape[1] :], skip_special_tokens=True).strip()
 
 
 def compare(name: str, base: Sequence[float], tuned: Sequence[float]) -> General:
@@ -81,11 +81,11 @@ def compare(name: str, base: Sequence[float], tuned: Sequence[float]) -> General
     )
 
 
-def _both(model: Any, ask: Callable[[], Any]) -> tuple[Any, Any]:
-    """What the base says, and what the tuned model says."""
+def _both(model: Any, generate: Callable[[], Any]) -> tuple[Any, Any]:
+    """Return the base's answer and the tuned model's."""
     with model.disable_adapter():
-        before = ask()
-    return before, ask()
+        before = generate()
+    return before, generate()
 
 
 def main() -> None:
@@ -99,34 +99,34 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=20, help="so many questions, evenly over the file")
     parser.add_argument("--most", type=int, default=96, help="tokens of an answer")
     parser.add_argument("--out", type=Path, required=True)
-    told = parser.parse_args()
+    options = parser.parse_args()
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    card = read_card(told.adapter)
-    tokenizer: Any = AutoTokenizer.from_pretrained(str(told.base))
-    plain: Any = AutoModelForCausalLM.from_pretrained(str(told.base), dtype=torch.float32)
-    model: Any = PeftModel.from_pretrained(plain, str(told.adapter)).eval()
+    card = read_card(options.adapter)
+    tokenizer: Any = AutoTokenizer.from_pretrained(str(options.base))
+    plain: Any = AutoModelForCausalLM.from_pretrained(str(options.base), dtype=torch.float32)
+    model: Any = PeftModel.from_pretrained(plain, str(options.adapter)).eval()
     pairs = [
         _both(model, lambda example=example: loss(model, example))
-        for example in held_out(told.held_out, told.last, tokenizer)
+        for example in held_out(options.held_out, options.last, tokenizer)
     ]
     found = compare(card.name, [before for before, _ in pairs], [after for _, after in pairs])
-    told.out.mkdir(parents=True, exist_ok=True)
-    (told.out / "general.json").write_text(found.model_dump_json(indent=1) + "\n")
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "general.json").write_text(found.model_dump_json(indent=1) + "\n")
     print(found.model_dump_json(indent=1))
-    if told.questions:
-        lines = told.questions.read_text(encoding="utf-8").rstrip("\n").split("\n")
-        asked = [json.loads(line) for line in lines[:: max(1, len(lines) // told.limit)]]
-        parts = [f"# Answers of the base and of {card.name}, at most {told.most} tokens\n"]
-        for number, question in enumerate(asked[: told.limit], 1):
+    if options.questions:
+        lines = options.questions.read_text(encoding="utf-8").rstrip("\n").split("\n")
+        questions = [json.loads(line) for line in lines[:: max(1, len(lines) // options.limit)]]
+        parts = [f"# Answers of the base and of {card.name}, at most {options.most} tokens\n"]
+        for number, question in enumerate(questions[: options.limit], 1):
             text = question["turns"][0]
-            before, after = _both(model, lambda asked=text: answer(model, tokenizer, asked, told.most))
+            before, after = _both(model, lambda prompt=text: answer(model, tokenizer, prompt, options.most))
             about = f"{question.get('question_id', number)}, {question.get('category', 'general')}"
             quoted = text.replace("\n", "\n> ")
             parts.append(f"## {about}\n\n> {quoted}\n\n**Base:** {before}\n\n**Tuned:** {after}\n")
-        (told.out / "answers.md").write_text("\n".join(parts))
+        (options.out / "answers.md").write_text("\n".join(parts))
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class Mix(BaseModel):
 
 
 def agent(paths: Iterable[Path], profile: str, tokenizer: Any) -> list[Example]:
-    """Records as sequences, as an adapter of a profile is asked."""
+    """Return records as sequences, in the prompts of an adapter's profile."""
     renderer = Renderer(load_profile(profile))
     tokens = Tokens(tokenizer, LONGEST)
     made = (tokens.example(spoken(record, renderer)) for path in paths for record in read_records(path))
@@ -93,29 +93,29 @@ def main() -> None:
     parser.add_argument("--last", type=int, default=99, help="so many of its last records; 0: all")
     parser.add_argument("--profile", default="compact", help="the adapters' prompt profile")
     parser.add_argument("--out", type=Path, required=True)
-    told = parser.parse_args()
+    options = parser.parse_args()
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(str(told.base))
-    examples = agent(told.records, told.profile, tokenizer)
-    examples += held_out(told.held_out, told.last, tokenizer)
-    plain: Any = AutoModelForCausalLM.from_pretrained(str(told.base), dtype=torch.float32)
-    cards = [read_card(folder) for folder in told.adapters]
-    model: Any = PeftModel.from_pretrained(plain, str(told.adapters[0]), adapter_name=cards[0].name).eval()
+    tokenizer: Any = AutoTokenizer.from_pretrained(str(options.base))
+    examples = agent(options.records, options.profile, tokenizer)
+    examples += held_out(options.held_out, options.last, tokenizer)
+    plain: Any = AutoModelForCausalLM.from_pretrained(str(options.base), dtype=torch.float32)
+    cards = [read_card(folder) for folder in options.adapters]
+    model: Any = PeftModel.from_pretrained(plain, str(options.adapters[0]), adapter_name=cards[0].name).eval()
     with model.disable_adapter():
         mixes = [measure(model, examples, None)]
-    for folder, card in zip(told.adapters, cards, strict=True):
+    for folder, card in zip(options.adapters, cards, strict=True):
         if card is not cards[0]:
             model.load_adapter(str(folder), adapter_name=card.name)
         model.set_adapter(card.name)
         mixes.append(measure(model, examples, card))
         print(table(mixes[-1:]).rstrip("\n").split("\n")[-1], flush=True)
-    told.out.mkdir(parents=True, exist_ok=True)
+    options.out.mkdir(parents=True, exist_ok=True)
     dumped = ",\n".join(mix.model_dump_json() for mix in mixes)
-    (told.out / "mixes.json").write_text(f"[{dumped}]\n")
-    (told.out / "mixes.md").write_text(table(mixes) + "\n")
+    (options.out / "mixes.json").write_text(f"[{dumped}]\n")
+    (options.out / "mixes.md").write_text(table(mixes) + "\n")
     print(table(mixes))
 
 

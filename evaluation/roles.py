@@ -1,4 +1,4 @@
-"""How good judge and planner are: `python -m evaluation.roles FILE ... --out DIR` asks what records know.
+"""How good judge and planner are: `python -m evaluation.roles FILE ... --out DIR` compares them with records.
 
 The records are held-out ones, made by `espalier construct experts --derived N`: each holds a question and
 its true answer. Writes `roles.json`, and `reliability.png` for the verdicts on subtasks.
@@ -52,7 +52,7 @@ class Roles(BaseModel):
 async def measure(
     records: Sequence[Record], judge: AsyncJudge, planner: AsyncPlanner, concurrency: int = CONCURRENCY
 ) -> Roles:
-    """Ask judge and planner what the records ask, and compare.
+    """Put the questions of records to judge and planner, and compare the answers.
 
     Args:
         records: Any; trajectories and steps are left out.
@@ -69,10 +69,10 @@ async def measure(
     for record in records:
         by_kind[record.kind].append(record)
 
-    async def asked(kind: Kind, ask: Callable[[Record], Awaitable[Answer]]) -> list[Answer]:
+    async def answer(kind: Kind, call: Callable[[Record], Awaitable[Answer]]) -> list[Answer]:
         async def one(record: Record) -> Answer:
             async with places:
-                return await ask(record)
+                return await call(record)
 
         return await asyncio.gather(*(one(record) for record in by_kind[kind]))
 
@@ -94,10 +94,10 @@ async def measure(
 
     options = [1 / len(record.question["options"]) for record in by_kind["selection"]]
     return Roles(
-        subtask=_calibration(await asked("subtask", subtask)),
-        path=_calibration(await asked("path", path)),
-        selection=_share(await asked("selection", selection), sum(options) / max(1, len(options))),
-        plan=_share(await asked("plan", plan), None),
+        subtask=_calibration(await answer("subtask", subtask)),
+        path=_calibration(await answer("path", path)),
+        selection=_share(await answer("selection", selection), sum(options) / max(1, len(options))),
+        plan=_share(await answer("plan", plan), None),
         splits=sorted({f"{record.environment}/{record.provenance.split}" for record in records}),
     )
 
@@ -140,8 +140,11 @@ def plot(found: Calibration, path: Path) -> None:
 
 
 async def _run(records: Sequence[Record], judge: str, planner: str, concurrency: int) -> Roles:
-    async with AsyncJudge(judge, timeout=TIMEOUT) as asked, AsyncPlanner(planner, timeout=TIMEOUT) as plans:
-        return await measure(records, asked, plans, concurrency)
+    async with (
+        AsyncJudge(judge, timeout=TIMEOUT) as verdicts,
+        AsyncPlanner(planner, timeout=TIMEOUT) as plans,
+    ):
+        return await measure(records, verdicts, plans, concurrency)
 
 
 def main() -> None:
@@ -153,19 +156,19 @@ def main() -> None:
     parser.add_argument("--planner", default="http://127.0.0.1:8001")
     parser.add_argument("--limit", type=int, default=1000, help="records of each kind, drawn by a fixed seed")
     parser.add_argument("--concurrency", type=int, default=CONCURRENCY)
-    told = parser.parse_args()
+    options = parser.parse_args()
     by_kind: dict[Kind, list[Record]] = defaultdict(list)
-    for record in (record for path in told.files for record in read_records(path)):
+    for record in (record for path in options.files for record in read_records(path)):
         by_kind[record.kind].append(record)
     chosen: list[Record] = []
     for kind in ("plan", "subtask", "selection", "path"):
         held = by_kind[kind]
-        chosen += random.Random(kind).sample(held, min(told.limit, len(held)))  # noqa: S311
-    found = asyncio.run(_run(chosen, told.judge, told.planner, told.concurrency))
-    told.out.mkdir(parents=True, exist_ok=True)
-    (told.out / "roles.json").write_text(found.model_dump_json(indent=1) + "\n")
+        chosen += random.Random(kind).sample(held, min(options.limit, len(held)))  # noqa: S311
+    found = asyncio.run(_run(chosen, options.judge, options.planner, options.concurrency))
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "roles.json").write_text(found.model_dump_json(indent=1) + "\n")
     if found.subtask:
-        plot(found.subtask, told.out / "reliability.png")
+        plot(found.subtask, options.out / "reliability.png")
     print(found.model_dump_json(indent=1, exclude={"subtask": {"bins"}, "path": {"bins"}}))
 
 

@@ -25,7 +25,7 @@ TRIES = 30
 
 
 class EvaluationError(Exception):
-    """The run cannot begin or go on; the text says why."""
+    """Raised when the run cannot begin or go on; the text has the reason."""
 
 
 async def run_evaluation(

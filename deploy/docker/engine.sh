@@ -16,7 +16,7 @@ socket=$home/docker.sock
 pidfile=$home/docker.pid
 seconds=60
 
-say() { printf 'engine: %s\n' "$*" >&2; }
+log() { printf 'engine: %s\n' "$*" >&2; }
 ours() { [[ -s $pidfile ]] && kill -0 "$(cat "$pidfile")" 2>/dev/null; }
 answers() { docker "$@" version --format '{{.Server.Version}}' >/dev/null 2>&1; }
 
@@ -25,8 +25,8 @@ install() {
   command -v dockerd >/dev/null || missing+=(docker.io iptables)
   command -v docker-compose >/dev/null || docker compose version >/dev/null 2>&1 || missing+=(docker-compose)
   ((${#missing[@]})) || return 0
-  command -v apt-get >/dev/null || { say "install ${missing[*]}: there is no apt-get here"; return 1; }
-  say "installing ${missing[*]}"
+  command -v apt-get >/dev/null || { log "install ${missing[*]}: there is no apt-get here"; return 1; }
+  log "installing ${missing[*]}"
   apt-get update -qq
   # A package's script must not start a daemon of its own beside ours.
   RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive \
@@ -35,19 +35,19 @@ install() {
 
 up() {
   if answers; then
-    say "an engine answers already; using it"
+    log "an engine answers already; using it"
     return
   fi
   if ours && answers -H "unix://$socket"; then
-    say "running already"
+    log "running already"
     return
   fi
   if [[ $(id -u) -ne 0 ]]; then
-    say "no engine answers, and starting one needs root"
+    log "no engine answers, and starting one needs root"
     return 1
   fi
   if ((${#socket} > 100)); then
-    say "$socket is too long for a socket: set ESPALIER_DOCKER_HOME to a shorter folder"
+    log "$socket is too long for a socket: set ESPALIER_DOCKER_HOME to a shorter folder"
     return 1
   fi
   install
@@ -58,14 +58,14 @@ up() {
   local deadline=$((SECONDS + seconds))
   until answers -H "unix://$socket"; do
     if ((SECONDS > deadline)); then
-      say "dockerd did not answer within $seconds s; the end of $home/dockerd.log:"
+      log "dockerd did not answer within $seconds s; the end of $home/dockerd.log:"
       tail -n 15 "$home/dockerd.log" >&2
       down
       return 1
     fi
     sleep 0.5
   done
-  say "up: $(docker -H "unix://$socket" version --format '{{.Server.Version}}')"
+  log "up: $(docker -H "unix://$socket" version --format '{{.Server.Version}}')"
 }
 
 down() {
@@ -78,13 +78,13 @@ down() {
   kill "$pid"
   while kill -0 "$pid" 2>/dev/null; do
     if ((SECONDS > deadline)); then
-      say "process $pid has not stopped within $seconds s"
+      log "process $pid has not stopped within $seconds s"
       return 1
     fi
     sleep 0.5
   done
   rm -f "$socket"
-  say "stopped"
+  log "stopped"
 }
 
 environment() {
@@ -102,7 +102,7 @@ case ${1:-} in
     rm -rf "$home"
     ;;
   *)
-    say "usage: $0 up|down|env|purge"
+    log "usage: $0 up|down|env|purge"
     exit 2
     ;;
 esac

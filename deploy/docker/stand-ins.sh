@@ -2,7 +2,7 @@
 # Stand-ins for the official images, made from Debian's packages under the same tags.
 #
 #   deploy/docker/stand-ins.sh              make what the engine lacks
-#   deploy/docker/stand-ins.sh --try-pull   ask the registry first
+#   deploy/docker/stand-ins.sh --try-pull   try the registry first
 #
 # For machines that reach Debian's mirror and the Python registry, but no image registry. They have
 # the same paths, users and commands as far as docker-compose.yml relies on them; they are for tests
@@ -21,7 +21,7 @@ redis=$(image_of redis)
 prometheus=$(image_of prom/prometheus)
 : "${base:?}" "${redis:?}" "${prometheus:?}"
 
-say() { printf 'stand-ins: %s\n' "$*" >&2; }
+log() { printf 'stand-ins: %s\n' "$*" >&2; }
 
 have() {
   docker image inspect "$1" >/dev/null 2>&1 && return
@@ -76,12 +76,12 @@ DOCKERFILE
 
 ensure() { # image, the function that makes it
   if have "$1"; then
-    say "$1 is there"
+    log "$1 is there"
     return
   fi
   local began=$SECONDS
   "$2"
-  say "$1 made in $((SECONDS - began)) s"
+  log "$1 made in $((SECONDS - began)) s"
 }
 
 [[ ${1:-} == --try-pull ]] && try_pull=yes

@@ -1,4 +1,4 @@
-"""The action language: what is tolerated in an action before the engine is asked."""
+"""The action language: what is tolerated in an action before the engine gets it."""
 
 import re
 

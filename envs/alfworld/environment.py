@@ -22,7 +22,7 @@ class AlfworldEnvironment:
 
     Args:
         settings: What the server reads from its environment variables.
-        engine: What plays the games; None for what the settings say.
+        engine: What plays the games; by default the one in the settings.
     """
 
     def __init__(self, settings: AlfworldSettings, engine: EngineKind | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A scripted player that knows only what an agent sees; its games are demonstrations of search.
+"""A scripted player that sees only what an agent sees; its games are demonstrations of search.
 
 It visits receptacles in the order of where such objects usually lie (`rooms.json`, counted on train
 games), looks inside, takes, treats and places. The server never imports it.
@@ -34,7 +34,7 @@ FORMS = (
 
 @dataclass(frozen=True)
 class Goal:
-    """What an instruction asks for, in the words of the game."""
+    """The goal of an instruction, in the words of the game."""
 
     thing: str
     target: str = ""
@@ -47,7 +47,7 @@ class Goal:
         """Read one of the official sentences.
 
         Raises:
-            ValueError: It is none of them.
+            ValueError: It is not one of them.
         """
         for form in FORMS:
             found = form.match(instruction.strip().lower())
@@ -127,7 +127,7 @@ class Expert:
         self._receptacles = names(observation.partition("Your task is to")[0])
         self._at = ""
         self._contents: dict[str, list[str]] = {}
-        """What was last seen in a receptacle; one that was never seen is not there."""
+        """What was last seen in a receptacle; one that was never seen is missing."""
         self._target = ""
         self._closed: set[str] = set()
         self._held = ""

@@ -186,7 +186,7 @@ def walkthrough(house: House) -> list[str]:
         lamp = next(item for item in house.items if item.kind == LAMP)
         plan.fetch(wanted[0])
         plan.go(lamp.where)
-        plan.say(f"use {names[lamp.id]}")
+        plan.add(f"use {names[lamp.id]}")
         return plan.commands
     target = next(r for r in house.receptacles if r.kind == house.target)
     for item in wanted:
@@ -194,10 +194,10 @@ def walkthrough(house: House) -> list[str]:
         if house.kind.station:
             station = next(r for r in house.receptacles if r.kind == house.kind.station)
             plan.go(station)
-            plan.say(f"{house.kind.verb} {names[item.id]} with {names[station.id]}")
+            plan.add(f"{house.kind.verb} {names[item.id]} with {names[station.id]}")
         plan.go(target)
         plan.open(target)
-        plan.say(f"move {names[item.id]} to {names[target.id]}")
+        plan.add(f"move {names[item.id]} to {names[target.id]}")
     return plan.commands
 
 
@@ -229,23 +229,23 @@ class _Plan:
         self._opened: set[str] = set()
         self.commands: list[str] = []
 
-    def say(self, command: str) -> None:
+    def add(self, command: str) -> None:
         self.commands.append(command)
 
     def go(self, to: Receptacle) -> None:
         if to.place != self._place:
-            self.say(f"go to {self._names[to.id]}")
+            self.add(f"go to {self._names[to.id]}")
             self._place = to.place
 
     def open(self, what: Receptacle) -> None:
         if what.openable and what.id not in self._opened:
-            self.say(f"open {self._names[what.id]}")
+            self.add(f"open {self._names[what.id]}")
             self._opened.add(what.id)
 
     def fetch(self, item: Item) -> None:
         self.go(item.where)
         self.open(item.where)
-        self.say(f"take {self._names[item.id]} from {self._names[item.where.id]}")
+        self.add(f"take {self._names[item.id]} from {self._names[item.where.id]}")
 
 
 class _Writer:

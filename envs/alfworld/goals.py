@@ -17,7 +17,7 @@ class Kind:
     ability: str = ""
     """What the object must be able to undergo."""
     state: str = ""
-    """The predicate that the goal asks of the object."""
+    """The predicate that the goal requires of the object."""
     station: str = ""
     """The receptacle type that brings the state about."""
     verb: str = ""

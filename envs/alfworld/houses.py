@@ -40,7 +40,7 @@ class Room:
 
 @dataclass(frozen=True)
 class Houses:
-    """Everything that the generator knows of houses."""
+    """The generator's data on houses."""
 
     rooms: dict[str, Room]
     holds: dict[str, frozenset[str]]

@@ -56,7 +56,7 @@ class Engine(Protocol):
         ...
 
     async def fork(self, handle: str) -> str:
-        """The handle of a copy; asked for only where `forks` is native.
+        """Return the handle of a copy; called only where `forks` is native.
 
         Raises:
             InstanceLostError: The instance is gone.

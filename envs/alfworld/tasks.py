@@ -25,7 +25,7 @@ SKIPPED = ("movable", "Sliced")
 
 @dataclass(frozen=True)
 class OfficialGame:
-    """An official game as the index knows it."""
+    """An official game, as the index has it."""
 
     id: str
     path: str

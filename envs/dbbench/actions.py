@@ -37,7 +37,7 @@ STATEMENT = re.compile(
 )
 CLOSING = {"(": ")", "[": "]"}
 NOTHING = frozenset(("", '""', "''"))
-"""Answers that are empty; `[]` is one that says that there is no value."""
+"""Answers that are empty; `[]` means that there is no value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ class DbEnvironment:
 
     Args:
         settings: What the server reads from its environment variables.
-        engine: What runs SQL; None for what the settings say.
+        engine: What runs SQL; by default the one in the settings.
     """
 
     def __init__(self, settings: DbSettings, engine: Engine | None = None) -> None:

@@ -1,6 +1,6 @@
-"""A scripted analyst that knows only what an agent sees; its sessions are demonstrations.
+"""A scripted analyst that sees only what an agent sees; its sessions are demonstrations.
 
-It reads a generated task's sentence, writes the one statement that answers it, asks again with LIKE where
+It reads a generated task's sentence, writes the one statement that answers it, queries again with LIKE where
 nothing matched, and answers with what was shown. In a few sessions, decided by the text of the task, its
 first statement has a slip in a name, which it mends when it has seen the error. The server never imports
 it.
@@ -39,7 +39,7 @@ class Expert:
 
     @property
     def understands(self) -> bool:
-        """Whether the question is in one of the sentences that it knows."""
+        """Whether the question has one of the generator's sentences."""
         return self._plan is not None
 
     def play(self) -> Policy:

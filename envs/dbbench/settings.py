@@ -13,7 +13,7 @@ class EngineKind(StrEnum):
     """What runs SQL."""
 
     SQLITE = "sqlite"
-    """SQLite in worker processes, told MySQL's meaning by sqlglot and our functions."""
+    """SQLite in worker processes, with MySQL's meaning by sqlglot and our functions."""
     MYSQL = "mysql"
     """A MySQL or MariaDB server."""
 

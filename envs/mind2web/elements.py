@@ -1,4 +1,4 @@
-"""The elements of generated pages: what a step of a kind acts on, and how it was told as done."""
+"""The elements of generated pages: what a step of a kind acts on, and how a done step is described."""
 
 import random
 from dataclasses import dataclass, field
@@ -71,7 +71,7 @@ TOLD = {
 REGIONS = ("USA", "United States", "City", "All airports", "CA", "UK", "Downtown", "TX", "Europe")
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 LABEL = 50
-"""Characters of what was acted on that are told."""
+"""Characters of what was acted on that a description holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,32 +83,32 @@ class Made:
     text: str = ""
 
 
-def element(draw: random.Random, style: Style, step: Step, *, telling: bool) -> Made:
+def element(draw: random.Random, style: Style, step: Step, *, labelled: bool) -> Made:
     """What a step acts on.
 
     Args:
-        draw: Says which of the ways.
+        draw: Decides which of the ways.
         style: The site's.
         step: The step.
-        telling: Whether attributes say what the text says.
+        labelled: Whether attributes repeat the text.
     """
     kind = step.kind if step.kind in TAGS else "button"
     tag = draw.choice(TAGS[kind].split())
     text = _text(draw, kind, step.label)
     attributes: dict[str, str] = {}
     if tag in ("input", "textarea", "select"):
-        _fill(draw, style, kind, tag, step.label, attributes, telling=telling)
+        _fill(draw, style, kind, tag, step.label, attributes, labelled=labelled)
         text = ""
     elif tag in ("svg", "i", "img"):
         attributes.update({"alt": text} if tag == "img" else {"role": "img"} if draw.random() < 0.5 else {})
-        if tag != "img" and telling:
+        if tag != "img" and labelled:
             attributes["aria_label"] = text
     else:
         if kind in ROLES and draw.random() < 0.35:
             attributes["role"] = ROLES[kind]
         elif kind in ("button", "open", "plus") and tag != "button" and draw.random() < 0.6:
             attributes["role"] = "button"
-        if telling:
+        if labelled:
             way = draw.random()
             if way < 0.6:
                 attributes["aria_label"] = text
@@ -122,14 +122,14 @@ def element(draw: random.Random, style: Style, step: Step, *, telling: bool) -> 
             attributes["id"] = style.id(draw.choice(CLASSES[kind]), draw.choice((step.label, kind)))
     if draw.random() < 0.93 or not attributes:
         attributes["class"] = style.classes(
-            draw.choice(CLASSES[kind]), step.label if telling and draw.random() < 0.4 else ""
+            draw.choice(CLASSES[kind]), step.label if labelled and draw.random() < 0.4 else ""
         )
     if tag == "svg":
         attributes["class"] = f"{style.prefix}-icon"
     return Made(tag, attributes, text)
 
 
-def told(draw: random.Random, step: Step) -> str:
+def describe_step(draw: random.Random, step: Step) -> str:
     """A step as an action before, in Mind2Web's words."""
     role = draw.choice(TOLD[step.kind].split()) if step.kind in TOLD else step.kind
     label = _text(draw, step.kind, step.label)
@@ -150,16 +150,16 @@ def _fill(
     label: str,
     attributes: dict[str, str],
     *,
-    telling: bool,
+    labelled: bool,
 ) -> None:
     """The attributes of a form's element."""
-    name = style.id("", label) if telling or kind in ("type", "select") else f"option{draw.randrange(9)}"
+    name = style.id("", label) if labelled or kind in ("type", "select") else f"option{draw.randrange(9)}"
     if tag == "select":
         way = draw.random()
         if way < 0.45:
             attributes["name"] = name
         if way > 0.3:
-            attributes["id"] = name if draw.random() < 0.6 or telling else str(draw.randrange(10**8, 10**9))
+            attributes["id"] = name if draw.random() < 0.6 or labelled else str(draw.randrange(10**8, 10**9))
         if draw.random() < 0.3:
             attributes["aria_label"] = label
         return
@@ -168,7 +168,7 @@ def _fill(
             kind, draw.choice(("text", "text", "text", "text", "search", "tel", "number"))
         )
     if kind in ("type", "open"):
-        if telling or draw.random() < 0.5:
+        if labelled or draw.random() < 0.5:
             ways = (
                 "placeholder",
                 "aria_label",
@@ -187,9 +187,9 @@ def _fill(
         return
     if kind in ("button", "search"):
         attributes["type"] = "submit"
-        attributes["value"] = label if telling or draw.random() < 0.6 else "Submit"
+        attributes["value"] = label if labelled or draw.random() < 0.6 else "Submit"
         return
-    if telling or draw.random() < 0.3:
+    if labelled or draw.random() < 0.3:
         attributes[draw.choice(("name", "id", "aria_label", "value"))] = (
             label if draw.random() < 0.3 else name
         )
@@ -200,7 +200,7 @@ def _fill(
 
 
 def _text(draw: random.Random, kind: str, label: str) -> str:
-    """What an element says: the label, or with more about it, as sites have it."""
+    """Return an element's text: the label, or with more about it, as sites have it."""
     way = draw.random()
     if kind == "date":
         month, _, day = label.partition(" ")

@@ -1,7 +1,7 @@
 """A scripted player of the generated steps, for demonstrations; the server never imports it.
 
-It looks the step up among the generated ones, so that it knows its element even where the line that shows
-it says nothing: what is to be learned of such is to prefer what one can act on. `ByWords` knows nothing: it
+It looks the step up among the generated ones, so that it has its element even where the line that shows
+it has no text: what is to be learned of such is to prefer what one can act on. `ByWords` has no records: it
 picks what shares the most words with the task.
 """
 
@@ -44,11 +44,11 @@ DUE = {
     "plus": "add {label}",
     "search": "start the search",
 }
-"""What is due, by a step's kind, as a thought tells it; `button` and others are pressed."""
+"""What is due, by a step's kind, as a thought words it; `button` and others are pressed."""
 
 
 class UnknownStepError(ValueError):
-    """The step is none of the generated ones."""
+    """Raised when the step is not one of the generated ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Lookup:
 
 @lru_cache(maxsize=1)
 def lookup() -> Lookup:
-    """The process's own: it grows as it is asked."""
+    """The process's own: it grows as it is read."""
     return Lookup()
 
 
@@ -113,7 +113,7 @@ class Expert:
         instruction: The task.
 
     Raises:
-        UnknownStepError: The step is none of the generated ones.
+        UnknownStepError: The step is not one of the generated ones.
     """
 
     def __init__(self, observation: str, instruction: str) -> None:
@@ -142,7 +142,7 @@ class Expert:
         for choice in found:
             if choice.line in self._right:
                 return choice
-        # What says nothing but what it is may be right; what has a text that is not the right one is not.
+        # What shows nothing but what it is may be right; what has a text that is not the right one is not.
         strays = [choice for choice in found if choice.tag in INTERACTIVE and choice.line.endswith(">")]
         return self._draw.choice(strays) if strays and self._draw.random() < STRAYS else None
 

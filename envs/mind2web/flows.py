@@ -1,8 +1,8 @@
-"""The generated sites' tasks: what is asked, and the steps that do it, out of `sites/`.
+"""The generated sites' tasks: what is to be done, and the steps that do it, out of `sites/`.
 
-`flows.txt` has the sites by their kind: words of their names, what their menus say, and flows. A flow has
+`flows.txt` has the sites by their kind: words of their names, the texts of their menus, and flows. A flow has
 phrasings (`>`), steps (`-`) and clauses that may be added with steps of their own (`+`). A step whose words
-the task does not tell is left out.
+the task does not hold is left out.
 """
 
 import json
@@ -99,7 +99,7 @@ TAILS = (
         "and open the first result",
     ),
 )
-"""What a task says besides; no step of its own follows from it."""
+"""What a task adds; no step of its own follows from it."""
 MOST_CLAUSES = 4
 
 
@@ -108,15 +108,15 @@ class Step:
     """One step of a flow."""
 
     kind: str
-    """One of `elements.TAGS`, or a role for what is only told as done before."""
+    """One of `elements.TAGS`, or a role for what is only listed as done before."""
     label: str
-    """What the element says."""
+    """The element's text."""
     value: str = ""
     """What is typed or selected."""
     pool: str = ""
     """What the label's words are of: others of it stand beside the element."""
     due: bool = True
-    """Whether it can be asked for."""
+    """Whether it can be the step of a task."""
 
     @property
     def operation(self) -> str:
@@ -130,7 +130,7 @@ class Flow:
 
     site: str
     menu: tuple[str, ...]
-    """What the site's menu says."""
+    """The texts of the site's menu."""
     task: str
     steps: tuple[Step, ...]
 
@@ -171,7 +171,7 @@ class Flows:
         if CHEAP.search(task) and draw.random() < 0.6:
             slots.append("sortprice")
         words.fill(slots)
-        told = _phrase(draw, task, words)
+        phrase = _phrase(draw, task, words)
         lower = draw.random() < 0.05
         made = [
             replace(step, value=step.value.lower()) if lower and step.kind == "type" else step
@@ -181,7 +181,7 @@ class Flows:
         return Flow(
             site=_site(draw, domain.names),
             menu=tuple(domain.menu),
-            task=told.lower() if lower else told,
+            task=phrase.lower() if lower else phrase,
             steps=tuple(made),
         )
 
@@ -191,9 +191,9 @@ class _Words:
 
     def __init__(self, draw: random.Random, pools: dict[str, list[str]]) -> None:
         self._draw, self._pools = draw, pools
-        self.said: dict[str, str] = {}
+        self.shown: dict[str, str] = {}
         """By slot, as steps have it."""
-        self.asked: dict[str, str] = {}
+        self.wanted: dict[str, str] = {}
         """By slot, as the task has it."""
         self._month = draw.choice(pools["month"])
         self._date = draw.choice(DATES)
@@ -201,24 +201,24 @@ class _Words:
     def fill(self, slots: Sequence[str]) -> None:
         """Draw words for so many slots."""
         for slot in slots:
-            if slot in self.said:
+            if slot in self.shown:
                 continue
             if slot in ("date", "date2"):
                 day = self._draw.choice(self._pools["day2" if slot == "date2" else "day"])
-                self.said[slot] = f"{self._month} {day}"
-                self.asked[slot] = self._date.format(
+                self.shown[slot] = f"{self._month} {day}"
+                self.wanted[slot] = self._date.format(
                     month=self._month, short=self._month[:3], day=day, th=_ordinal(int(day))
                 )
                 continue
             pool = self._pools.get(slot) or self._pools[slot.rstrip("2")]
-            self.said[slot] = self._draw.choice(
-                [word for word in pool if word not in self.said.values()] or pool
+            self.shown[slot] = self._draw.choice(
+                [word for word in pool if word not in self.shown.values()] or pool
             )
-            self.asked[slot] = self.said[slot]
+            self.wanted[slot] = self.shown[slot]
 
-    def tells(self, text: str) -> bool:
+    def fills(self, text: str) -> bool:
         """Whether all slots of a text are filled."""
-        return all(slot in self.said for slot in SLOT.findall(text))
+        return all(slot in self.shown for slot in SLOT.findall(text))
 
 
 def _read(text: str) -> Iterator[tuple[_Domain, _Form]]:
@@ -244,14 +244,14 @@ def _read(text: str) -> Iterator[tuple[_Domain, _Form]]:
 
 
 def _expand(draw: random.Random, line: str, words: _Words) -> Iterator[Step]:
-    """The steps that a line stands for; none where the task does not tell its words."""
+    """The steps that a line stands for; none where the task does not hold its words."""
     kind, *parts = line.split("|")
-    if not words.tells(line) or (kind.endswith("?") and draw.random() < 0.5):
+    if not words.fills(line) or (kind.endswith("?") and draw.random() < 0.5):
         return
     slots = SLOT.findall(line)
     pool = slots[-1].rstrip("2") if slots else ""
-    label = draw.choice(parts[0].split(";")).format(**words.said)
-    value = parts[1].format(**words.said) if len(parts) > 1 else ""
+    label = draw.choice(parts[0].split(";")).format(**words.shown)
+    value = parts[1].format(**words.shown) if len(parts) > 1 else ""
     match kind.rstrip("?"):
         case "where":
             yield Step("type", label, value)
@@ -290,11 +290,11 @@ def _noise(draw: random.Random) -> Step:
 
 
 def _phrase(draw: random.Random, task: str, words: _Words) -> str:
-    asks = bool(QUESTION.match(task))
-    tails = [] if asks else draw.sample(TAILS, draw.choice((0, 0, 0, 0, 1, 1, 1, 2)))
+    states = bool(QUESTION.match(task))
+    tails = [] if states else draw.sample(TAILS, draw.choice((0, 0, 0, 0, 1, 1, 1, 2)))
     words.fill([slot for tail in tails for slot in SLOT.findall(tail)])
-    text = ", ".join([task, *tails]).format(**words.asked)
-    lead = "" if asks else draw.choice(LEADS)
+    text = ", ".join([task, *tails]).format(**words.wanted)
+    lead = "" if states else draw.choice(LEADS)
     if lead:
         text = lead + text[0].lower() + text[1:]
     if text.endswith("?"):

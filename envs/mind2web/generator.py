@@ -10,7 +10,7 @@ import random
 from functools import lru_cache
 from hashlib import sha256
 
-from envs.mind2web.elements import Made, element, told
+from envs.mind2web.elements import Made, describe_step, element
 from envs.mind2web.flows import Flow, Flows, Step
 from envs.mind2web.layout import Head, below, topics_of
 from envs.mind2web.page import describe
@@ -25,7 +25,7 @@ FEW = 12
 MENUS = ("link", "menu", "tab")
 """Kinds that may stand in the page's head."""
 WEIGHTS = {"type": 0.75, "select": 0.75, "suggestion": 1.3, "date": 1.2}
-"""How often a step of a kind is asked for, beside the others."""
+"""How often a step of a kind is drawn, beside the others."""
 
 
 class Generator:
@@ -51,7 +51,7 @@ class Generator:
             if places and is_held_out(flow.task) == (split == VALID):
                 weights = [WEIGHTS.get(flow.steps[place].kind, 1.0) for place in places]
                 at = draw.choices(places, weights)[0]
-                return flow, at, tuple(told(draw, step) for step in flow.steps[:at]), seed + "/page"
+                return flow, at, tuple(describe_step(draw, step) for step in flow.steps[:at]), seed + "/page"
         raise AssertionError("a thousand tasks fell on the other side")
 
     def _record(
@@ -60,7 +60,7 @@ class Generator:
         step = flow.steps[at]
         style = Style(draw)
         in_head = draw.random() < (0.35 if step.kind in MENUS and at < 2 else 0.06)
-        target = element(draw, style, step, telling=draw.random() < 0.44 and not in_head)
+        target = element(draw, style, step, labelled=draw.random() < 0.44 and not in_head)
         head = Head(draw, style, flow, target if in_head else None, step.label)
         right_id = head.target_id or str(head.last + draw.randint(40, 900))
         room = (CANDIDATES if draw.random() < 0.75 else draw.randint(FEW, CANDIDATES)) - 1
@@ -114,7 +114,7 @@ class Generator:
         around = [step for place, step in enumerate(flow.steps) if step.due and 0 < abs(place - at) < 5]
         count = min(len(around), draw.choice((0, 0, 0, 1, 1, 2, 3)))
         return [
-            element(draw, style, step, telling=draw.random() < 0.5) for step in draw.sample(around, count)
+            element(draw, style, step, labelled=draw.random() < 0.5) for step in draw.sample(around, count)
         ]
 
 

@@ -144,7 +144,7 @@ CONTROLS = (
         "Show navigation",
     ),
 )
-"""Buttons that no task asks for."""
+"""Buttons that no task needs."""
 SIDES = ("h2", "p", "fieldset", "strong", "nav", "section", "ul", "li", "span", "td", "form", "aside")
 DEEP = 6
 """Frames in one another at most."""
@@ -154,11 +154,11 @@ class Head:
     """The beginning of a page.
 
     Args:
-        draw: Says how it is made.
+        draw: Decides how it is made.
         style: The site's.
         flow: The visit; its menu stands there.
         target: The right element, where it stands there.
-        hidden: What the right element says, where it stands below: nothing here says the same.
+        hidden: The right element's text, where it stands below: nothing here has the same.
     """
 
     def __init__(
@@ -200,8 +200,8 @@ class Head:
                 draw.choice(("div", "div", "main", "section", "form", "ul", "h1")), self._frame("main")
             )
             if draw.random() < 0.5:
-                said = draw.choice(BANNERS) if draw.random() < 0.6 else draw.choice(topics_of(flow))
-                self._leaf(Made(draw.choice(("h1", "h2", "p", "a", "span", "button")), {}, said))
+                text = draw.choice(BANNERS) if draw.random() < 0.6 else draw.choice(topics_of(flow))
+                self._leaf(Made(draw.choice(("h1", "h2", "p", "a", "span", "button")), {}, text))
         for _ in range(draw.randint(4, 16)):
             self._leaf(Made("div", {"class": self._style.classes(draw.choice(FRAMES))}))
 
@@ -312,7 +312,7 @@ def topics_of(flow: Flow) -> list[str]:
 
 
 def control(draw: random.Random, style: Style) -> Made:
-    """A button that no task asks for."""
+    """Return a button that no task needs."""
     label, tag = draw.choice(CONTROLS), draw.choice(("button", "button", "a", "span", "div", "i"))
     attributes = {} if tag in ("button", "i") else {"role": "button"}
     way = draw.random()
@@ -341,7 +341,7 @@ def below(
     """What else of the page, without its text, is among the candidates.
 
     Args:
-        draw: Says what.
+        draw: Decides what.
         style: The site's.
         like: Steps whose elements stand beside the right one.
         rivals: Elements of other steps.
@@ -352,7 +352,7 @@ def below(
     found = list(rivals)
     words = [step.label for step in like] + topics
     for step in like[: draw.choice((0, 0, 0, 0, 1, 1, 2, 3, 5, 8))]:
-        found.append(element(draw, style, step, telling=draw.random() < 0.6))
+        found.append(element(draw, style, step, labelled=draw.random() < 0.6))
     if listing:
         return [*found, *_listing(draw, style, words, room - draw.randint(0, 8))]
     for _ in range(draw.choice((0, 0, 0, 1, 1, 2))):
@@ -369,12 +369,12 @@ def _listing(draw: random.Random, style: Style, words: list[str], count: int) ->
     """Rows of the same build."""
     shapes = draw.sample(("div", "a", "img", "span", "li", "div", "h3", "svg", "button"), draw.randint(2, 4))
     names = {shape: style.classes(f"card {draw.choice(FRAMES)}") for shape in shapes}
-    told = draw.random() < 0.5
+    has_label = draw.random() < 0.5
     rows: list[Made] = []
     while len(rows) < count:
         for shape in shapes:
             attributes = {"class": names[shape]}
-            if shape == "img" or (told and shape == "a"):
+            if shape == "img" or (has_label and shape == "a"):
                 attributes["alt" if shape == "img" else "title"] = _caption(draw, words)
             rows.append(Made(shape, attributes))
     return rows[: max(0, count)]

@@ -28,7 +28,7 @@ PLAIN = {
 
 
 class RecordsError(ValueError):
-    """The folder's files are not Mind2Web's; the message says which and why."""
+    """Raised when a folder's files are not Mind2Web's; the message has the file and the reason."""
 
 
 Ranks = dict[str, dict[str, int]]
@@ -127,7 +127,7 @@ def _record(
 ) -> Record:
     name, value = operation
     if name not in OPERATIONS:
-        raise ValueError(f"operation {name!r} is none of {', '.join(OPERATIONS)}")
+        raise ValueError(f"operation {name!r} is not one of {', '.join(OPERATIONS)}")
     return Record(
         id=record_id,
         split=record_id.partition("/")[0],
@@ -188,10 +188,10 @@ class _PlainUnpickler(pickle.Unpickler):
 
 def _ranks(path: Path) -> Ranks:
     try:
-        told = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
+        loaded = _PlainUnpickler(io.BytesIO(path.read_bytes())).load()
         return {
             name: {str(node): int(rank) for node, rank in places.items()}
-            for name, places in told["ranks"].items()
+            for name, places in loaded["ranks"].items()
         }
     except (pickle.UnpicklingError, EOFError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise RecordsError(f"{path}: {error!r}") from error

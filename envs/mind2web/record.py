@@ -53,7 +53,7 @@ class Record:
         return f"{self.operation} {self.value}".strip()
 
     def line(self, element: Element, text_chars: int) -> str:
-        """A candidate as a choice is written: its tag, what its attributes tell, its text."""
+        """A candidate as a choice is written: its tag, its descriptive attributes, its text."""
         node = self.page.nodes.get(element.id)
         attributes = {**(node.attributes if node else {}), **element.attributes}
         return describe(element.tag, attributes, node.text(text_chars) if node else "")

@@ -42,9 +42,9 @@ def judge(record: Record, element: str, did: str) -> Verdict:
     return Verdict(element in record.right, f1(did, record.wanted))
 
 
-def f1(said: str, wanted: str) -> float:
+def f1(given: str, wanted: str) -> float:
     """F1 over two texts' sets of words; 1 where both are empty."""
-    left, right = set(said.split()), set(wanted.split())
+    left, right = set(given.split()), set(wanted.split())
     if not left and not right:
         return 1.0
     both = len(left & right)

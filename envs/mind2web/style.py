@@ -1,4 +1,4 @@
-"""How a generated site names its classes and ids: by a framework's ways, most of which say little."""
+"""How a generated site names its classes and ids: by a framework's ways, most of which mean little."""
 
 import random
 import re
@@ -88,7 +88,7 @@ class Style:
     """One site's way.
 
     Args:
-        draw: Says which.
+        draw: Decides which.
     """
 
     def __init__(self, draw: random.Random) -> None:
@@ -103,7 +103,7 @@ class Style:
 
         Args:
             role: What it is: `button`, `nav item`.
-            word: What it is for, where the class may tell: `search`.
+            word: What it is for, where the class may show it: `search`.
         """
         key = f"{role}/{word}"
         if key not in self._known or self._draw.random() < 0.1:

@@ -43,7 +43,7 @@ class Connection:
         """Connect.
 
         Raises:
-            EngineUnavailableError: The server is not there.
+            EngineUnavailableError: The server is away.
         """
         address = url.rstrip("/").replace("http", "ws", 1) + "/ws"
         try:
@@ -59,7 +59,7 @@ class Connection:
             InstanceLostError: The connection broke.
         """
         try:
-            return await self._ask({"type": "reset", "data": {"seed": seed}})
+            return await self._call({"type": "reset", "data": {"seed": seed}})
         except RefusedActionError as error:
             raise EngineUnavailableError(f"the OpenEnv server does not begin an episode: {error}") from error
 
@@ -70,17 +70,17 @@ class Connection:
             RefusedActionError: It was not taken; the episode goes on.
             InstanceLostError: The connection broke, or the server lost the episode.
         """
-        return await self._ask({"type": "step", "data": action})
+        return await self._call({"type": "step", "data": action})
 
     async def close(self) -> None:
         """Leave; the server lets the episode go."""
         await self._socket.close()
 
-    async def _ask(self, message: dict[str, Any]) -> Answer:
+    async def _call(self, message: dict[str, Any]) -> Answer:
         try:
             await self._socket.send(json.dumps(message))
-            told = json.loads(await self._socket.recv())
-            kind, data = told["type"], told["data"]
+            received = json.loads(await self._socket.recv())
+            kind, data = received["type"], received["data"]
             if kind == "error":
                 refused = RefusedActionError(str(data.get("message", "no words")))
                 raise refused if data.get("code") in REFUSALS else InstanceLostError(str(data))

@@ -35,7 +35,7 @@ class OpenEnvEnvironment:
 
     @property
     def metadata(self) -> Metadata:
-        """What the server says of itself, as far as it was asked."""
+        """The server's description of itself, as far as it was read."""
         settings = self._settings
         return Metadata(
             name=settings.openenv_name,
@@ -51,7 +51,7 @@ class OpenEnvEnvironment:
         )
 
     async def open(self) -> None:
-        """Ask the server what it is; one that is away now is asked again by `ready`."""
+        """Read the server's description; `ready` reads that of a server that is away now."""
         await self.ready()
 
     async def close(self) -> None:
@@ -60,7 +60,7 @@ class OpenEnvEnvironment:
             await self.end(handle)
 
     async def ready(self) -> str | None:
-        """None where the server answers; else what it, or the way to it, said."""
+        """Return None where the server answers; else its error, or that of the connection."""
         url = self._settings.openenv_url
         try:
             async with httpx.AsyncClient(
@@ -69,8 +69,8 @@ class OpenEnvEnvironment:
                 (await http.get("/health")).raise_for_status()
                 if not self._actions:
                     self._about = _object(await http.get("/metadata"))
-                    told = _object(await http.get("/schema"))
-                    self._actions = told.get("action") or {}
+                    schema = _object(await http.get("/schema"))
+                    self._actions = schema.get("action") or {}
         except httpx.HTTPError as error:
             return f"the OpenEnv server at {url} does not answer: {error!r}"
         return None
@@ -119,7 +119,7 @@ class OpenEnvEnvironment:
             return Frame(f"{NO_ACTION} {error}", valid=False)
 
     async def fork(self, handle: str) -> str:
-        """Never asked for: forks are by replay."""
+        """Never called: forks are by replay."""
         raise InstanceLostError(handle)
 
     async def end(self, handle: str) -> None:
@@ -138,15 +138,15 @@ class OpenEnvEnvironment:
 
     @property
     def _instruction(self) -> str:
-        told = self._settings.openenv_instruction or self._about.get("description")
-        return str(told or f"Play {self._settings.openenv_name}.")
+        instruction = self._settings.openenv_instruction or self._about.get("description")
+        return str(instruction or f"Play {self._settings.openenv_name}.")
 
     def _task(self, number: int) -> Task:
         return Task(id=f"{SPLIT}/{number}", split=SPLIT, instruction=self._instruction)
 
 
 def _object(response: httpx.Response) -> dict[str, Any]:
-    """A JSON object, or an empty one: a server may have no such page."""
+    """A JSON object, or an empty one: a server may lack the page."""
     try:
         value = response.json() if response.is_success else {}
     except ValueError:

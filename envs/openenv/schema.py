@@ -39,8 +39,8 @@ def action_of(text: str, field: str) -> dict[str, Any] | None:
 def language_of(schema: dict[str, Any], field: str) -> str:
     """The action language in words, from the schema of actions."""
     if field:
-        told = schema.get("properties", {}).get(field, {}).get("description", "")
-        return f"A text: {told or field}."
+        description = schema.get("properties", {}).get(field, {}).get("description", "")
+        return f"A text: {description or field}."
     names = {
         name: of.get("description") or of.get("type") or "value"
         for name, of in (schema.get("properties") or {}).items()

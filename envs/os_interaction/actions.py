@@ -157,7 +157,7 @@ def _make_bash(script: str) -> Action:
 
 
 def _find_acts(text: str, fences: list[_Fence]) -> Iterator[tuple[int, int]]:
-    """Where the text behind each `Act:` starts and ends; what looks like one inside a block is none."""
+    """Where the text behind each `Act:` starts and ends; those inside a block do not count."""
     start: int | None = None
     at, waiting = 0, list(reversed(fences))
     while at < len(text):

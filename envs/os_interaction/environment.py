@@ -50,7 +50,7 @@ class _Instance:
     sandbox: Sandbox
     before: Before
     notes: dict[str, Any] = field(default_factory=dict)
-    """For people: told once, with the next step."""
+    """For people: shown once, with the next step."""
 
 
 class OsEnvironment:
@@ -148,7 +148,7 @@ class OsEnvironment:
         return await self._bash(instance, parsed, info)
 
     async def fork(self, handle: str) -> str:
-        """Copy the files and what the shell knows. Running programs are not copied: `start` is run again."""
+        """Copy the files and the shell's state. Running programs are not copied: `start` is run again."""
         parent = self._instances.get(handle)
         try:
             return await self._copied(parent)
@@ -191,13 +191,13 @@ class OsEnvironment:
 
     async def _submit(self, instance: _Instance, action: Submit, info: dict[str, Any]) -> Frame:
         verdict = await self._grader.judge(instance.task, action.answer, instance.sandbox, instance.before)
-        told = {
+        notes = {
             "answer": action.answer,
             "success": verdict.success,
             "why": verdict.why,
             "expected": verdict.expected,
         }
-        return Frame(SUBMITTED, verdict.reward, done=True, info=info | told)
+        return Frame(SUBMITTED, verdict.reward, done=True, info=info | notes)
 
     async def _prepare(self, task: OsTask, sandbox: Sandbox) -> tuple[Before, dict[str, Any]]:
         notes: dict[str, Any] = {}
@@ -232,7 +232,7 @@ class OsEnvironment:
         return found
 
     def _notes(self, result: Result) -> list[str]:
-        """What the agent is told beside what was printed."""
+        """Return what the agent sees beside what was printed."""
         limits, notes = self._limits, list[str]()
         words = {
             "deadline": f"[The command did not end within {limits.seconds:g} seconds and was stopped.]",
@@ -279,7 +279,7 @@ class OsEnvironment:
                 splits |= found.splits
                 self._left_out = _left_out(found)
                 if self._left_out:
-                    log.warning("records left out", told=self._left_out)
+                    log.warning("Records were left out", records=self._left_out)
         generator = Generator(self._settings.os_seed)
         for split in (GENERATED_TRAIN, GENERATED_VALID):
             splits[split] = generator.tasks(split, self._settings.os_generated)
@@ -307,12 +307,12 @@ def _inline(task: InlineTask) -> OsTask:
 def _not_copied(layer: Layer, before: Before) -> dict[str, Any]:
     """What a copy lacks, for people."""
     again = {one.command for one in before.programs}
-    told: dict[str, Any] = {}
+    notes: dict[str, Any] = {}
     if lost := [command for command in layer.running if command not in again]:
-        told["not_copied"] = f"running programs: {'; '.join(lost)[:500]}"
+        notes["not_copied"] = f"running programs: {'; '.join(lost)[:500]}"
     if layer.state is None:
-        told["shell_not_copied"] = "the shell did not tell its variables"
-    return told
+        notes["shell_not_copied"] = "the shell did not tell its variables"
+    return notes
 
 
 def _left_out(found: official.Official) -> str:

@@ -1,6 +1,6 @@
-"""A scripted user of bash that knows only what an agent sees; its sessions are demonstrations.
+"""A scripted user of bash that sees only what an agent sees; its sessions are demonstrations.
 
-It knows the kinds of generated tasks and reads their places out of the instruction. A task of the benchmark
+It has the kinds of generated tasks and reads their places out of the instruction. A task of the benchmark
 it plays by the example that comes with it. The server never imports it.
 """
 
@@ -47,7 +47,7 @@ class Expert:
         self._looks = looks
 
     def play(self) -> Policy:
-        """The moves, one by one; none where it does not know what to do."""
+        """The moves, one by one; none for an unknown kind of task."""
         for templates in TOPICS.values():
             for template in templates:
                 places = template.read(self._instruction)
@@ -90,7 +90,7 @@ class Expert:
 
 
 def printed(observation: str) -> str:
-    """What a command printed, without what the environment says around it."""
+    """What a command printed, without what the environment adds around it."""
     return "" if observation == EMPTY else observation.removeprefix(SHOWN).strip()
 
 

@@ -47,9 +47,9 @@ PATHS = re.compile(r"(?<![\w.$}*?~-])/[\w./+-]+")
 """What a script names: paths at home, files of the current folder, absolute paths."""
 SEARCH = "import re, sys; sys.exit(0 if re.search(sys.argv[1], sys.argv[2]) else 1)"
 SETTLE, SETTLE_TRIES = 0.1, 5
-"""A program that was told to end may take a moment, seconds and times."""
+"""A program that was signalled to end may take a moment, seconds and times."""
 SHOWN = 200
-"""So much of what was expected is told to people, characters."""
+"""So much of what was expected is shown to people, characters."""
 
 
 @dataclass(frozen=True)
@@ -120,42 +120,44 @@ class Grader:
         assert match is not None
         if match.regex is not None and answer is not None:
             # A pattern can take for ever: it gets a deadline like any other script.
-            told = answer.strip() if match.strip else answer
+            text = answer.strip() if match.strip else answer
             async with _Checker(self) as checker:
-                argv = [PYTHON, "-I", "-S", "-c", SEARCH, match.regex, told]
+                argv = [PYTHON, "-I", "-S", "-c", SEARCH, match.regex, text]
                 found = (await checker.once(argv)).status == 0
         else:
             found = scoring.matches(answer, match.answer, match.regex, match.strip)
         return Verdict(found, "" if found else "the answer does not match", match.answer or match.regex)
 
     async def _chain(self, task: OsTask, answer: str | None, sandbox: Sandbox, first: Before) -> Verdict:
-        told = [str(answer)]
+        arguments = [str(answer)]
         expected: str | None = None
         async with _Checker(self, sandbox, about=_about(task, first)) as left:
             for number, check in enumerate(task.check, start=1):
                 if isinstance(check, Named):
-                    if not scoring.CHECKS[check.name](told[0], told[1] if len(told) > 1 else ""):
+                    if not scoring.CHECKS[check.name](
+                        arguments[0], arguments[1] if len(arguments) > 1 else ""
+                    ):
                         return Verdict(False, f"{check.name} says no", expected)
-                    told.append("")
+                    arguments.append("")
                     continue
                 if isinstance(check, Example):
-                    result = await self._example(task, told, first, left)
+                    result = await self._example(task, arguments, first, left)
                     expected = result.output[:SHOWN] if expected is None else expected
                 else:
-                    if why := arithmetic.find_unsafe_word(check, told):
+                    if why := arithmetic.find_unsafe_word(check, arguments):
                         return Verdict(False, f"check {number} computes with {why}", expected)
-                    result = await left.script(check, told)
+                    result = await left.script(check, arguments)
                 if result.ended != "exit" or result.status != 0:
                     why = f"check {number} ended with {result.ended} {result.status}: {result.errors[:SHOWN]}"
                     return Verdict(False, why, expected)
-                told.append(result.output)
+                arguments.append(result.output)
         return Verdict(True, expected=expected)
 
     async def _example(self, task: OsTask, words: list[str], first: Before, left: "_Checker") -> Result:
         """What the example prints where the agent has not been.
 
         It runs on what the agent left only where it cannot be about anything else: it fails and prints
-        nothing on the untouched machine, and a path that it names is not there.
+        nothing on the untouched machine, and a path that it names is missing.
         """
         assert task.example is not None
         if first.layer is not None:
@@ -229,7 +231,7 @@ class _Checker:
         return await self._run(argv, None)
 
     async def lacks(self, script: Script) -> bool:
-        """Whether a path that a script names is not there."""
+        """Return whether a path that a script names is missing."""
         test = 'for path; do [ -e "$path" ] || [ -L "$path" ] || exit 3; done'
         paths = [path for path in PATHS.findall(script.code) if not path.endswith("/")]
         paths += [f"/root/{name}" for name in HOME_PATHS.findall(script.code) + FILES.findall(script.code)]

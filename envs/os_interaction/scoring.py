@@ -22,7 +22,7 @@ def matches(answer: str | None, expected: str | None, pattern: str | None, strip
     """Whether an answer is the expected one, or one in which a pattern is found; `finish` is neither.
 
     Args:
-        answer: What the agent said; None for `finish`.
+        answer: The agent's answer; None for `finish`.
         expected: The answer, if it is known.
         pattern: Else a regular expression.
         strip: Whether blanks around the answer do not count.

@@ -32,7 +32,7 @@ class OsSettings(EnvironmentSettings):
     os_cpu: int = Field(default=60, ge=1)
     """CPU time of a sandbox's programs from one command to the next, seconds; over it they are killed."""
     os_command_timeout: float = Field(default=10.0, gt=0)
-    """One command's deadline, seconds; then what it started is killed, and the agent is told."""
+    """One command's deadline, seconds; then what it started is killed, and the agent sees a note."""
     os_check_timeout: float = Field(default=10.0, gt=0)
     """The deadline of one script that prepares or checks a task, seconds."""
     os_cgroup: str = "auto"

@@ -7,7 +7,7 @@ LONGEST = 800
 CUT = 780
 """to so many,"""
 CUT_NOTE = "\n[truncated because the output is too long]"
-"""and says so."""
+"""and shows a mark."""
 EMPTY = "The output of the OS is empty."
 SHOWN = "The output of the OS:\n\n"
 
@@ -52,7 +52,7 @@ def shown(printed: str, notes: list[str]) -> str:
 
     Args:
         printed: What programs printed.
-        notes: What the environment has to say of it.
+        notes: The environment's remarks on it.
     """
     text = clean(printed)
     if len(text) > LONGEST:

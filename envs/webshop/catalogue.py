@@ -25,7 +25,7 @@ MAX_ASIN = 10
 
 
 class CatalogueError(ValueError):
-    """The data folder cannot be used; the message says what is missing or wrong."""
+    """Raised when the data folder cannot be used; the message has what is missing or wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class Product:
     reviews: tuple[Review, ...] = ()
     rating: str = "N.A."
     instruction: str = ""
-    """What a customer who wants it says, without options and price; empty where nobody wants it."""
+    """A customer's instruction for it, without options and price; empty where no customer wants it."""
     instruction_attributes: tuple[str, ...] = ()
 
     def categories(self) -> set[str]:
@@ -91,7 +91,7 @@ class OfficialData:
 
     products: list[Product]
     human: dict[str, list[HumanInstruction]]
-    """By ASIN, out of `items_human_ins.json`; empty where it is not there."""
+    """By ASIN, out of `items_human_ins.json`; empty where the file is missing."""
 
 
 def read_official(folder: Path) -> OfficialData:
@@ -107,12 +107,12 @@ def read_official(folder: Path) -> OfficialData:
             f"no WebShop data in {folder}: it needs {INSTRUCTIONS[0]} and {RAW[0]} or {DOCUMENTS[0]}"
         )
     try:
-        said: dict[str, Any] = json.loads(instructions.read_text(encoding="utf-8"))
+        wishes: dict[str, Any] = json.loads(instructions.read_text(encoding="utf-8"))
         if raw is not None:
-            products = list(_from_raw(json.loads(raw.read_text(encoding="utf-8")), said))
+            products = list(_from_raw(json.loads(raw.read_text(encoding="utf-8")), wishes))
         else:
             assert documents is not None
-            products = list(_from_documents(_lines(documents), said))
+            products = list(_from_documents(_lines(documents), wishes))
         human = _first(folder, HUMAN)
         return OfficialData(products, _human(json.loads(human.read_text(encoding="utf-8"))) if human else {})
     except (KeyError, TypeError, ValueError, AttributeError, OSError, lzma.LZMAError) as error:
@@ -143,15 +143,15 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _from_documents(documents: Iterable[dict[str, Any]], said: dict[str, Any]) -> Iterator[Product]:
+def _from_documents(documents: Iterable[dict[str, Any]], wishes: dict[str, Any]) -> Iterator[Product]:
     for document in documents:
         item = document["product"]
         options = {name: tuple(values) for name, values in item["options"].items()}
         prices = [float(price) for price in item["pricing"]]
-        yield _product(item, said, options, prices, item["Attributes"])
+        yield _product(item, wishes, options, prices, item["Attributes"])
 
 
-def _from_raw(items: Iterable[dict[str, Any]], said: dict[str, Any]) -> Iterator[Product]:
+def _from_raw(items: Iterable[dict[str, Any]], wishes: dict[str, Any]) -> Iterator[Product]:
     seen: set[str] = set()
     for item in items:
         asin = item["asin"]
@@ -163,7 +163,7 @@ def _from_raw(items: Iterable[dict[str, Any]], said: dict[str, Any]) -> Iterator
         for name, values in (item.get("customization_options") or {}).items():
             if values is not None:
                 options[name.lower()] = tuple(_option(value["value"]) for value in values)
-        yield _product(item, said, options, prices, said.get(asin, {}).get("attributes", []))
+        yield _product(item, wishes, options, prices, wishes.get(asin, {}).get("attributes", []))
 
 
 def _option(value: str) -> str:
@@ -172,7 +172,7 @@ def _option(value: str) -> str:
 
 def _product(
     item: dict[str, Any],
-    said: dict[str, Any],
+    wishes: dict[str, Any],
     options: dict[str, tuple[str, ...]],
     prices: list[float],
     attributes: Iterable[str],
@@ -180,7 +180,7 @@ def _product(
     asin = item["asin"]
     bullets = item["small_description"]
     tag, price = priced(asin, prices)
-    wish = said.get(asin, {})
+    wish = wishes.get(asin, {})
     return Product(
         asin=asin,
         title=item["name"] or "",

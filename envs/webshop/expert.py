@@ -1,4 +1,4 @@
-"""Scripted customers that know only what an agent sees; their visits are demonstrations.
+"""Scripted customers that see only what an agent sees; their visits are demonstrations.
 
 `Expert` searches, opens the products that look right, reads their pages, compares, and buys the best with its
 options. `FirstFit` buys the first within the price that has every option: as good, shorter, and easier to
@@ -30,7 +30,7 @@ BACK = "click[< Prev]"
 
 @dataclass(frozen=True)
 class Wish:
-    """What an instruction asks for."""
+    """The wishes of an instruction."""
 
     words: str
     """The kind of product and its attributes."""
@@ -284,5 +284,5 @@ def offered(observation: str, wish: Wish) -> list[str]:
 
 
 def words(text: str) -> set[str]:
-    """The words that say something, without plural endings."""
+    """Return the words that have a meaning of their own, without plural endings."""
     return {word.rstrip("s") or word for word in WORD.findall(text.lower()) if word not in FILLERS}

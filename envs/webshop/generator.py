@@ -1,7 +1,7 @@
 """The generated shop: products of kinds that WebShop has, made from a seed.
 
 Part of a product's attributes stand in its title, the rest in its features and on its page of attributes: to
-know whether it is what was asked for, one must look. The same seed makes the same products.
+know whether it is what the customer wants, one must look. The same seed makes the same products.
 """
 
 import json
@@ -60,7 +60,7 @@ class Generator:
         noun = draw.choice(kind.nouns)
         words = {"brand": brand, "noun": noun.lower(), "use": draw.choice(kind.uses)}
         attributes = draw.sample(kind.attributes, draw.randint(3, 6))
-        told = attributes[: draw.randint(1, 2)]
+        mentioned = attributes[: draw.randint(1, 2)]
         wanted = draw.sample(attributes, draw.randint(1, 3))
         options = {
             name: tuple(sorted(draw.sample(values, draw.randint(2, min(5, len(values)))), key=values.index))
@@ -74,7 +74,7 @@ class Generator:
         tag, price = priced(asin, _prices(draw, kind))
         return Product(
             asin=asin,
-            title=self._title(draw, kind, words["brand"], noun, told, words["use"]),
+            title=self._title(draw, kind, words["brand"], noun, mentioned, words["use"]),
             description=draw.choice(self._words["descriptions"]).format(**words),
             bullets=tuple(self._bullet(draw, attribute, words) for attribute in attributes),
             price_tag=tag,
@@ -91,11 +91,11 @@ class Generator:
         )
 
     def _title(
-        self, draw: random.Random, kind: Kind, brand: str, noun: str, told: list[str], use: str
+        self, draw: random.Random, kind: Kind, brand: str, noun: str, mentioned: list[str], use: str
     ) -> str:
         """A title that names the kind too: the reward compares the nouns of titles."""
         adjective = draw.choice(self._words["adjectives"])
-        shown = ", ".join(attribute.title() for attribute in told)
+        shown = ", ".join(attribute.title() for attribute in mentioned)
         return f"{brand} {adjective} {noun} for {use.title()}, {shown}, {string.capwords(kind.query)}"
 
     def _bullet(self, draw: random.Random, attribute: str, words: dict[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Goals: what a customer asks for, made from products as WebShop makes them.
+"""Goals: what a customer wants, made from products as WebShop makes them.
 
 A goal is a product's instruction, one combination of its options, and a limit of the price. Goals are in an
 order in which every product comes once before one comes again, so that the first n are n products.
@@ -23,7 +23,7 @@ HELD_OUT = 4
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What is asked for."""
+    """The attributes that are wanted."""
 
     name: str
     """`<ASIN>-<n>`."""
@@ -89,8 +89,8 @@ def _product_goals(product: Product) -> Iterator[Goal]:
     for number in _combinations(math.prod(len(product.options[name]) for name in names)):
         combination = _combination(product, names, number)
         named = ", and ".join(f"{name}: {value}" for name, value in zip(names, combination, strict=True))
-        said = f"{product.instruction} with {named}" if named else product.instruction
-        yield _goal(product, number, said, product.instruction_attributes, combination, limit)
+        text = f"{product.instruction} with {named}" if named else product.instruction
+        yield _goal(product, number, text, product.instruction_attributes, combination, limit)
 
 
 def _combinations(count: int) -> Iterable[int]:
@@ -118,7 +118,7 @@ def _human_goals(product: Product, written: Sequence[HumanInstruction]) -> Itera
 def _goal(
     product: Product,
     number: int,
-    said: str,
+    text: str,
     attributes: tuple[str, ...],
     options: tuple[str, ...],
     limit: float,
@@ -127,7 +127,7 @@ def _goal(
     return Goal(
         name=f"{product.asin}-{number}",
         asin=product.asin,
-        instruction=f"{said}{price}",
+        instruction=f"{text}{price}",
         attributes=attributes,
         options=options,
         price_upper=limit,

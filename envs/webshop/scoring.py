@@ -23,7 +23,7 @@ NO_NOUNS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class TypeMatch:
-    """Whether what was bought is the kind of thing that was asked for."""
+    """Whether what was bought is the kind of thing that is wanted."""
 
     query_match: bool
     category_match: bool
@@ -71,7 +71,7 @@ def judge(product: Product, chosen: Sequence[str], goal: Goal) -> Verdict:
     Args:
         product: What was bought.
         chosen: The values of the options that were chosen; an option may be left out.
-        goal: What was asked for.
+        goal: What is wanted.
     """
     kind = type_match(product, goal)
     attributes = sum(has_attribute(product, attribute) for attribute in goal.attributes)

@@ -20,7 +20,7 @@ NOTHING_CHOSEN: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Where a customer is. Which fields are set says which page is open."""
+    """Where a customer is. The fields that are set determine the page that is open."""
 
     goal: Goal
     hits: tuple[str, ...] | None = None
@@ -56,19 +56,19 @@ class Shop:
 
     def page(self, visit: Visit) -> Page:
         """The page that a visit shows."""
-        said = visit.goal.instruction
+        instruction = visit.goal.instruction
         if visit.verdict is not None:
             return pages.thanks_page()
         if visit.hits is None:
-            return pages.search_page(said)
+            return pages.search_page(instruction)
         if not visit.asin:
             first = (visit.number - 1) * pages.PER_PAGE
             shown = [self.products[asin] for asin in visit.hits[first : first + pages.PER_PAGE]]
-            return pages.results_page(said, shown, visit.number, len(visit.hits))
+            return pages.results_page(instruction, shown, visit.number, len(visit.hits))
         product = self.products[visit.asin]
         if visit.detail:
-            return pages.detail_page(said, product, visit.detail, self._page_chars)
-        return pages.product_page(said, product, self._details)
+            return pages.detail_page(instruction, product, visit.detail, self._page_chars)
+        return pages.product_page(instruction, product, self._details)
 
     def act(self, visit: Visit, action: Action) -> Visit | None:
         """The visit after an action; None where the action is not possible.

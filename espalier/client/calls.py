@@ -96,7 +96,7 @@ def environments() -> Call[list[str]]:
 
 
 def environment(name: str) -> Call[Metadata]:
-    """What an environment says of itself."""
+    """Return an environment's metadata."""
     return Call("GET", f"/v1/environments/{quote(name, safe='')}", Metadata)
 
 
@@ -107,7 +107,7 @@ def environment_tasks(name: str, split: str | None, cursor: str | None, limit: i
 
 
 def metadata() -> Call[Metadata]:
-    """What an environment server says of itself."""
+    """Return the metadata of an environment server."""
     return Call("GET", "/metadata", Metadata)
 
 
@@ -147,7 +147,7 @@ def close_session(session: str) -> Call[None]:
 
 
 def act(body: ActionRequest) -> Call[Actions]:
-    """Ask an actor for candidates."""
+    """Propose candidates with an actor."""
     return Call("POST", "/v1/actions", Actions, body=body)
 
 
@@ -167,20 +167,20 @@ def unload_adapter(name: str) -> Call[Adapters]:
 
 
 def judge_subtask(body: SubtaskQuestion) -> Call[Verdict]:
-    """Ask whether a subtask is done."""
+    """Judge whether a subtask is done."""
     return Call("POST", "/v1/verdicts/subtask", Verdict, body=body)
 
 
 def judge_selection(body: SelectionQuestion) -> Call[Choice]:
-    """Ask which candidate is best."""
+    """Judge which candidate is best."""
     return Call("POST", "/v1/verdicts/selection", Choice, body=body)
 
 
 def judge_path(body: PathQuestion) -> Call[PathVerdict]:
-    """Ask whether a path is good enough, or which is best."""
+    """Judge whether a path is good enough, or which is best."""
     return Call("POST", "/v1/verdicts/path", PathVerdict, body=body)
 
 
 def plan(body: PlanRequest) -> Call[Plan]:
-    """Ask for a task's subtasks."""
+    """Plan a task's subtasks."""
     return Call("POST", "/v1/plans", Plan, body=body)

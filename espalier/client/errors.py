@@ -10,7 +10,7 @@ class EspalierError(Exception):
     """A part answered with an error, or could not be reached.
 
     Attributes:
-        problem: What it said (RFC 9457); status 0 where it could not be reached.
+        problem: Its answer (RFC 9457); status 0 where it could not be reached.
     """
 
     def __init__(self, problem: Problem) -> None:
@@ -20,12 +20,12 @@ class EspalierError(Exception):
 
 def unreachable(url: str, error: httpx.HTTPError) -> EspalierError:
     """The error for a part that does not answer."""
-    detail = f"{url} does not answer ({type(error).__name__}); is the stack up? `espalier status` tells."
+    detail = f"{url} does not answer ({type(error).__name__}); is the stack up? Run `espalier status`."
     return EspalierError(Problem.model_construct(title="Not reachable", status=0, detail=detail))
 
 
 def refused(response: httpx.Response) -> EspalierError:
-    """The error for an answer that is none."""
+    """Return the error for an answer that is not the API's."""
     if response.headers.get("content-type", "").startswith(PROBLEM_MEDIA_TYPE):
         try:
             return EspalierError(Problem.model_validate_json(response.content))

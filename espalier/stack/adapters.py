@@ -25,14 +25,14 @@ class ServedModel:
     """The merged adapter's; None for the model as it was packaged."""
 
     def environment(self) -> dict[str, str]:
-        """What the roles must know; what a user has set already stays."""
+        """Return the variables that the roles need; those that a user has set stay."""
         if self.card is None:
             return {}
-        told = {
+        variables = {
             "ESPALIER_MERGED_ADAPTER": self.card.name,
             "ESPALIER_PROMPT_PROFILE": self.card.profile.partition("@")[0],
         }
-        return {name: os.environ.get(name) or value for name, value in told.items()}
+        return {name: os.environ.get(name) or value for name, value in variables.items()}
 
 
 def shipped() -> list[str]:
@@ -49,7 +49,7 @@ def find_adapter(name: str) -> tuple[Path, Card] | None:
     """An adapter's folder and card by a shipped name or a path; None for `none`.
 
     Raises:
-        SetupError: There is no such adapter, or it is for another model.
+        SetupError: The adapter is missing, or it is for another model.
     """
     if name == NONE:
         return None
@@ -66,24 +66,24 @@ def find_adapter(name: str) -> tuple[Path, Card] | None:
     return folder, card
 
 
-def prepare_served(settings: StackSettings, tell: Callable[[str], None]) -> ServedModel:
+def prepare_served(settings: StackSettings, report: Callable[[str], None]) -> ServedModel:
     """The embedded model with the adapter that the settings name, made once in the cache.
 
     Args:
         settings: Where the cache is, and which adapter.
-        tell: Called with each stage of the work, while there is any.
+        report: Called with each stage of the work, while there is any.
 
     Raises:
         SetupError: The model cannot be prepared, or the adapter cannot be used.
     """
     found = find_adapter(settings.adapter)
-    model = prepare_model(settings, tell)
+    model = prepare_model(settings, report)
     if found is None:
         return ServedModel(model)
     folder, card = found
     merged = model.with_name(f"{model.name}+{card.name}")
     if not (merged / "config.json").is_file():
-        tell(f"merging {card.name}")
+        report(f"merging {card.name}")
         command = [sys.executable, "-m", "espalier.stack.merge", str(model), str(folder), str(merged)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
         if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""Notices early that a part cannot come up: a process of it has died, or its log says so."""
+"""Notices early that a part cannot come up: a process of it has died, or its log reports it."""
 
 import re
 import time

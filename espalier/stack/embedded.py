@@ -17,7 +17,7 @@ CACHE_VERSION = "1"
 
 
 class SetupError(Exception):
-    """Something is not installed, or cannot run here; the text says what to do."""
+    """Raised when something is not installed or cannot run here; the text has what to do."""
 
 
 def packaged_model() -> Path:
@@ -36,12 +36,12 @@ def packaged_model() -> Path:
     return found[0]
 
 
-def prepare_model(settings: StackSettings, tell: Callable[[str], None]) -> Path:
+def prepare_model(settings: StackSettings, report: Callable[[str], None]) -> Path:
     """The embedded model as safetensors, made once in the cache.
 
     Args:
         settings: Where the cache is.
-        tell: Called with each stage of the work, while there is any.
+        report: Called with each stage of the work, while there is any.
 
     Raises:
         SetupError: The package or its libraries are not installed, or the disk is full.
@@ -59,9 +59,9 @@ def prepare_model(settings: StackSettings, tell: Callable[[str], None]) -> Path:
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True) as process,
     ):
         for line in process.stdout or ():
-            tell(line.strip())
+            report(line.strip())
     if process.returncode != 0:
-        raise SetupError(f"The embedded model could not be prepared; {log} says why.")
+        raise SetupError(f"The embedded model could not be prepared; the reason is in {log}.")
     return destination
 
 

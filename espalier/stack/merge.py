@@ -30,7 +30,7 @@ NOT_PLAIN = (
 
 
 class MergeError(ValueError):
-    """The adapter does not fit the model; the message says why."""
+    """Raised when the adapter does not fit the model; the message has the reason."""
 
 
 def merge(model: Path, adapter: Path, destination: Path) -> None:

@@ -1,4 +1,4 @@
-"""The parts of the stack as processes: command, environment, port, how to tell that it is ready."""
+"""The parts of the stack as processes: command, environment, port, check of readiness."""
 
 import json
 import sys
@@ -33,7 +33,7 @@ class Part:
     hint: str = ""
     """What a person may do where it does not come up: the end of the message."""
     optional: bool = False
-    """Whether the stack is up without it: it answers why it is not ready, and is told of."""
+    """Whether the stack is up without it; why it is not ready is reported."""
 
 
 def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]:

@@ -25,17 +25,17 @@ MERGING = 300.0
 SERVED = (SwapState.SERVING, SwapState.DONE)
 ENDED = (SwapState.DONE,)
 CALL_TIMEOUT = 300.0
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
-def push(card: Card, path: Path, actors: Sequence[str], tell: Tell) -> None:
+def push(card: Card, path: Path, actors: Sequence[str], report: Report) -> None:
     """Load an adapter into the engine of each actor, and let it answer once.
 
     Args:
         card: The adapter's card.
         path: Its folder as the engines see it.
         actors: The actors' addresses.
-        tell: Called with what was done.
+        report: Called with what was done.
 
     Raises:
         AdapterError: It does not fit what an actor serves, or it did not answer.
@@ -51,7 +51,7 @@ def push(card: Card, path: Path, actors: Sequence[str], tell: Tell) -> None:
                     "started, without --actor, or name its roles an engine that has this one merged"
                 )
             actor.load(AdapterLoad(name=card.name, path=str(path)))
-            _see_it_answer(actor, card.name, tell)
+            _see_it_answer(actor, card.name, report)
 
 
 def swaps(settings: StackSettings) -> bool:
@@ -62,7 +62,7 @@ def swaps(settings: StackSettings) -> bool:
         return not actor.adapters().runtime
 
 
-def swap(card: Card, folder: Path, settings: StackSettings, patience: float, tell: Tell) -> None:
+def swap(card: Card, folder: Path, settings: StackSettings, patience: float, report: Report) -> None:
     """Have this machine's stack serve an adapter that is merged, and let it answer once.
 
     Args:
@@ -70,7 +70,7 @@ def swap(card: Card, folder: Path, settings: StackSettings, patience: float, tel
         folder: Where it is.
         settings: The stack's.
         patience: How long to wait until the engine before has stopped, seconds.
-        tell: Called with what was done, and with what could not be.
+        report: Called with what was done, and with what could not be.
 
     Raises:
         AdapterError: It does not fit what is served, or the swap failed; what was served still is.
@@ -80,15 +80,15 @@ def swap(card: Card, folder: Path, settings: StackSettings, patience: float, tel
         _check(card, actor.adapters(), actor.url)
         request = SwapRequest(id=uuid4().hex, adapter=str(folder.resolve()))
         write(request_file(settings), request)
-        told = _follow(settings, request.id, SERVED, settings.engine_ready + MERGING, tell, 0)
-        if told.state not in SERVED:
+        swapped = _follow(settings, request.id, SERVED, settings.engine_ready + MERGING, report, 0)
+        if swapped.state not in SERVED:
             request_file(settings).unlink(missing_ok=True)
-            raise AdapterError(told.error or f"{card.name} was not served in time")
-        _see_it_answer(actor, card.name, tell)
-    if told.state is SwapState.SERVING and patience:
-        told = _follow(settings, request.id, ENDED, patience, tell, len(told.told))
-    if told.state is SwapState.SERVING:
-        tell(f"{told.former} goes on for the episodes that are pinned to it, and stops with the last of them")
+            raise AdapterError(swapped.error or f"{card.name} was not served in time")
+        _see_it_answer(actor, card.name, report)
+    if swapped.state is SwapState.SERVING and patience:
+        swapped = _follow(settings, request.id, ENDED, patience, report, len(swapped.lines))
+    if swapped.state is SwapState.SERVING:
+        report(f"{swapped.former} goes on for the episodes pinned to it, and stops with the last of them")
 
 
 def _follow(
@@ -96,16 +96,16 @@ def _follow(
     number: str,
     until: Collection[SwapState],
     patience: float,
-    tell: Tell,
+    report: Report,
     lines: int,
 ) -> Swap:
-    """What is told of a swap, when it is as far as wanted or the patience has ended."""
+    """Report a swap's progress, and return it when it is as far as wanted or the patience has ended."""
     deadline = time.monotonic() + patience
     while True:
         swap = read_swap(settings, number) or Swap(id=number, state=SwapState.PREPARING)
-        for line in swap.told[lines:]:
-            tell(line)
-        lines = max(lines, len(swap.told))
+        for line in swap.lines[lines:]:
+            report(line)
+        lines = max(lines, len(swap.lines))
         if swap.state in until or swap.state is SwapState.FAILED or time.monotonic() > deadline:
             return swap
         if not is_up(settings):
@@ -113,7 +113,7 @@ def _follow(
         time.sleep(LOOK)
 
 
-def retire(card: Card, actors: Sequence[str], orchestrator: str, patience: float, tell: Tell) -> None:
+def retire(card: Card, actors: Sequence[str], orchestrator: str, patience: float, report: Report) -> None:
     """Unload the other adapters of the same name when no live episode is pinned to them.
 
     Args:
@@ -121,7 +121,7 @@ def retire(card: Card, actors: Sequence[str], orchestrator: str, patience: float
         actors: The actors' addresses.
         orchestrator: Where the episodes are.
         patience: How long to wait for episodes to end, seconds.
-        tell: Called with what was done, and with what could not be.
+        report: Called with what was done, and with what could not be.
 
     Raises:
         EspalierError: A part refused, or does not answer.
@@ -136,20 +136,20 @@ def retire(card: Card, actors: Sequence[str], orchestrator: str, patience: float
                 for name in sorted(old - list_pinned(orchestrator)):
                     actor.unload(name)
                     old.remove(name)
-                    tell(f"{url} no longer serves {name}")
+                    report(f"{url} no longer serves {name}")
                 if old and time.monotonic() > deadline:
-                    tell(f"{url} still serves {', '.join(sorted(old))}: episodes use them")
+                    report(f"{url} still serves {', '.join(sorted(old))}: episodes use them")
                     break
                 if old:
                     time.sleep(POLL)
 
 
-def _see_it_answer(actor: Actor, name: str, tell: Tell) -> None:
+def _see_it_answer(actor: Actor, name: str, report: Report) -> None:
     room = Context(environment=Brief(name="room"), task="find the mug", observation="You see a desk 1.")
     answer = actor.act(ActionRequest(context=room, adapter=name))
     if answer.adapter != name or not answer.candidates:
         raise AdapterError(f"{actor.url} answers with {answer.adapter}, not with {name}")
-    tell(f"{actor.url} serves {name}: it says {answer.candidates[0].text.strip()!r}")
+    report(f"{actor.url} serves {name}: it answers {answer.candidates[0].text.strip()!r}")
 
 
 def _check(card: Card, served: Adapters, url: str) -> None:

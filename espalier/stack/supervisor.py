@@ -32,15 +32,15 @@ RESTARTS = 5
 """Restarts of one part within `RESTART_WINDOW` seconds before the stack gives up."""
 RESTART_WINDOW = 120.0
 UNREADY_SECONDS = 8.0
-"""How long an optional part may say that it is not ready before the stack goes on without it."""
+"""How long an optional part may be not ready before the stack goes on without it."""
 LOG_BYTES = 20_000_000
 """A log file larger than this is begun anew at the next start, one old one is kept."""
-Tell = Callable[[str, str], None]
+Report = Callable[[str, str], None]
 """Called with a part's name and what is new about it."""
 
 
 class PartError(Exception):
-    """A part did not become ready, or keeps dying; the text says where its log is."""
+    """Raised when a part does not become ready or keeps dying; the text names its log."""
 
 
 @dataclass
@@ -56,11 +56,11 @@ class _Running:
 class Supervisor:
     """One stack on this machine."""
 
-    def __init__(self, parts: list[Part], logs: Path, state: Path, tell: Tell) -> None:
+    def __init__(self, parts: list[Part], logs: Path, state: Path, report: Report) -> None:
         self._parts = parts
         self._logs = logs
         self._state = state
-        self._tell = tell
+        self._report = report
         self._running: dict[str, _Running] = {}
         self._ready = {part.name: asyncio.Event() for part in parts}
         self._stopping = False
@@ -103,7 +103,7 @@ class Supervisor:
                 name = running.part.name
                 if len(recent) >= RESTARTS:
                     raise self._failure(running.part, f"died {RESTARTS} times")
-                self._tell(name, f"died (exit {running.process.returncode}); restarting")
+                self._report(name, f"died (exit {running.process.returncode}); restarting")
                 await asyncio.sleep(min(5.0, 0.5 * 2 ** len(recent)))
                 if running.watched:
                     running.log.close()
@@ -127,7 +127,7 @@ class Supervisor:
             raise
 
     async def remove(self, name: str) -> None:
-        """Stop one part; one that is not there is none to stop."""
+        """Stop one part, if it runs."""
         while running := self._running.get(name):
             running.watched = False
             await self._end([running])
@@ -158,11 +158,11 @@ class Supervisor:
             _signal(running.process.pid, number)
 
     def inform(self, environment: dict[str, str], names: Collection[str]) -> None:
-        """What some parts are to be told of when they are started again."""
+        """Set variables of some parts for when they are started again."""
         for name in names:
             if running := self._running.get(name):
-                told = {**running.part.environment, **environment}
-                running.part = replace(running.part, environment=told)
+                merged = {**running.part.environment, **environment}
+                running.part = replace(running.part, environment=merged)
 
     async def stop(self) -> None:
         """Stop every part, the last first, and leave nothing behind."""
@@ -185,7 +185,7 @@ class Supervisor:
             _signal(running.process.pid, signal.SIGKILL)
             await running.process.wait()
             running.log.close()
-            self._tell(running.part.name, "stopped")
+            self._report(running.part.name, "stopped")
 
     async def _bring_up(self, part: Part, http: httpx.AsyncClient, began: float) -> None:
         if part.after:
@@ -201,7 +201,7 @@ class Supervisor:
             refused_since = None if answer is None else refused_since or time.monotonic()
             if part.optional and refused_since and time.monotonic() - refused_since > UNREADY_SECONDS:
                 running.watched = True
-                self._tell(part.name, f"not ready: {answer}")
+                self._report(part.name, f"not ready: {answer}")
                 return
             if running.process.returncode is not None:
                 raise self._failure(
@@ -214,7 +214,7 @@ class Supervisor:
             await asyncio.sleep(POLL)
         running.watched = True
         self._ready[part.name].set()
-        self._tell(part.name, f"ready after {time.monotonic() - began:.0f} s")
+        self._report(part.name, f"ready after {time.monotonic() - began:.0f} s")
 
     async def _spawn(self, part: Part, restarts: list[float]) -> _Running:
         path = self._log_file(part.name)
@@ -231,7 +231,7 @@ class Supervisor:
         )
         running = _Running(part, process, log, restarts)
         self._running[part.name] = running
-        self._tell(part.name, f"starting (pid {process.pid})")
+        self._report(part.name, f"starting (pid {process.pid})")
         self._write_state()
         return running
 
@@ -266,7 +266,7 @@ class Supervisor:
 
 
 async def _answer(part: Part, http: httpx.AsyncClient) -> str | None:
-    """`READY`, or why a part says that it is not; None where it does not answer."""
+    """Return `READY`, or a part's reason for not being ready; None where it does not answer."""
     try:
         if part.ready:
             return readiness(await http.get(f"http://127.0.0.1:{part.port}{part.ready}"))
@@ -278,7 +278,7 @@ async def _answer(part: Part, http: httpx.AsyncClient) -> str | None:
 
 
 def readiness(answer: httpx.Response) -> str:
-    """`READY`, or why a part says that it is not."""
+    """Return `READY`, or a part's reason for not being ready."""
     if answer.status_code == 200:
         return READY
     try:

@@ -1,10 +1,10 @@
 """The embedded engine's weights are swapped while episodes run.
 
 Its adapter is merged, so another adapter takes another engine. The supervisor starts that one beside the
-first, lets it answer, and tells the roles; new episodes go there. The first goes on for the episodes that are
-pinned to its adapter, and stops when the last of them has ended. While there are two they take turns.
+first, lets it answer, and switches the roles; new episodes go there. The first goes on for the episodes that
+are pinned to its adapter, and stops when the last of them has ended. While there are two they take turns.
 
-A command asks for it, and reads how far it is, by files beside the one that tells of the stack.
+A command requests it, and reads its progress, by files beside the one that describes the stack.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from services.contracts.adapter import AdapterLoad
 from services.contracts.card import Card
 from services.roles.registry import ROLES
 
-"""The actor comes last: episodes are pinned to what it says is served."""
+"""The actor comes last: episodes are pinned to what it reports as served."""
 LOOK = 1.0
 """Between two looks at what is pinned to the engine that drains, seconds."""
 LOOKS = 3
@@ -40,7 +40,7 @@ FIRST_ANSWER = 120.0
 """How long the new engine may take for its first answer, seconds."""
 CALL_TIMEOUT = 60.0
 KEPT = 20
-"""Swaps that are told of; of the oldest nothing is kept."""
+"""Swaps whose progress is kept; the oldest is removed."""
 STARTING = (0.25, 0.75)
 DRAINING = (0.5, 0.5)
 """How long the engine before and the new one run in turn, seconds, while one starts and while one drains."""
@@ -59,7 +59,7 @@ class SwapState(StrEnum):
 
 
 class SwapRequest(BaseModel):
-    """What a command asks for."""
+    """A command's request."""
 
     id: str = Field(pattern=r"^[0-9a-f]{32}$")
     adapter: str
@@ -67,7 +67,7 @@ class SwapRequest(BaseModel):
 
 
 class Swap(BaseModel):
-    """What the supervisor tells of a swap."""
+    """The progress of a swap, written by the supervisor."""
 
     id: str
     state: SwapState
@@ -75,18 +75,18 @@ class Swap(BaseModel):
     """The name that is served."""
     former: str = ""
     """The name that was."""
-    told: list[str] = []
+    lines: list[str] = []
     """What was done, in order."""
     error: str = ""
 
 
 def request_file(settings: StackSettings) -> Path:
-    """Where a swap is asked for."""
+    """Return the file of a request for a swap."""
     return settings.folder / "run" / "adapter.json"
 
 
 def progress_folder(settings: StackSettings) -> Path:
-    """Where the running stack tells of its swaps, a file each."""
+    """Return the folder of the running stack's swaps, a file each."""
     return settings.folder / "run" / "swaps"
 
 
@@ -107,7 +107,7 @@ def write(path: Path, message: BaseModel) -> None:
 
 
 class Progress:
-    """Tells how far one swap is."""
+    """Writes the progress of one swap."""
 
     def __init__(self, folder: Path, number: str) -> None:
         self._file = folder / f"{number}.json"
@@ -118,8 +118,8 @@ class Progress:
 
     def update(self, line: str = "", **changes: Any) -> None:
         """Add a line of what was done, and change fields."""
-        told = [*self._swap.told, line] if line else self._swap.told
-        self._swap = self._swap.model_copy(update={"told": told, **changes})
+        lines = [*self._swap.lines, line] if line else self._swap.lines
+        self._swap = self._swap.model_copy(update={"lines": lines, **changes})
         write(self._file, self._swap)
 
 
@@ -154,14 +154,14 @@ class Swapper:
         shutil.rmtree(progress_folder(settings), ignore_errors=True)
 
     async def serve(self) -> None:
-        """Do what is asked for, until cancelled."""
-        asked = request_file(self._settings)
+        """Carry out requests until cancelled."""
+        request_path = request_file(self._settings)
         try:
             while True:
                 await asyncio.sleep(POLL)
-                if asked.exists():
-                    request = _read(asked)
-                    asked.unlink(missing_ok=True)
+                if request_path.exists():
+                    request = _read(request_path)
+                    request_path.unlink(missing_ok=True)
                     if request is not None:
                         await self._do(request)
         finally:
@@ -194,7 +194,7 @@ class Swapper:
             try:
                 await _first_answer(new)
                 progress.update(f"{new.name} serves it at port {new.port}")
-                await asyncio.to_thread(self._tell_roles, card.name, new, former, old)
+                await asyncio.to_thread(self._switch_roles, card.name, new, former, old)
             except BaseException:
                 await self._supervisor.remove(new.name)
                 raise
@@ -223,15 +223,15 @@ class Swapper:
             )
         return card, before.name
 
-    def _tell_roles(self, name: str, new: Part, former: str, old: Part) -> None:
+    def _switch_roles(self, name: str, new: Part, former: str, old: Part) -> None:
         """All roles use the new engine after this, or none does."""
-        told: list[str] = []
+        switched: list[str] = []
         try:
             for role in ROLES:
                 self._load(role, name, new)
-                told.append(role)
+                switched.append(role)
         except EspalierError:
-            for role in told:
+            for role in switched:
                 self._load(role, former, old)
                 self._unload(role, name)
             raise
@@ -265,7 +265,7 @@ class Swapper:
                 try:
                     used = former in await asyncio.to_thread(list_pinned, self._settings.url("orchestrator"))
                 except EspalierError:
-                    used = True  # it is not there to be asked; it comes back
+                    used = True  # it is away, and comes back
                 quiet = 0 if used else quiet + 1
         for role in ROLES:
             try:

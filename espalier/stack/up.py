@@ -1,4 +1,4 @@
-"""`espalier up`: prepares what is needed, starts the stack, keeps it going until it is told to stop."""
+"""`espalier up`: prepares what is needed, starts the stack, keeps it going until it is stopped."""
 
 import asyncio
 import contextlib
@@ -22,7 +22,7 @@ from espalier.stack.swap import Swapper
 
 
 def state_file(settings: StackSettings) -> Path:
-    """Where a running stack tells of itself."""
+    """Return the file that describes the running stack."""
     return settings.folder / "run" / "stack.json"
 
 
@@ -37,10 +37,10 @@ async def running_stack(settings: StackSettings, console: Console) -> AsyncItera
     if not settings.has_engine:
         model = prepare_served(settings, lambda stage: console.print(f"  [dim]model[/]  {stage}"))
 
-    def tell(part: str, news: str) -> None:
+    def report(part: str, news: str) -> None:
         console.print(f"  [bold]{part:<13}[/] {news}", highlight=False)
 
-    supervisor = Supervisor(plan_parts(settings, model), settings.logs, state_file(settings), tell)
+    supervisor = Supervisor(plan_parts(settings, model), settings.logs, state_file(settings), report)
     swapping: asyncio.Task[None] | None = None
     try:
         await supervisor.start()
@@ -85,12 +85,12 @@ def detach(settings: StackSettings, console: Console) -> int:
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-    told = 0
+    printed = 0
     while True:
         lines = log.read_text(errors="replace").split("\n")[:-1]
-        for line in lines[told:]:
+        for line in lines[printed:]:
             console.print(line, markup=False, highlight=False)
-        told = len(lines)
+        printed = len(lines)
         if any(line.startswith("up;") for line in lines):
             return 0
         if process.poll() is not None:
@@ -121,5 +121,5 @@ def _state_of(port: int, path: str) -> str:
         answer = httpx.get(f"http://127.0.0.1:{port}{path}", timeout=5.0, trust_env=False)
     except httpx.HTTPError as error:
         return f"no answer ({type(error).__name__})"
-    said = readiness(answer)
-    return said if said == READY else f"not ready ({said})"
+    state = readiness(answer)
+    return state if state == READY else f"not ready ({state})"

@@ -1,6 +1,6 @@
 """The factory of every service's app.
 
-Whatever a part does, it answers `/healthz`, `/readyz`, `/metrics` and `/openapi.json`, tells errors
+Whatever a part does, it answers `/healthz`, `/readyz`, `/metrics` and `/openapi.json`, answers errors
 as problem details, and bounds the size and the time of a request.
 """
 
@@ -20,7 +20,7 @@ from services.kit.problems import Kind, ProblemError
 from services.kit.settings import Settings
 
 Check = Callable[[], Awaitable[str | None]]
-"""Asks a dependency; None where it is fine, else what is wrong with it."""
+"""Checks a dependency: returns None where it is fine, else what is wrong with it."""
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 CHECK_SECONDS = 3.0
@@ -40,7 +40,7 @@ def create_app(
         part: The part's name, as metrics and logs show it.
         settings: Host, keys, limits.
         lifespan: What to start before serving and to stop after.
-        checks: Dependencies by name, asked by `/readyz`.
+        checks: Dependencies by name, checked by `/readyz`.
         facts: What else `/readyz` reports, which decides nothing.
 
     Raises:
@@ -65,7 +65,7 @@ def create_app(
     app.state.metrics = metrics
     app.state.settings = settings
     problems.install(app)
-    _tell_upstream_errors(app)
+    _handle_upstream_errors(app)
     openapi.install(app)
     app.add_middleware(Edge, settings=settings, metrics=metrics)
     if origins := auth.split_names(settings.cors_origins):
@@ -80,10 +80,10 @@ def create_app(
     return app
 
 
-def _tell_upstream_errors(app: FastAPI) -> None:
+def _handle_upstream_errors(app: FastAPI) -> None:
     async def on_outage(request: Request, error: Exception) -> Response:
-        told = ProblemError(Kind.UNAVAILABLE, f"{error}; try again later.", retry_after=2)
-        return problems.answer(told, request.url.path, request.state.request_id)
+        problem = ProblemError(Kind.UNAVAILABLE, f"{error}; try again later.", retry_after=2)
+        return problems.answer(problem, request.url.path, request.state.request_id)
 
     async def on_busy(request: Request, error: Exception) -> Response:
         assert isinstance(error, BusyError)
@@ -103,7 +103,7 @@ def _tell_upstream_errors(app: FastAPI) -> None:
 def _add_health(
     app: FastAPI, metrics: Metrics, checks: dict[str, Check], facts: Callable[[], dict[str, object]]
 ) -> None:
-    async def ask(check: Check) -> str | None:
+    async def run_check(check: Check) -> str | None:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
                 return await check()
@@ -120,7 +120,7 @@ def _add_health(
     @app.get("/readyz", tags=["health"])
     async def readyz(response: Response) -> dict[str, object]:
         """Whether the part can do its work, and the state of each dependency."""
-        reasons = await asyncio.gather(*(ask(check) for check in checks.values()))
+        reasons = await asyncio.gather(*(run_check(check) for check in checks.values()))
         states = {name: reason or "ok" for name, reason in zip(checks, reasons, strict=True)}
         for name, state in states.items():
             metrics.ready.labels(metrics.part, name).set(state == "ok")

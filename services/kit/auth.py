@@ -10,7 +10,7 @@ from starlette.types import Scope
 from services.kit.settings import Settings
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/health"})
-"""What needs no token: health and metrics tell nothing secret, and probes hold no keys."""
+"""What needs no token: health and metrics show nothing secret, and probes hold no keys."""
 
 
 def authorised(header: str | None, keys: Iterable[str]) -> bool:

@@ -65,12 +65,12 @@ class Edge:
                     scope["state"]["admin"] = self._may_administer(scope)
                     await self.app(scope, await self._body(scope, receive), answer.send)
             except _ClientGoneError:
-                pass  # nobody is there to be answered
+                pass  # the client is gone
             except Exception as error:
                 if answer.started and answer.head:
                     return  # the answer was cut off on purpose, after its head
                 if answer.started:
-                    log.error("answer broke off", path=scope["path"], exc_info=error)
+                    log.error("Answer broke off", path=scope["path"], exc_info=error)
                     raise
                 problem = self._describe(error, scope["path"], late=deadline.expired())
                 await problems.answer(problem, scope["path"], request_id)(scope, receive, answer.send)
@@ -84,7 +84,7 @@ class Edge:
         if isinstance(error, TimeoutError) and late:
             limit = f"{self.settings.request_timeout:g} s (ESPALIER_REQUEST_TIMEOUT)"
             return ProblemError(Kind.TIMEOUT, f"No answer within {limit}.")
-        log.error("unhandled", path=path, exc_info=error)
+        log.error("Unhandled error", path=path, exc_info=error)
         return ProblemError(
             Kind.INTERNAL, f"An unexpected {type(error).__name__}; the log has it under the request id."
         )

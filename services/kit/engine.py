@@ -35,7 +35,7 @@ TOO_LONG = (
     "max_new_tokens` must be",
     "too long",
 )
-"""How servers say, in lower case, that a prompt does not fit."""
+"""Servers' messages, in lower case, for a prompt that does not fit."""
 log = structlog.get_logger()
 
 
@@ -89,7 +89,7 @@ class Engine:
 
         Raises:
             ProblemError: It does not serve the model that the settings name, or lists none.
-            OutageError: It is not there.
+            OutageError: It is away.
         """
         try:
             response = await self._upstream.request("GET", "/v1/models")
@@ -114,7 +114,7 @@ class Engine:
         return self._served
 
     async def served(self) -> Served:
-        """What it serves, as last asked."""
+        """What it serves, as last read."""
         return self._served or await self.refresh()
 
     async def token(self, text: str) -> int | None:
@@ -164,7 +164,7 @@ class Engine:
                 break
         else:
             known.grammar = Grammar.NONE
-        log.info("engine probed", engine=self._upstream.shown, **known.describe())
+        log.info("Engine was probed", engine=self._upstream.shown, **known.describe())
         return known
 
     async def find_labels(self) -> None:
@@ -233,7 +233,7 @@ class Engine:
 
         Raises:
             ProblemError: The engine refused, or answered with something else than JSON.
-            OutageError: It is not there, or not in time.
+            OutageError: It is away, or does not answer in time.
         """
         try:
             response = await self._upstream.request("POST", path, body)

@@ -27,7 +27,7 @@ class Metrics:
         )
         self.ready = Gauge(
             "espalier_ready",
-            "Whether a dependency was there when readiness was last asked for.",
+            "Whether a dependency was there when readiness was last checked.",
             ["part", "dependency"],
             registry=self.registry,
         )

@@ -39,7 +39,7 @@ class Target:
 
     engine: Engine
     model: str
-    """The name to ask the engine for."""
+    """The model's name in requests to the engine."""
     adapter: str | None
     """The adapter that will answer, merged or loaded; None for the base model."""
 
@@ -48,7 +48,7 @@ class ModelClient:
     """One role's client of its engine; of several for a while, when a merged adapter is followed by another.
 
     An engine whose weights have an adapter merged into them cannot load others. So another engine takes its
-    place, and the one before it answers those that ask for its adapter by name, until it is dropped.
+    place, and the one before it answers those that name its adapter, until it is dropped.
     """
 
     def __init__(self, role: str, settings: RoleSettings, metrics: Metrics) -> None:

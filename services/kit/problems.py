@@ -52,7 +52,7 @@ class Kind(Enum):
 
 
 class ProblemError(Exception):
-    """An error that is told to the caller."""
+    """An error that the caller gets as problem details."""
 
     def __init__(
         self,
@@ -138,20 +138,22 @@ def _field_errors(error: RequestValidationError) -> list[FieldError]:
 def install(app: FastAPI) -> None:
     """Make an app answer every error as problem details."""
 
-    def told(request: Request, error: ProblemError) -> Response:
+    def answer_problem(request: Request, error: ProblemError) -> Response:
         return answer(error, request.url.path, getattr(request.state, "request_id", ""))
 
     async def on_problem(request: Request, error: Exception) -> Response:
         assert isinstance(error, ProblemError)
-        return told(request, error)
+        return answer_problem(request, error)
 
     async def on_validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         fields = _field_errors(error)
         if any(item["type"] == "json_invalid" for item in error.errors()):
-            return told(request, ProblemError(Kind.BAD_REQUEST, "The body is not valid JSON.", errors=fields))
+            return answer_problem(
+                request, ProblemError(Kind.BAD_REQUEST, "The body is not valid JSON.", errors=fields)
+            )
         detail = "; ".join(f"{item.field}: {item.message}" for item in fields)
-        return told(request, ProblemError(Kind.UNPROCESSABLE, detail, errors=fields))
+        return answer_problem(request, ProblemError(Kind.UNPROCESSABLE, detail, errors=fields))
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -159,7 +161,7 @@ def install(app: FastAPI) -> None:
         if error.status_code == 404 and detail == "Not Found":
             detail = f"Nothing is served at {request.url.path}; /openapi.json lists what is."
         kind = Kind.of_status(error.status_code)
-        return told(request, ProblemError(kind, detail, headers=error.headers))
+        return answer_problem(request, ProblemError(kind, detail, headers=error.headers))
 
     app.add_exception_handler(ProblemError, on_problem)
     app.add_exception_handler(RequestValidationError, on_validation)

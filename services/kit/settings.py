@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=4_000_000, ge=1_000)
     """Larger request bodies are refused with 413."""
     body_timeout: float = Field(default=30.0, gt=0)
-    """A request whose body is not there in this time is answered 408, seconds."""
+    """A request whose body does not arrive in this time is answered 408, seconds."""
     root_path: str = Field(default="", pattern=r"^(/[\w.~-]+)*$")
     """The path below which a proxy serves this part."""
     trusted_proxies: str = "127.0.0.1"
@@ -100,7 +100,7 @@ class RoleSettings(Settings):
     judge_model_url: str = ""
     actor_model_url: str = ""
     model_name: str = ""
-    """The model to ask for; by default the first base model that the engine lists."""
+    """The model of requests; by default the first base model that the engine lists."""
     model_context: int | None = Field(default=None, ge=64)
     """The engine's context, tokens; None: what it reports, or 4,096 where it reports none."""
     model_key: SecretStr = SecretStr("")
@@ -121,7 +121,7 @@ class RoleSettings(Settings):
     """Engines before this one that episodes are still pinned to, by their merged adapters, as JSON."""
     prompt_profile: str = "paper"
     temperature: float = Field(default=0.8, ge=0, le=2)
-    """Of sampling when several candidates are asked for."""
+    """Of sampling when several candidates are requested."""
     action_tokens: int = Field(default=128, ge=8)
     """Longest answer of the actor, tokens."""
     plan_tokens: int = Field(default=200, ge=16)

@@ -54,14 +54,14 @@ class Upstream:
     """One part that this process calls.
 
     Args:
-        part: Its name, as errors tell it.
+        part: Its name in errors.
         url: Where it is, without a trailing slash.
         headers: Sent with every request.
         concurrency: Requests in flight; more wait their turn here, not in httpx's pool, whose cost
             is quadratic in the number that wait.
         waiting: Requests that may wait; more are refused (429).
         timeout: One request's deadline, waiting and retries included, seconds.
-        retry_for: How long to go on trying a part that is not there, seconds.
+        retry_for: How long to go on trying a part that is away, seconds.
         proxied: Whether `HTTP_PROXY` and its like apply.
     """
 
@@ -100,7 +100,7 @@ class Upstream:
         await self._http.aclose()
 
     async def alive(self) -> str | None:
-        """For readiness: None where the part answers, else why it does not; asked once."""
+        """For readiness: None where the part answers, else why it does not; checked once."""
         try:
             response = await self._http.get("/healthz", timeout=2.0)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -130,7 +130,7 @@ class Upstream:
             timeout: As the part's own, for this request.
 
         Raises:
-            OutageError: The part is not there, or not in time.
+            OutageError: The part is away, or does not answer in time.
             BusyError: It answers 429, or too many requests wait for it already.
             RefusedError: It answered anything else that is no success.
         """
@@ -252,7 +252,7 @@ def shown_url(url: str) -> str:
 
 
 def problem_of(response: httpx.Response) -> Problem:
-    """What an error response says: problem details, OpenAI's error shape, or plain text."""
+    """Return the text of an error response: problem details, OpenAI's error shape, or plain text."""
     status = response.status_code if 100 <= response.status_code <= 599 else 502
     title = Kind.of_status(status).title
     try:

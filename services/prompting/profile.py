@@ -30,7 +30,7 @@ PURPOSES = (
 
 @dataclass(frozen=True)
 class Profile:
-    """The prompts that a model is asked with."""
+    """The prompts of one profile."""
 
     name: str
     digest: str

@@ -35,7 +35,7 @@ class Renderer:
         return self._render("planner", k=request.num_subtasks)
 
     def actor(self, request: ActionRequest) -> str:
-        """The actor's question, in the form that is asked for."""
+        """Return the actor's question, in the requested form."""
         return self._render(
             f"actor_{request.form}",
             subtask=request.subtask,
@@ -60,10 +60,10 @@ class Renderer:
         return self._render("judge_paths", task=question.paths[0].task, paths=question.paths)
 
     def turn(self, turn: Turn) -> str:
-        """What the actor said at a step, as the transcript keeps it; an action of several lines is fenced."""
+        """Return the actor's answer at a step for the transcript; an action of several lines is fenced."""
         action = fenced(turn.action)
-        said = turn if action == turn.action else turn.model_copy(update={"action": action})
-        return self._render("turn", turn=said)
+        rendered = turn if action == turn.action else turn.model_copy(update={"action": action})
+        return self._render("turn", turn=rendered)
 
     def messages(self, context: Context, question: str, first_turn: int = 0) -> Chat:
         """The prompt: head, the turns from `first_turn` on, and the question at the end."""

@@ -30,7 +30,7 @@ GUARDED = "/v1"
 
 
 class Gate:
-    """What comes before a request: the key, the failures that a test asked for, the engine's death."""
+    """What comes before a request: the key, the failures that a test set, the engine's death."""
 
     def __init__(self, app: ASGIApp, model: ScriptedModel, api_key: str) -> None:
         self.app = app
@@ -71,7 +71,7 @@ def create_app(model: ScriptedModel, *, api_key: str = "", flavour: Flavour = Fl
     Args:
         model: Answers.
         flavour: The server whose shapes it has.
-        api_key: The bearer token that `/v1` asks for; empty: none.
+        api_key: The bearer token that `/v1` requires; empty: none.
     """
     app = FastAPI(title="Scripted model", version=VERSION)
     if flavour is not Flavour.VLLM:

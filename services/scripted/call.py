@@ -38,7 +38,7 @@ class ChatCall:
     constraint: "tuple[str, object] | None" = None
     """The kind of structured output and its value."""
     adapter: str | None = None
-    """The adapter that was asked for; None for the base model."""
+    """The adapter of the request; None for the base model."""
 
     @property
     def last(self) -> str:
@@ -73,8 +73,8 @@ def answers(script: Script, call: ChatCall) -> list[Answer]:
     Raises:
         ValueError: The script has no answer.
     """
-    said = script(call)
-    several = [said] if isinstance(said, str | Answer) else list(said)
+    answered = script(call)
+    several = [answered] if isinstance(answered, str | Answer) else list(answered)
     if not several:
         raise ValueError("the script has no answer to this request")
     chosen = [several[index % len(several)] for index in range(call.n)]

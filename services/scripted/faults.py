@@ -1,4 +1,4 @@
-"""Failures that a test asks for: the next requests to a path answer an error, or break off."""
+"""Failures that a test sets: the next requests to a path answer an error, or break off."""
 
 from collections import deque
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Fault:
     status: int
     """The HTTP status, or `DROP`."""
     path: str = "/v1/chat/completions"
-    message: str = "The scripted server was told to fail."
+    message: str = "The scripted engine was set to fail."
 
 
 class Faults:

@@ -47,7 +47,7 @@ class Disguise:
         request: Json = json.loads(await _read(receive) or b"{}")
         status, answer = self._refuse(path, request) or (0, {})
         if not status:
-            status, answer = await self._ask(scope, self._request(path, request))
+            status, answer = await self._call(scope, self._request(path, request))
             answer = self._answer(path, status, answer)
         body = json.dumps(answer).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
@@ -109,7 +109,7 @@ class Disguise:
             return {**bare, "owned_by": "sglang", "root": model["id"], "max_model_len": self.context}
         return {**bare, "owned_by": "library"}
 
-    async def _ask(self, scope: Scope, request: Json) -> tuple[int, Json]:
+    async def _call(self, scope: Scope, request: Json) -> tuple[int, Json]:
         """The scripted model's own answer."""
         status, parts = 0, list[bytes]()
         body = json.dumps(request).encode()

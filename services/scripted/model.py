@@ -1,4 +1,4 @@
-"""The scripted model: answers by a script, counts tokens, caches prefixes, takes its time, fails when told.
+"""The scripted model: answers by a script, counts tokens, caches prefixes, takes its time, fails on demand.
 
 What it answers depends on the request and its seed alone. What it remembers changes only figures:
 the cached tokens, the metrics, the log.
@@ -141,9 +141,9 @@ class ScriptedModel:
         call = self._call(request)
         prompt = tokenizer.encode(tokenizer.render([(m.role, m.content) for m in call.messages]))
         room = self._room(len(prompt))
-        said = [self._constrained(call, index, item) for index, item in enumerate(self._said(call))]
+        drawn = [self._constrained(call, index, item) for index, item in enumerate(self._run_script(call))]
         limit = min(room, call.max_tokens or room)
-        choices = [cut(call, index, answer, limit) for index, answer in enumerate(said)]
+        choices = [cut(call, index, answer, limit) for index, answer in enumerate(drawn)]
         usage = await self._spend(call, [prompt], [len(choice.tokens) for choice in choices])
         for choice in choices:
             self.metrics.finished(choice.finish)
@@ -154,7 +154,7 @@ class ScriptedModel:
             created=int(time.time()),
             model=call.model,
             choices=[
-                wire_choice(index, choice, request, said[index]) for index, choice in enumerate(choices)
+                wire_choice(index, choice, request, drawn[index]) for index, choice in enumerate(choices)
             ],
             usage=usage,
         )
@@ -181,7 +181,7 @@ class ScriptedModel:
             call = ChatCall(
                 model, (Message("user", tokenizer.decode(prompt)),), max_tokens=1, adapter=adapter
             )
-            odds = odds_of(self._said(call)[0])
+            odds = odds_of(self._run_script(call)[0])
             shares = [odds.get(label, unlikely(odds)) for label in request.label_token_ids]
             score = shares[0] / sum(shares) if request.apply_softmax else shares[0]
             prompts.append(prompt)
@@ -246,7 +246,7 @@ class ScriptedModel:
             )
         return self.max_model_len - prompt
 
-    def _said(self, call: ChatCall) -> list[Answer]:
+    def _run_script(self, call: ChatCall) -> list[Answer]:
         try:
             return answers(self.script, call)
         except ValueError as error:

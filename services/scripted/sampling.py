@@ -56,7 +56,7 @@ def unlikely(odds: Mapping[int, float]) -> float:
 
 
 def wire_choice(index: int, choice: Sampled, request: wire.ChatRequest, answer: Answer) -> wire.Choice:
-    """A choice as it goes over the wire, with the logprobs that were asked for."""
+    """A choice as it goes over the wire, with the logprobs that the request wants."""
     logprobs = None
     if request.logprobs:
         content = [

@@ -1,7 +1,7 @@
 """Scripts: the default one, which plays all roles, and rules for tests.
 
-The default knows the roles by their questions, the last paragraph of a prompt: a judge is asked for
-"Yes or No" or for "the letter", a planner for "subtasks", and everything else is an actor's turn.
+The default distinguishes the roles by their questions, the last paragraph of a prompt: a judge's has
+"Yes or No" or "the letter", a planner's "subtasks", and everything else is an actor's turn.
 """
 
 import re
@@ -41,9 +41,9 @@ def rules(*known: Rule, otherwise: Script | None = None) -> Script:
 
     def script(call: ChatCall) -> str | Answer | Sequence[str | Answer]:
         text = call.text
-        for pattern, said in compiled:
+        for pattern, answers in compiled:
             if pattern.search(text):
-                return said
+                return answers
         return fallback(call)
 
     return script
@@ -79,8 +79,8 @@ def _letter(call: ChatCall) -> Answer:
 
 
 def _plan(call: ChatCall) -> str:
-    asked = _SUBTASKS.search(call.question)
-    k = max(1, int(asked.group(1))) if asked else 3
+    found = _SUBTASKS.search(call.question)
+    k = max(1, int(found.group(1))) if found else 3
     task = _TASK.search(call.text)
     goal = task.group(1).strip().rstrip(".") if task else "do the task"
     steps = [f"find what is needed to {goal}"]

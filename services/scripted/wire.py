@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Wire(BaseModel):
-    """Fields that we do not know are taken and ignored, as vLLM does."""
+    """Unknown fields are taken and ignored, as vLLM does."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -62,7 +62,7 @@ class TokenLogprob(Wire):
 
 
 class ContentLogprob(TokenLogprob):
-    """A token of the answer, with the others that were asked for at its place."""
+    """A token of the answer, with the others that were requested at its place."""
 
     top_logprobs: list[TokenLogprob] = Field(default_factory=list[TokenLogprob])
 
@@ -74,7 +74,7 @@ class Logprobs(Wire):
 
 
 class ChoiceMessage(Wire):
-    """What the model said, with the fields that vLLM fills with null."""
+    """The model's message, with the fields that vLLM fills with null."""
 
     role: Literal["assistant"] = "assistant"
     content: str

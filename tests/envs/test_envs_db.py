@@ -133,7 +133,7 @@ def test_every_topic_can_be_read_again() -> None:
         names = tuple(told.names[0] for told in topic.columns)
         assert topic in about(names), topic.things
         assert sum(told.key for told in topic.columns) == 1, topic.things
-        assert len(topic.tells) >= 2, topic.things
+        assert len(topic.sentences) >= 2, topic.things
 
 
 def test_a_condition_is_read_with_the_headers_own_name() -> None:

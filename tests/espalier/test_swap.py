@@ -244,7 +244,7 @@ def test_where_one_role_refuses_all_go_back(site: Site) -> None:
     supervisor = Supervisor([], site.settings.logs, state_file(site.settings), lambda *_: None)
     swapper = Swapper(site.settings, supervisor, site.model(0))
     with pytest.raises(EspalierError, match="is wanted"):
-        swapper._tell_roles(site.cards[1].name, new, site.cards[0].name, old)
+        swapper._switch_roles(site.cards[1].name, new, site.cards[0].name, old)
     assert site.all_list((site.cards[0].name, False))
 
 

@@ -86,7 +86,7 @@ def test_rooms_are_whole() -> None:
 
 def test_only_those_who_may_know_are_told_what_lies_where() -> None:
     room, _ = draw_room(0, 1)
-    seen, told = room.seen("put a mug on the desk"), room.told()
+    seen, told = room.seen("put a mug on the desk"), room.describe()
     for place, things in room.places.items():
         assert f"a {place}" in seen
         assert place in told
@@ -126,16 +126,16 @@ async def test_each_role_sees_what_it_may(roles: RoleServer, tmp_path: Path) -> 
     await imagine(roles, tmp_path / "out", limit=1)
     room, kind = draw_room(3, 0)
     [asked] = roles.asked_of("question_generator")
-    assert room.told() in asked[0]["content"]
+    assert room.describe() in asked[0]["content"]
     assert kind in asked[0]["content"]
     first, second = roles.asked_of("action_maker")
-    assert room.told() not in first[0]["content"]
+    assert room.describe() not in first[0]["content"]
     assert [message["content"] for message in second[1:]] == [
         move("go to shelf 1"),
         "OBSERVATION: On it you see a mug 1.",
     ]
     first, second = roles.asked_of("environment_agent")
-    assert room.told() in first[0]["content"]
+    assert room.describe() in first[0]["content"]
     assert second[2]["content"] == "ACTION: move mug 1 to shelf 1"
 
 
@@ -191,7 +191,7 @@ async def test_a_role_that_is_silent_ends_no_run(roles: RoleServer, tmp_path: Pa
         return Reply(never=True) if slow else plays_well(role, chat)
 
     roles.script = script
-    shelves = ["shelf" in draw_room(3, number)[0].told() for number in range(8)]
+    shelves = ["shelf" in draw_room(3, number)[0].describe() for number in range(8)]
     assert {True, False} == set(shelves), "the seed was chosen so that both are drawn"
     out = tmp_path / "out"
     made = await imagine(roles, out, limit=8, role_timeout=4.0)

@@ -30,7 +30,7 @@ async def ask(server: RoleServer, settings: ConstructSettings = SETTINGS, *, pat
     address = Address(f"{server.url}{path}")
     model = RoleModel("action_maker", address, settings, 4)
     try:
-        answer = await model.ask(QUESTION, read_move)
+        answer = await model.complete(QUESTION, read_move)
         return f"{answer.thought} | {answer.action}"
     finally:
         await model.close()
@@ -150,7 +150,7 @@ async def test_what_is_sent(roles: RoleServer) -> None:
     address = Address(f"{roles.url}/v1/", "named", "secret")
     settings = SETTINGS.model_copy(update={"role_tokens": 77, "role_temperature": 0.25})
     model = RoleModel("action_maker", address, settings, 1)
-    await model.ask(QUESTION, read_move)
+    await model.complete(QUESTION, read_move)
     await model.close()
     sent = {"model": "named", "messages": QUESTION, "n": 1, "temperature": 0.25, "max_tokens": 77}
     assert (roles.bodies, roles.keys) == ([sent], ["Bearer secret"])

@@ -15,8 +15,8 @@ Opening = Callable[[Context], Awaitable[tuple[Context, str]]]
 """Makes the action maker's prompt of a context, which it may change before anything is done."""
 
 
-def said(turn: Turn | ParsedAction) -> str:
-    """A thought and an action as the action maker says them; an action of several lines is fenced."""
+def render_move(turn: Turn | ParsedAction) -> str:
+    """Return a thought and an action in the action maker's form; an action of several lines is fenced."""
     action = fenced(turn.action)
     return f"THOUGHT: {turn.thought}\nACTION:{' ' if action == turn.action else ''}{action}"
 
@@ -30,7 +30,7 @@ def read_move(text: str) -> ParsedAction | None:
 
 
 async def next_move(model: RoleModel, prompt: str, turns: list[Turn]) -> ParsedAction:
-    """Ask the action maker for its next thought and action.
+    """Return the action maker's next thought and action.
 
     Args:
         model: Plays the action maker.
@@ -42,9 +42,9 @@ async def next_move(model: RoleModel, prompt: str, turns: list[Turn]) -> ParsedA
     """
     chat: Chat = [{"role": "user", "content": prompt}]
     for turn in turns:
-        chat.append({"role": "assistant", "content": said(turn)})
+        chat.append({"role": "assistant", "content": render_move(turn)})
         chat.append({"role": "user", "content": f"OBSERVATION: {turn.observation}"})
-    return await model.ask(chat, read_move)
+    return await model.complete(chat, read_move)
 
 
 async def act(
@@ -61,7 +61,7 @@ async def act(
 
     Args:
         sessions: The environment.
-        metadata: What it says of itself.
+        metadata: The environment's.
         task_id: The task.
         model: Plays the action maker.
         opening: Makes its prompt.

@@ -9,7 +9,7 @@ from espalier.client import AsyncSessions, EspalierError
 from training.construct.cards import write_card
 from training.construct.derive import Runs, add_derived
 from training.construct.experts import Player, player
-from training.construct.making import Tell, known
+from training.construct.making import Report, known
 from training.construct.play import play
 from training.construct.record import Record, append_records
 from training.construct.rejections import Rejection, append_rejection
@@ -26,7 +26,7 @@ class Collected:
     failed: int
     """Tasks that the environment could not play."""
     unknown: int
-    """Tasks that the expert does not know."""
+    """Tasks of kinds that the expert lacks."""
     derived: int
     """Planner's, judge's and subtask records."""
 
@@ -36,7 +36,7 @@ async def collect(
     url: str,
     split: str,
     out: Path,
-    tell: Tell,
+    report: Report,
     *,
     limit: int,
     seed: int = 0,
@@ -51,7 +51,7 @@ async def collect(
         url: The environment's server.
         split: The tasks to draw from.
         out: The file of records; what it holds, or its rejections, is not played again.
-        tell: Called with a line of progress now and then.
+        report: Called with a line of progress now and then.
         limit: How many tasks.
         seed: Which tasks, and what is derived.
         least: The least reward that is kept.
@@ -85,7 +85,7 @@ async def collect(
                     record = await play(sessions, metadata, task_id, made, seed=seed)
                 except EspalierError as error:
                     count["failed"] += 1
-                    tell(f"{task_id}: {error}")
+                    report(f"{task_id}: {error}")
                     return
             if record is None:
                 count["unknown"] += 1
@@ -98,7 +98,7 @@ async def collect(
 
         for start in range(0, len(left), 100):
             await asyncio.gather(*(one(task_id, made) for task_id in left[start : start + 100]))
-            tell(f"{environment}: {min(start + 100, len(left))} of {len(left)} played, {len(kept)} kept")
+            report(f"{environment}: {min(start + 100, len(left))} of {len(left)} played, {len(kept)} kept")
     extra = add_derived(out, Runs(environment, "expert", split, seed, least), derived)
     write_card(out)
     return Collected(len(left), len(kept), count["failed"], count["unknown"], extra)

@@ -7,7 +7,7 @@ from pathlib import Path
 from espalier.client import AsyncSessions
 from training.construct.collect import drawn
 from training.construct.in_context import imitate, read_examples
-from training.construct.making import Made, Tell, make_records
+from training.construct.making import Made, Report, make_records
 from training.construct.record import Record
 from training.construct.role_settings import ConstructSettings, Role
 from training.construct.roleplay import Cast, grounded, imagined, imagined_id
@@ -19,31 +19,38 @@ TIMEOUT = 120.0
 
 
 async def make_imagined(
-    settings: ConstructSettings, out: Path, tell: Tell, *, limit: int, seed: int, turns: int, concurrency: int
+    settings: ConstructSettings,
+    out: Path,
+    report: Report,
+    *,
+    limit: int,
+    seed: int,
+    turns: int,
+    concurrency: int,
 ) -> Made:
     """Role play in rooms that are drawn by the seed: all three roles are models.
 
     Args:
         settings: The models.
         out: The file of records; a room that it holds is not played again.
-        tell: Called with a line of progress now and then.
+        report: Called with a line of progress now and then.
         limit: How many rooms.
         seed: Which rooms.
         turns: The most turns of one.
         concurrency: Rooms at once.
 
     Raises:
-        RoleSetupError: A role has no model, or its server does not know the key or the model.
+        RoleSetupError: A role has no model, or its server refuses the key or the model.
         RecordError: The file holds something else.
         PromptError: A prompt file cannot be used.
     """
-    async with _cast(settings, concurrency, asks=True, answers=True) as cast:
+    async with _cast(settings, concurrency, questions=True, answers=True) as cast:
 
         async def make(task_id: str) -> Record:
             return await imagined(cast, task_id, limit=turns)
 
         names = [imagined_id(seed, number) for number in range(limit)]
-        return await make_records(names, make, out, tell, environment="alfworld", concurrency=concurrency)
+        return await make_records(names, make, out, report, environment="alfworld", concurrency=concurrency)
 
 
 async def make_grounded(
@@ -51,7 +58,7 @@ async def make_grounded(
     url: str,
     split: str,
     out: Path,
-    tell: Tell,
+    report: Report,
     *,
     reword: bool,
     limit: int,
@@ -66,21 +73,21 @@ async def make_grounded(
         url: The environment's server.
         split: The tasks to draw from.
         out: The file of records; a task that it holds is not played again.
-        tell: Called with a line of progress now and then.
-        reword: Whether the question generator says each task in other words.
+        report: Called with a line of progress now and then.
+        reword: Whether the question generator puts each task in other words.
         limit: How many tasks.
         seed: Which tasks; the sessions' seed too.
         turns: The most turns of one; 0: the environment's own limit.
         concurrency: Tasks at once.
 
     Raises:
-        RoleSetupError: A role has no model, or its server does not know the key or the model.
+        RoleSetupError: A role has no model, or its server refuses the key or the model.
         RecordError: The file holds something else.
         PromptError: A prompt file cannot be used.
         EspalierError: The environment does not answer, or has no such split.
     """
     async with (
-        _cast(settings, concurrency, asks=reword) as cast,
+        _cast(settings, concurrency, questions=reword) as cast,
         AsyncSessions(url, timeout=TIMEOUT) as sessions,
     ):
         metadata = await sessions.metadata()
@@ -90,7 +97,9 @@ async def make_grounded(
             most = turns or metadata.max_steps
             return await grounded(cast, sessions, metadata, task_id, seed=seed, limit=most)
 
-        return await make_records(names, make, out, tell, environment=metadata.name, concurrency=concurrency)
+        return await make_records(
+            names, make, out, report, environment=metadata.name, concurrency=concurrency
+        )
 
 
 async def make_in_context(
@@ -99,7 +108,7 @@ async def make_in_context(
     split: str,
     examples: Sequence[Path],
     out: Path,
-    tell: Tell,
+    report: Report,
     *,
     shots: int,
     limit: int,
@@ -115,7 +124,7 @@ async def make_in_context(
         split: The tasks to draw from.
         examples: Files of records to imitate.
         out: The file of records; a task that it holds is not played again.
-        tell: Called with a line of progress now and then.
+        report: Called with a line of progress now and then.
         shots: How many trajectories are given.
         limit: How many tasks.
         seed: Which tasks and examples; the sessions' seed too.
@@ -123,7 +132,7 @@ async def make_in_context(
         concurrency: Tasks at once.
 
     Raises:
-        RoleSetupError: No model imitates, or its server does not know the key or the model.
+        RoleSetupError: No model imitates, or its server refuses the key or the model.
         RecordError: A file holds something else, or nothing to imitate.
         PromptError: A prompt file cannot be used.
         EspalierError: The environment does not answer, or has no such split.
@@ -147,12 +156,14 @@ async def make_in_context(
                 limit=turns or metadata.max_steps,
             )
 
-        return await make_records(names, make, out, tell, environment=metadata.name, concurrency=concurrency)
+        return await make_records(
+            names, make, out, report, environment=metadata.name, concurrency=concurrency
+        )
 
 
 @contextlib.asynccontextmanager
 async def _cast(
-    settings: ConstructSettings, concurrency: int, *, asks: bool = False, answers: bool = False
+    settings: ConstructSettings, concurrency: int, *, questions: bool = False, answers: bool = False
 ) -> AsyncIterator[Cast]:
     def model(role: Role) -> RoleModel:
         return RoleModel(role, settings.address(role), settings, concurrency)
@@ -160,7 +171,7 @@ async def _cast(
     cast = Cast(
         action_maker=model("action_maker"),
         prompts=Prompts(settings.role_prompts),
-        question_generator=model("question_generator") if asks else None,
+        question_generator=model("question_generator") if questions else None,
         environment_agent=model("environment_agent") if answers else None,
     )
     try:

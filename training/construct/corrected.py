@@ -17,7 +17,7 @@ from training.construct.cards import write_card
 from training.construct.collect import drawn
 from training.construct.derive import Runs, add_derived
 from training.construct.experts import Guide, guide
-from training.construct.making import Made, Tell, make_records
+from training.construct.making import Made, Report, make_records
 from training.construct.play import brief
 from training.construct.record import Provenance, Record
 from training.construct.roles import RoleError
@@ -45,7 +45,7 @@ async def make_corrected(
     actor_url: str,
     split: str,
     out: Path,
-    tell: Tell,
+    report: Report,
     *,
     limit: int,
     seed: int,
@@ -62,7 +62,7 @@ async def make_corrected(
         actor_url: The actor's service; empty: one that stumbles on purpose.
         split: The tasks to draw from.
         out: The file of records; a task that it holds is not played again.
-        tell: Called with a line of progress now and then.
+        report: Called with a line of progress now and then.
         limit: How many tasks.
         seed: Which tasks; the sessions' seed too.
         corrections: How often the expert takes over in one.
@@ -97,7 +97,7 @@ async def make_corrected(
                 temperature=temperature,
             )
 
-        made = await make_records(tasks, make, out, tell, environment=environment, concurrency=concurrency)
+        made = await make_records(tasks, make, out, report, environment=environment, concurrency=concurrency)
     if add_derived(out, Runs(environment, "corrected", split, seed, LEAST), derived):
         write_card(out)
     return made
@@ -122,7 +122,7 @@ async def corrected(
 
     Args:
         sessions: The environment.
-        metadata: What it says of itself.
+        metadata: The environment's.
         task_id: The task.
         actor: Who plays.
         guide: Makes the expert that can go on from anywhere.
@@ -164,7 +164,7 @@ class _Run:
 
     Args:
         sessions: The environment.
-        metadata: What it says of itself.
+        metadata: The environment's.
         task_id: The task.
         seed: The session's.
     """
@@ -221,8 +221,8 @@ class _Run:
 
     async def take_back(self) -> None:
         """Undo the last step."""
-        for told in (self._turns, self._valid, self._taught):
-            told.pop()
+        for rows in (self._turns, self._valid, self._taught):
+            rows.pop()
         await self.open()
 
     async def guided(self, guide: Guide, span: int) -> None:

@@ -14,15 +14,15 @@ from training.construct.stumbling import mistakes
 
 Derive = Callable[[Sequence[Record], int, int], Iterator[Record]]
 TRIED = 0.3
-"""So many of the subtask records say that another path was tried before."""
+"""The share of subtask records with a path that was tried before."""
 OPTIONS = (2, 3, 4)
 """How many candidates a selection has."""
 MOMENTS = 3
-"""A selection is asked for at so many steps of a run at most: each teaches one token."""
+"""Steps of a run at most that a selection is made of: each teaches one token."""
 
 
 def plans(records: Sequence[Record], limit: int, seed: int) -> Iterator[Record]:
-    """What the planner should say, at the start of a task."""
+    """Return the planner's record at the start of a task."""
     for record, found in _staged(records, limit, seed):
         text = "\n".join(f"{number}. {stage.subtask}" for number, stage in enumerate(found, 1))
         context = record.context.model_copy(update={"turns": []})
@@ -30,21 +30,21 @@ def plans(records: Sequence[Record], limit: int, seed: int) -> Iterator[Record]:
 
 
 def subtask_verdicts(records: Sequence[Record], limit: int, seed: int) -> Iterator[Record]:
-    """What the judge should say of a subtask: Yes where it is done, No before; as many of each."""
+    """Return the judge's records of a subtask: Yes where it is done, No before; as many of each."""
     draw = random.Random(f"verdicts/{seed}")  # noqa: S311
     for record, found in _staged(records, (limit + 1) // 2, seed):
         plan = [stage.subtask for stage in found]
         place = draw.randrange(len(found))
         begun = found[place - 1].done_after if place else 0
         done = found[place].done_after
-        asked = [(done, found[place], "Yes")]
+        questions = [(done, found[place], "Yes")]
         if done - 1 > begun:
             # Just before it is done is the hardest moment.
             before = done - 1 if draw.random() < 0.5 else draw.randint(begun + 1, done - 1)
-            asked.append((before, found[place], "No"))
+            questions.append((before, found[place], "No"))
         elif place + 1 < len(found) and found[place + 1].done_after > done:
-            asked.append((done, found[place + 1], "No"))
-        for after, stage, answer in asked:
+            questions.append((done, found[place + 1], "No"))
+        for after, stage, answer in questions:
             yield _made(record, "subtask", _until(record, after, plan), {"subtask": stage.subtask}, answer)
 
 
@@ -173,8 +173,8 @@ class Runs:
 
     def hold(self, record: Record) -> bool:
         """Whether a record is of these runs."""
-        told = record.provenance
-        return (told.source, told.split, told.seed) == (self.source, self.split, self.seed)
+        origin = record.provenance
+        return (origin.source, origin.split, origin.seed) == (self.source, self.split, self.seed)
 
 
 KINDS: dict[Kind, tuple[Derive, int]] = {

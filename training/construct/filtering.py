@@ -42,18 +42,18 @@ async def filter_file(
     out: Path,
     filters: Sequence[Filter],
     servers: Mapping[str, AsyncSessions],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     *,
     concurrency: int = 8,
 ) -> Filtered:
     """Filter a file into another, which is written anew together with its rejections and its card.
 
     Args:
-        source: The records; lines that are none are rejected as malformed.
+        source: The records; other lines are rejected as malformed.
         out: What passes.
         filters: Each looks at what the ones before it let pass.
         servers: Where records are replayed, by environment; an environment without one is not replayed.
-        tell: Called with a line of progress now and then.
+        report: Called with a line of progress now and then.
         concurrency: Replays at once.
 
     Raises:
@@ -79,7 +79,7 @@ async def filter_file(
                 else:
                     found.kept += 1
                     append_records(partial, [item])
-            tell(f"{found.read} read, {found.kept} kept")
+            report(f"{found.read} read, {found.kept} kept")
         partial.replace(out)
         rejected_file(out).unlink(missing_ok=True)
         if rejected_file(partial).is_file():
@@ -96,7 +96,7 @@ async def filter_with_servers(
     out: Path,
     filters: Sequence[Filter],
     urls: Mapping[str, str],
-    tell: Callable[[str], None],
+    report: Callable[[str], None],
     *,
     concurrency: int,
 ) -> Filtered:
@@ -106,7 +106,7 @@ async def filter_with_servers(
             name: await stack.enter_async_context(AsyncSessions(url, timeout=TIMEOUT))
             for name, url in urls.items()
         }
-        return await filter_file(source, out, filters, servers, tell, concurrency=concurrency)
+        return await filter_file(source, out, filters, servers, report, concurrency=concurrency)
 
 
 def environments_of(source: Path, given: Collection[str] = ()) -> list[str]:

@@ -1,6 +1,6 @@
-"""Filters of records: small pure functions that say why a record is not good, or nothing.
+"""Filters of records: small pure functions that return why a record is not good, or nothing.
 
-What cannot be said of a record by looking at it (whether its actions give the same again) is in `replay`.
+What a record alone does not show (whether its actions give the same again) is in `replay`.
 """
 
 import re
@@ -26,7 +26,7 @@ class Filter:
 
     name: str
     about: str
-    """What it asks of a record, as a person is told it."""
+    """What it requires of a record, for people."""
     check: Check
     kinds: tuple[str, ...] = ("trajectory",)
     """The kinds of records that it looks at; others pass unmarked."""
@@ -42,7 +42,7 @@ def success(least: float) -> Check:
 
 
 def well_formed(record: Record) -> str | None:
-    """What was said is read back as it was meant, by the parser that serves."""
+    """Check that the parser that serves reads what was meant."""
     if record.kind == "plan":
         k = record.question.get("num_subtasks", 0)
         return None if parse_plan(record.answer, k) else f"no plan of {k} subtasks: {record.answer[:80]!r}"
@@ -131,8 +131,8 @@ def length(turns: int, characters: int) -> Check:
         context = record.context
         if len(context.turns) > turns:
             return f"{len(context.turns)} turns, more than {turns}"
-        told = (len(turn.thought) + len(turn.action) + len(turn.observation) for turn in context.turns)
-        total = len(context.task) + len(context.observation) + len(record.answer) + sum(told)
+        lengths = (len(turn.thought) + len(turn.action) + len(turn.observation) for turn in context.turns)
+        total = len(context.task) + len(context.observation) + len(record.answer) + sum(lengths)
         return None if total <= characters else f"{total} characters, more than {characters}"
 
     return check
@@ -147,8 +147,8 @@ class Duplicates:
     def __call__(self, record: Record) -> str | None:
         """Whether the same was there before."""
         done = tuple(turn.action for turn in record.context.turns)
-        told = (record.environment, record.kind, record.context.task, record.context.observation)
-        key = (*told, str(record.question), record.answer, *done)
+        start = (record.environment, record.kind, record.context.task, record.context.observation)
+        key = (*start, str(record.question), record.answer, *done)
         if key in self._seen:
             return "the same task, done in the same way, was there before"
         self._seen.add(key)

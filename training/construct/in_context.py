@@ -10,7 +10,7 @@ from pathlib import Path
 from espalier.client import AsyncSessions
 from services.contracts.context import Context
 from services.contracts.session import Metadata
-from training.construct.acting import act, said
+from training.construct.acting import act, render_move
 from training.construct.record import Provenance, Record, RecordError, read_records
 from training.construct.roles import RoleModel
 from training.construct.templates import Prompts
@@ -38,7 +38,7 @@ def read_examples(paths: Sequence[Path], environment: str) -> list[Record]:
         and record.done
         and record.reward >= LEAST_REWARD
         and all(record.valid)
-        and len(_told(record.context)) <= LONGEST_EXAMPLE
+        and len(_render(record.context)) <= LONGEST_EXAMPLE
     ]
     if not found:
         names = ", ".join(map(str, paths))
@@ -65,7 +65,7 @@ async def imitate(
         prompts: Its prompt is `in_context.txt`.
         examples: To be drawn from; the task itself is never among those drawn.
         sessions: The environment.
-        metadata: What it says of itself.
+        metadata: The environment's.
         task_id: The task.
         shots: How many examples are given.
         seed: Which examples; the session's seed too.
@@ -100,12 +100,12 @@ async def imitate(
 
 
 def _shown(context: Context) -> dict[str, object]:
-    turns = [{"said": said(turn), "observation": _cut(turn.observation)} for turn in context.turns]
+    turns = [{"said": render_move(turn), "observation": _cut(turn.observation)} for turn in context.turns]
     return {"task": context.task, "observation": _cut(context.observation), "turns": turns}
 
 
-def _told(context: Context) -> str:
-    turns = (f"{said(turn)}\n{_cut(turn.observation)}" for turn in context.turns)
+def _render(context: Context) -> str:
+    turns = (f"{render_move(turn)}\n{_cut(turn.observation)}" for turn in context.turns)
     return "\n".join((context.task, _cut(context.observation), *turns))
 
 

@@ -17,7 +17,7 @@ from training.construct.record import Record, append_records, read_records
 from training.construct.rejections import Rejection, append_rejection, read_rejections, rejected_file
 from training.construct.roles import RoleAwayError, RoleError
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 Make = Callable[[str], Awaitable[Record]]
 PATIENCE = 5
 """So many tasks in a row that a part was away for end the run: it can be resumed."""
@@ -44,7 +44,7 @@ def mend(path: Path, begins: str) -> None:
     """Cut off a last line that a run which was killed left unfinished; a whole one gets its end.
 
     Args:
-        path: A file of JSON lines; where it is not there, nothing is done.
+        path: A file of JSON lines; where it is missing, nothing is done.
         begins: How each line begins. A last line that begins otherwise is not ours, and stays.
     """
     if not path.is_file():
@@ -98,7 +98,7 @@ def known(out: Path, environment: str) -> set[str]:
 
 
 async def make_records(
-    tasks: Iterable[str], make: Make, out: Path, tell: Tell, *, environment: str, concurrency: int
+    tasks: Iterable[str], make: Make, out: Path, report: Report, *, environment: str, concurrency: int
 ) -> Made:
     """Make a record of each task that is not in the file yet.
 
@@ -106,14 +106,14 @@ async def make_records(
         tasks: The tasks' names, each once.
         make: Makes one.
         out: The file of records; rejections and the card go beside it.
-        tell: Called with a line of progress now and then.
+        report: Called with a line of progress now and then.
         environment: What rejections are filed under.
         concurrency: Tasks at once.
 
     Raises:
         RecordError: The file holds something else.
-        RoleSetupError: A model does not know our key or is not served.
-        PromptError: A prompt file asks for what it is not told.
+        RoleSetupError: A server refuses our key, or does not serve the model.
+        PromptError: A prompt file has a place that nothing fills.
     """
     names = list(tasks)
     there = known(out, environment)
@@ -131,7 +131,7 @@ async def make_records(
             if rejection is None:
                 made.failed += 1
                 away += 1
-                tell(f"{task_id}: {error}")
+                report(f"{task_id}: {error}")
                 made.stopped = str(error) if away >= PATIENCE else made.stopped
                 return
             made.rejected[f"{rejection.by}: {rejection.reason}"] += 1
@@ -142,7 +142,7 @@ async def make_records(
         away = 0
         count = made.kept + made.rejected.total()
         if count % TOLD_EVERY == 0:
-            tell(f"{count} of {len(left)} made, {made.kept} kept")
+            report(f"{count} of {len(left)} made, {made.kept} kept")
 
     async def work() -> None:
         for task_id in queue:

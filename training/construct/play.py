@@ -8,7 +8,7 @@ from training.construct.record import Provenance, Record
 
 
 def brief(metadata: Metadata) -> Brief:
-    """What a model is told of an environment, as the orchestrator has it."""
+    """Return what a model reads of an environment, as the orchestrator has it."""
     return Brief(
         name=metadata.name,
         description=metadata.description,
@@ -23,7 +23,7 @@ async def play(
     """Play one task to its end, or until the player has nothing left to try.
 
     Returns:
-        None where the player does not know this kind of task.
+        None where the player lacks this kind of task.
 
     Raises:
         ApiError: The environment refused.

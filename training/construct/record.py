@@ -1,7 +1,7 @@
 """One training conversation, with where it came from.
 
 A record keeps what was seen and done, not a prompt: the same renderer that serves makes the messages out of
-it, so that what is trained is what will be asked.
+it, so that training and serving have the same prompts.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ ROLES: dict[str, Role] = {
 
 
 class RecordError(ValueError):
-    """A line is no record; the message says which and why."""
+    """Raised when a line is not a record; the message has its place and the reason."""
 
 
 class Provenance(Message):
@@ -53,7 +53,7 @@ class Record(Message):
     context: Context
     """The path; a trajectory's last turn is its last action."""
     question: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """What the judge or planner is asked: `subtask`, `options`, `num_subtasks`."""
+    """The question of judge or planner: `subtask`, `options`, `num_subtasks`."""
     answer: str = ""
     """What the judge or planner answers; empty for a trajectory."""
     reward: float = 0.0
@@ -66,9 +66,9 @@ class Record(Message):
 
     @property
     def id(self) -> str:
-        """The first twelve hexadecimal digits of a SHA-256 over what the record says, defaults left out."""
-        said = self.model_dump_json(exclude={"provenance"}, exclude_defaults=True)
-        return hashlib.sha256(said.encode()).hexdigest()[:12]
+        """The first twelve hexadecimal digits of a SHA-256 over the record's content, defaults left out."""
+        content = self.model_dump_json(exclude={"provenance"}, exclude_defaults=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:12]
 
     @property
     def role(self) -> Role:

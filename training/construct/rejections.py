@@ -16,7 +16,7 @@ class Rejection(Message):
     by: str
     """A role, a filter, or `expert`."""
     reason: str
-    """Why (of a filter: what it asks for), in words that many rejections share; they are counted by it."""
+    """Why (of a filter: what it requires), in words that many rejections share; they are counted by it."""
     detail: str = ""
     """What it was in this one."""
     environment: str = ""

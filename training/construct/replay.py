@@ -1,4 +1,4 @@
-"""The filter that asks the real environment: the same actions give the same observations and reward."""
+"""The filter that replays in the real environment: the same actions give the same observations and reward."""
 
 import re
 
@@ -52,7 +52,7 @@ async def replay(record: Record, sessions: AsyncSessions) -> str | None:
     context = record.context
     state = await sessions.create(SessionCreate(task_id=record.task_id, seed=record.provenance.seed))
     try:
-        # Role play may have said the task in other words.
+        # Role play may have put the task in other words.
         first = state.observation.replace(state.instruction, context.task)
         if normalised(first, shell=shell) != normalised(context.observation, shell=shell):
             return "the task begins otherwise"

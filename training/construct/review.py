@@ -110,7 +110,7 @@ class Review:
 
 
 def review(path: Path, pressed: Iterator[str], console: Console) -> Review:
-    """Show each record without a decision and ask for one, until all are decided or a person quits.
+    """Show each record without a decision and read one, until all are decided or a person quits.
 
     Args:
         path: The file of records.

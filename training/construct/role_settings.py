@@ -12,7 +12,7 @@ Role = Literal["question_generator", "action_maker", "environment_agent"]
 
 
 class RoleSetupError(ValueError):
-    """A role's model is not named, does not know our key, or is not served; the message says what to set."""
+    """Raised when a role's model has no name, refuses our key or is not served; the message has the fix."""
 
 
 def is_address(url: str) -> bool:
@@ -30,7 +30,7 @@ class Address:
 
     url: str
     model: str = ""
-    """The name to ask for; empty: the first that the server lists."""
+    """The model's name; empty: the first that the server lists."""
     key: str = field(default="", repr=False)
 
 
@@ -61,11 +61,11 @@ class ConstructSettings(BaseSettings):
     """Longest answer of a role, tokens; one that is cut there is not used."""
     role_temperature: float = Field(default=0.8, ge=0, le=2)
     role_tries: int = Field(default=2, ge=1, le=10)
-    """How often a role is asked until its answer has the form."""
+    """Calls of a role at most until its answer has the form."""
     role_timeout: float = Field(default=120.0, gt=0)
     """One answer's deadline, seconds."""
     role_retry_for: float = Field(default=30.0, ge=0)
-    """How long a server that is not there, or is full, is tried again, seconds."""
+    """How long a server that is away or full is tried again, seconds."""
 
     @classmethod
     def read(cls, **options: Any) -> Self:

@@ -1,7 +1,7 @@
 """Role play (the paper, section 3.2): a question generator, an action maker, an environment agent.
 
 `imagined`, as in the paper: a room is drawn, and a model answers for it. `grounded`: the real environment
-answers, so its feedback cannot contradict itself; the question generator, where there is one, says the
+answers, so its feedback cannot contradict itself; the question generator, where there is one, puts the
 environment's own task in other words, since only its own tasks can be graded.
 """
 
@@ -31,7 +31,7 @@ _SMALL = re.compile(
     r"an?|the|some|any|it|its|them|this|that|and|or|in|on|to|of|with|under|at|for|from|is|are|be|then|my|your"
     r"|you|i|we|please|put|place|look|examine|find|get|go"
 )
-"""Words that may go when a task is said in other words."""
+"""Words that may go when a task is put in other words."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def imagined_id(seed: int, number: int) -> str:
 
 
 async def imagined(cast: Cast, task_id: str, *, limit: int) -> Record:
-    """Play in a drawn room until the environment agent says that the task is solved, or to the limit.
+    """Play in a drawn room until the environment agent finds the task solved, or to the limit.
 
     Args:
         cast: All three roles.
@@ -80,7 +80,7 @@ async def imagined(cast: Cast, task_id: str, *, limit: int) -> Record:
     first = room.seen(task)
     brief = Brief(name="alfworld", description=DESCRIPTION, actions=LANGUAGE)
     prompt = _opening(cast, Context(environment=brief, task=task, observation=first))
-    answers = cast.prompts.render("environment_agent", room=room.told(), task=task, actions=LANGUAGE)
+    answers = cast.prompts.render("environment_agent", room=room.describe(), task=task, actions=LANGUAGE)
     turns: list[Turn] = []
     solved = False
     while not solved and len(turns) < limit:
@@ -104,9 +104,9 @@ async def grounded(
     """Play a task of a real environment.
 
     Args:
-        cast: The action maker, and the question generator where tasks are to be said in other words.
+        cast: The action maker, and the question generator where tasks are to be put in other words.
         sessions: The environment.
-        metadata: What it says of itself.
+        metadata: The environment's.
         task_id: The task.
         seed: The session's seed.
         limit: The most turns.
@@ -144,9 +144,9 @@ def _opening(cast: Cast, context: Context) -> str:
 async def _question(cast: Cast, model: RoleModel, room: Room, kind: str) -> str:
     """A household task that fits the room: it names something that is in it."""
     prompt = cast.prompts.render(
-        "question_generator", room=room.told(), kind=kind, actions=LANGUAGE, task="", description=""
+        "question_generator", room=room.describe(), kind=kind, actions=LANGUAGE, task="", description=""
     )
-    task = await model.ask([{"role": "user", "content": prompt}], _task)
+    task = await model.complete([{"role": "user", "content": prompt}], _task)
     plain = task.lower().replace(" ", "")
     if not any(thing in plain for thing in room.objects):
         raise RoleError(model.role, "asks for what the room has not", task)
@@ -154,7 +154,7 @@ async def _question(cast: Cast, model: RoleModel, room: Room, kind: str) -> str:
 
 
 async def _reworded(cast: Cast, model: RoleModel, context: Context) -> Context:
-    """The same task in other words; every word that says what is asked for is still there."""
+    """Return the same task in other words; every word that matters is still there."""
     prompt = cast.prompts.render(
         "question_generator",
         room="",
@@ -163,7 +163,7 @@ async def _reworded(cast: Cast, model: RoleModel, context: Context) -> Context:
         task=context.task,
         description=context.environment.description,
     )
-    task = await model.ask([{"role": "user", "content": prompt}], _task)
+    task = await model.complete([{"role": "user", "content": prompt}], _task)
     lacking = _meant(context.task) - _meant(task)
     if lacking:
         raise RoleError(model.role, "asks for something else", f"{task} (lacks {', '.join(sorted(lacking))})")
@@ -181,7 +181,7 @@ def _meant(task: str) -> set[str]:
 
 
 async def _feedback(model: RoleModel, prompt: str, turns: list[Turn], action: str) -> tuple[str, bool]:
-    """What the environment agent answers an action, and whether it says that the task is solved."""
+    """Return the environment agent's answer to an action, and whether it finds the task solved."""
     chat: Chat = []
     for number, turn in enumerate(turns):
         head = f"{prompt}\n\n" if not number else ""
@@ -189,7 +189,7 @@ async def _feedback(model: RoleModel, prompt: str, turns: list[Turn], action: st
         chat.append({"role": "assistant", "content": f"OBSERVATION: {turn.observation}\nSOLVED: no"})
     head = f"{prompt}\n\n" if not turns else ""
     chat.append({"role": "user", "content": f"{head}ACTION: {action}"})
-    return await model.ask(chat, _read_feedback)
+    return await model.complete(chat, _read_feedback)
 
 
 def _read_feedback(text: str) -> tuple[str, bool] | None:

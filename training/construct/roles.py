@@ -1,8 +1,11 @@
-"""A role: any OpenAI-compatible chat model, asked for answers of a form.
+"""A role: any OpenAI-compatible chat model, whose answers must have a form.
 
 A model that rambles, refuses, is silent or slow spoils one conversation (`RoleError`, counted with its
 reason). A model that is away spoils none: the run stops and is resumed later (`RoleAwayError`). A key or
-name that the server does not know is told at once (`RoleSetupError`).
+name that the server refuses ends the run at once (`RoleSetupError`).
+
+The client is our own: `openai`'s does not validate answers, follows redirects, reads variables of its own and
+brings a second HTTP library; the bounds and the classes of errors below would remain.
 """
 
 import asyncio
@@ -46,24 +49,24 @@ class RoleError(Exception):
 
 
 class FormError(RoleError):
-    """An answer lacks its form; asking again may help."""
+    """Raised when an answer lacks its form; another call may help."""
 
 
 class RoleAwayError(Exception):
-    """A role's model is not there now; what was made so far stays, and the run can be resumed."""
+    """Raised when a role's model is away; what was made so far stays, and the run can be resumed."""
 
 
 class _Wire(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
 
-class _Said(_Wire):
+class _Message(_Wire):
     content: str | None = None
     refusal: str | None = None
 
 
 class _Choice(_Wire):
-    message: _Said
+    message: _Message
     finish_reason: str | None = None
 
 
@@ -114,7 +117,7 @@ class RoleModel:
 
         Raises:
             RoleSetupError: The server does not list models, or not for this key.
-            RoleAwayError: It is not there.
+            RoleAwayError: It is away.
         """
         if self.name:
             return
@@ -126,8 +129,8 @@ class RoleModel:
                 f"the server of the {self.role} lists no model: set ESPALIER_ROLE_MODEL"
             ) from None
 
-    async def ask(self, messages: Chat, read: Callable[[str], Answer | None]) -> Answer:
-        """Ask until the answer has its form, at most `role_tries` times.
+    async def complete(self, messages: Chat, read: Callable[[str], Answer | None]) -> Answer:
+        """Return an answer that has its form, after at most `role_tries` calls.
 
         Args:
             messages: The conversation.
@@ -135,14 +138,14 @@ class RoleModel:
 
         Raises:
             RoleError: The model has not answered in the form, or not at all.
-            RoleAwayError: It is not there.
-            RoleSetupError: The server does not know the key or the model.
+            RoleAwayError: It is away.
+            RoleSetupError: The server refuses the key or the model.
         """
         left = self._settings.role_tries
         while True:
             left -= 1
             try:
-                text = await self._say(messages)
+                text = await self._answer(messages)
                 answer = read(text)
                 if answer is not None:
                     return answer
@@ -151,7 +154,7 @@ class RoleModel:
                 if not left:
                     raise
 
-    async def _say(self, messages: Chat) -> str:
+    async def _answer(self, messages: Chat) -> str:
         await self.meet()
         choice = await self._complete(messages)
         text = _REASONING.sub("", choice.message.content or "").strip()
@@ -169,7 +172,7 @@ class RoleModel:
         sent = self._limit
         response = await self._send("POST", "/chat/completions", {**body, sent: self._settings.role_tokens})
         if response.status_code == 400 and sent == "max_tokens" and "max_completion_tokens" in response.text:
-            # Newer models know the limit by this name alone, and older servers only by the other.
+            # Newer models take the limit by this name alone, and older servers only by the other.
             self._limit = "max_completion_tokens"
             return await self._complete(messages)
         if not response.is_success:

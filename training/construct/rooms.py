@@ -17,7 +17,7 @@ KINDS = (
     "cool an object and put it in or on a place",
     "look at an object under a lamp",
 )
-"""The kinds of household tasks, as the question generator is told them."""
+"""The kinds of household tasks, as the question generator reads them."""
 MOST_PLACES = 12
 
 
@@ -36,8 +36,8 @@ class Room:
         """The classes of the things that there are, such as `mug`."""
         return {thing.rpartition(" ")[0] for things in self.places.values() for thing in things}
 
-    def told(self) -> str:
-        """Everything that is in it, for those who may know."""
+    def describe(self) -> str:
+        """Return all that is in it, for the environment agent and the question generator."""
         lines = [f"A {self.kind.replace('_', ' ')}."]
         for place, things in self.places.items():
             state = " (closed)" if place in self.closed else ""
@@ -55,7 +55,7 @@ class Room:
 
 
 def draw_room(seed: int, number: int, houses: Houses | None = None) -> tuple[Room, str]:
-    """A room and the kind of task that is asked for, the same for the same seed and number."""
+    """Return a room and a kind of task, the same for the same seed and number."""
     houses = houses or Houses.load()
     draw = random.Random(f"room/{seed}/{number}")  # noqa: S311
     kind = draw.choice(sorted(houses.rooms))

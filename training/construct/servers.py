@@ -18,7 +18,7 @@ PATIENCE = 120.0
 
 
 class ServerError(RuntimeError):
-    """The environment cannot be played; the message says why, or where its log is."""
+    """Raised when the environment cannot be played; the message has the reason, or names its log."""
 
 
 @contextlib.contextmanager
@@ -26,7 +26,7 @@ def server(environment: str, url: str, logs: Path) -> Iterator[str]:
     """The address of an environment's server: the one that is given, or else one of our own.
 
     Raises:
-        ServerError: The address is none, there is no such environment, or it does not become ready.
+        ServerError: The address is malformed, there is no such environment, or it does not become ready.
     """
     if url and not is_address(url):
         raise ServerError(f"{url!r} is no address of an environment, such as http://127.0.0.1:8201")
@@ -68,17 +68,17 @@ def serving(environment: str, logs: Path) -> Iterator[str]:
 
 def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + PATIENCE
-    said = "it does not answer"
+    state = "it does not answer"
     while time.monotonic() < deadline and process.poll() is None:
         try:
             answer = httpx.get(f"{url}/readyz", timeout=5, trust_env=False)
             if answer.is_success:
                 return
-            said = answer.text
+            state = answer.text
         except httpx.HTTPError as error:
-            said = repr(error)
+            state = repr(error)
         time.sleep(0.2)
-    raise ServerError(f"the environment is not ready ({said}); its log is {log}")
+    raise ServerError(f"the environment is not ready ({state}); its log is {log}")
 
 
 def _free_port() -> int:

@@ -1,6 +1,6 @@
 """A task's true stages, and at which step each was done: planner's and judge's data out of solved runs.
 
-ALFWorld's stages follow from the goal, and when they were done from what the environment said. WebShop's are
+ALFWorld's stages follow from the goal, and when they were done from the observations. WebShop's are
 search, choose, buy.
 """
 
@@ -89,8 +89,8 @@ def _webshop(record: Record) -> list[Stage] | None:
     )
 
 
-def _when(turns: list[Turn], said: re.Pattern[str]) -> list[int]:
-    return [number for number, turn in enumerate(turns, 1) if said.match(turn.observation)]
+def _when(turns: list[Turn], shown: re.Pattern[str]) -> list[int]:
+    return [number for number, turn in enumerate(turns, 1) if shown.match(turn.observation)]
 
 
 def _first(numbers: list[int]) -> int:

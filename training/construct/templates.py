@@ -11,7 +11,7 @@ NAMES = ("question_generator", "action_maker", "environment_agent", "in_context"
 
 
 class PromptError(ValueError):
-    """A prompt file cannot be read or rendered; the message says which and why."""
+    """Raised when a prompt file cannot be read or rendered; the message has the file and the reason."""
 
 
 class Prompts:
@@ -21,7 +21,7 @@ class Prompts:
         folder: Its files `<role>.txt` replace the shipped ones; a role without a file keeps its own.
 
     Raises:
-        PromptError: The folder is not there, or a file is no template.
+        PromptError: The folder is missing, or a file is not a template.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -43,7 +43,7 @@ class Prompts:
         """A role's prompt.
 
         Raises:
-            PromptError: The file asks for something that its role is not told.
+            PromptError: The file has a place that nothing fills.
         """
         try:
             return self._templates[name].render(**values).strip()

@@ -41,10 +41,10 @@ def card(path: Path) -> Table:
 
 
 def conversation(path: Path, number: int) -> Group:
-    """One record, from 0, as it was said.
+    """Return one record, from 0, as a conversation.
 
     Raises:
-        RecordError: There is no such record.
+        RecordError: There is no record of this number.
     """
     for place, record in enumerate(read_records(path)):
         if place == number:
@@ -53,7 +53,7 @@ def conversation(path: Path, number: int) -> Group:
 
 
 def parts(record: Record) -> list[Panel | Text]:
-    """One record as it was said, piece by piece."""
+    """Return one record as a conversation, piece by piece."""
     source = record.provenance
     head = f"{record.environment} {record.task_id}, {record.kind}, {source.source}, reward {record.reward:g}"
     shown: list[Panel | Text] = [

@@ -1,4 +1,4 @@
-"""Token sequences to learn from, with loss on what the assistant says and nothing else.
+"""Token sequences to learn from, with loss on the assistant's messages and nothing else.
 
 Records are rendered by the renderer that serves, in the model's own chat template.
 """
@@ -107,11 +107,11 @@ def spoken(record: Record, renderer: Renderer) -> Spoken:
     group = f"{record.environment}/{record.kind}"
     if record.kind == "trajectory":
         messages = renderer.messages(context, renderer.actor(ActionRequest(context=context, form=Form.REACT)))
-        said = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
-        every = [True] * len(said)
-        good = zip(said, record.valid or every, record.taught or every, strict=True)
+        spoken = [index for index, message in enumerate(messages) if message["role"] == "assistant"]
+        every = [True] * len(spoken)
+        good = zip(spoken, record.valid or every, record.taught or every, strict=True)
         learned = [index for index, valid, taught in good if valid and taught]
-        return Spoken(messages[: said[-1] + 1], learned, group)
+        return Spoken(messages[: spoken[-1] + 1], learned, group)
     if record.kind == "step":
         context = record.context.model_copy(update={"turns": record.context.turns[:-1]})
         request = ActionRequest(context=context, form=Form.REACT, subtask=record.question.get("subtask", ""))
@@ -125,18 +125,18 @@ def spoken(record: Record, renderer: Renderer) -> Spoken:
 
 
 def _question(record: Record, renderer: Renderer) -> str:
-    asked = {"context": record.context, **record.question}
+    question = {"context": record.context, **record.question}
     if record.kind == "plan":
-        return renderer.planner(PlanRequest.model_validate(asked))
+        return renderer.planner(PlanRequest.model_validate(question))
     if record.kind == "subtask":
-        return renderer.subtask(SubtaskQuestion.model_validate(asked))
+        return renderer.subtask(SubtaskQuestion.model_validate(question))
     if record.kind == "selection":
-        return renderer.selection(SelectionQuestion.model_validate(asked))
+        return renderer.selection(SelectionQuestion.model_validate(question))
     return renderer.path(record.context)
 
 
 class GeneralDataError(ValueError):
-    """A file is no general instruction data; the message says which and why."""
+    """Raised when a file is not general instruction data; the message has the file and the reason."""
 
 
 def general(paths: Sequence[Path], hold_out: int) -> Iterator[Spoken]:
@@ -154,9 +154,9 @@ def general(paths: Sequence[Path], hold_out: int) -> Iterator[Spoken]:
         for item in _items(path)[: -hold_out or None]:
             try:
                 shown = item["instances"][0] if "instances" in item else item
-                asked = "\n\n".join(part for part in (item["instruction"], shown.get("input", "")) if part)
+                question = "\n\n".join(part for part in (item["instruction"], shown.get("input", "")) if part)
                 messages = [
-                    {"role": "user", "content": asked},
+                    {"role": "user", "content": question},
                     {"role": "assistant", "content": shown["output"]},
                 ]
             except (KeyError, IndexError, TypeError) as error:

@@ -103,7 +103,7 @@ def trainer(
         examples: What to learn from, once through.
         out: Where checkpoints go.
         hyper: How.
-        callbacks: Told of progress.
+        callbacks: Called with the progress.
         start: An adapter of the same base and rank to go on from; by default a new one is begun.
     """
     dtype = best_dtype()

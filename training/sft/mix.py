@@ -10,7 +10,7 @@ MOST_TIMES = 100
 
 
 class MixError(ValueError):
-    """The mix cannot be made; the message says why."""
+    """Raised when the mix cannot be made; the message has the reason."""
 
 
 def mix(

@@ -18,7 +18,7 @@ from training.sft.examples import Example, Tokens, general, spoken
 from training.sft.lora import Hyper, trainer
 from training.sft.mix import MixError, check_share, mix, taken
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Pools:
     """The prompt profile that it was rendered with, `name@digest`."""
 
 
-def train(plan: Plan, tell: Tell) -> Card:
+def train(plan: Plan, report: Report) -> Card:
     """Train, and write the adapter into `plan.out`.
 
     A run that was interrupted is taken up at its last checkpoint; one with other data or settings is refused.
@@ -68,14 +68,14 @@ def train(plan: Plan, tell: Tell) -> Card:
     Raises:
         RecordError, GeneralDataError: A file cannot be read.
         MixError: λ is out of range, or a kind of data is missing.
-        AdapterError: The adapter to go on from is none, or is of another base, rank or profile.
+        AdapterError: The adapter to start from is malformed, or of another base, rank or profile.
     """
     check_share(plan.share)
     _before(plan, load_profile(plan.profile).id)
-    return learn(plan, read_pools(plan, tell), tell)
+    return learn(plan, read_pools(plan, report), report)
 
 
-def read_pools(plan: Plan, tell: Tell) -> Pools:
+def read_pools(plan: Plan, report: Report) -> Pools:
     """The plan's data as sequences.
 
     Raises:
@@ -95,13 +95,13 @@ def read_pools(plan: Plan, tell: Tell) -> Pools:
     other = [tokens.example(chat) for chat in general(plan.general, plan.hold_out)]
     kept, plain = ([example for example in made if example is not None] for made in (agent, other))
     dropped = len(agent) + len(other) - len(kept) - len(plain)
-    tell(
+    report(
         f"{len(kept)} agent and {len(plain)} general sequences; {dropped} longer than {tokens.longest} tokens"
     )
     return Pools(kept, plain, sorted(splits), profile.id)
 
 
-def learn(plan: Plan, pools: Pools, tell: Tell) -> Card:
+def learn(plan: Plan, pools: Pools, report: Report) -> Card:
     """Mix, train and write, as `train`, from data that was read."""
     from transformers import AutoTokenizer
 
@@ -117,7 +117,7 @@ def learn(plan: Plan, pools: Pools, tell: Tell) -> Card:
         examples,
         plan.out / "checkpoints",
         plan.hyper,
-        [_progress(tell)],
+        [_progress(report)],
         plan.start,
     )
     learner.train(resume_from_checkpoint=resumes)
@@ -188,11 +188,11 @@ def _claim(plan: Plan, fingerprint: str) -> bool:
     return False
 
 
-def _progress(tell: Tell) -> Any:
+def _progress(report: Report) -> Any:
     from transformers.trainer_callback import TrainerCallback
 
     class Progress(TrainerCallback):
-        """Tells of step, loss and time left."""
+        """Reports step, loss and time left."""
 
         def __init__(self) -> None:
             self._began, self._from = 0.0, 0
@@ -205,7 +205,7 @@ def _progress(tell: Tell) -> Any:
             if not logs or "loss" not in logs or done < 1:
                 return
             left = (time.monotonic() - self._began) / done * (state.max_steps - state.global_step)
-            tell(
+            report(
                 f"step {state.global_step} of {state.max_steps}, loss {logs['loss']:.3f}, "
                 f"{left / 60:.0f} min left"
             )

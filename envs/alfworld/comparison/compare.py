@@ -128,21 +128,21 @@ class Comparison:
         self._report.fork += time.perf_counter() - begun
         twin.step(self._rng.choice(twin.admissible_commands))
         begun = time.perf_counter()
-        told = self._game.step(command)
+        text = self._game.step(command)
         self._report.native += time.perf_counter() - begun
         begun = time.perf_counter()
         self._shown = self._reference.step(command)
         self._report.textworld += time.perf_counter() - begun
         self._report.steps += 1
         self._report.sessions[self._session] = self._report.sessions.get(self._session, 0) + 1
-        verb = command.split(maxsplit=1)[0] if command and told != "Nothing happens." else "nothing"
+        verb = command.split(maxsplit=1)[0] if command and text != "Nothing happens." else "nothing"
         self._report.verbs[verb] = self._report.verbs.get(verb, 0) + 1
-        won = self._compare(command, told)
+        won = self._compare(command, text)
         self._report.won += won and verb != "nothing"
 
-    def _compare(self, command: str, told: str) -> bool:
+    def _compare(self, command: str, text: str) -> bool:
         begun = time.perf_counter()
-        found = {"text": told, "won": self._game.won, "admissible": self._game.admissible_commands}
+        found = {"text": text, "won": self._game.won, "admissible": self._game.admissible_commands}
         self._report.native += time.perf_counter() - begun
         wanted = {
             "text": self._shown,
@@ -307,7 +307,7 @@ def summary(reports: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Compare, say what was found, and fail where anything differs."""
+    """Compare, print what was found, and fail where anything differs."""
     parser = argparse.ArgumentParser(prog="python -m envs.alfworld.comparison.compare", description=__doc__)
     parser.add_argument("--data", type=Path, help="the official data; without it only generated games")
     parser.add_argument("--games", type=int, default=0, help="official games; 0 for all")
@@ -334,9 +334,9 @@ def main() -> int:
                 lines.write(json.dumps(fresh[-1]) + "\n")
         for difference in report.differences[:3]:
             print(json.dumps({"game": report.game} | difference), file=sys.stderr)
-    told = summary([*known, *fresh])
-    print(json.dumps(told))
-    return 1 if told["differences"] else 0
+    found = summary([*known, *fresh])
+    print(json.dumps(found))
+    return 1 if found["differences"] else 0
 
 
 if __name__ == "__main__":

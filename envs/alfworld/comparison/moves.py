@@ -1,6 +1,6 @@
 """The commands that a comparison of engines plays: random ones, impossible ones, and schemes.
 
-A scheme knows where everything is and makes things happen that chance seldom does: it heats, cools,
+A scheme reads the whole state and makes things happen that chance seldom does: it heats, cools,
 cleans and slices, examines what came of it, and shifts things between receptacles of one place.
 """
 

@@ -10,7 +10,7 @@ class Reference:
 
     Args:
         cache: Where the cut library is kept.
-        quick: Derive a command of the grammar once a game. Commands name things and ask for facts that
+        quick: Derive a command of the grammar once a game. Commands name things and need facts that
             never change, so that they are the same at every step.
     """
 
@@ -47,7 +47,7 @@ class Reference:
         """Start again, and play as alfworld's hand-coded expert does, step by step, until it gives up.
 
         Args:
-            path: The official game's file; its trajectory beside it says what is to be done.
+            path: The official game's file; its trajectory beside it holds the task.
             commands: The most commands.
         """
         from alfworld.agents.expert import HandCodedAgentFailed, HandCodedAgentTimeout, HandCodedTWAgent

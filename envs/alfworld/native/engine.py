@@ -44,7 +44,7 @@ class Game:
 
     @property
     def opening(self) -> str:
-        """The first text; asked for before the first step."""
+        """The first text; read before the first step."""
         return native_text.opening(self.state)
 
     @property
@@ -59,12 +59,12 @@ class Game:
         return sorted({native_text.command(problem, act) for act in native_state.acts(self.state)})
 
     def step(self, command: str) -> str:
-        """Take one action; what it says."""
+        """Take one action and return its text."""
         act = native_text.read(self.state.problem, command.strip())
         if act is None or not native_state.possible(self.state, act):
             return NOTHING
         native_state.apply(self.state, act)
-        return native_text.told(self.state, act)
+        return native_text.describe_act(self.state, act)
 
     def copy(self) -> "Game":
         """An independent game in the same state."""

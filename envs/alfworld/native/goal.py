@@ -114,7 +114,7 @@ def parse_goal(
         types: The declared names by type.
         static: The facts that never change.
         fluent: The predicates that change.
-        untracked: Predicates that a goal may not ask for.
+        untracked: Predicates that a goal may not have.
 
     Raises:
         GoalError: It has another form than the conditions above.

@@ -1,6 +1,6 @@
 """A game as the native engine reads it: what never changes in it, and what is true at its start.
 
-Only games that embed ALFWorld's own domain and grammar are read: what the native engine knows of
+Only games that embed ALFWorld's own domain and grammar are read: what the native engine has of
 actions and texts is theirs. The digests are of the domain without comments and blanks, and of the
 grammar without its task.
 """
@@ -43,9 +43,9 @@ FLUENT = frozenset(
         "issliced",
     }
 )
-"""The predicates that actions change, and that texts or goals ask for."""
+"""The predicates that actions change and that texts or goals read."""
 UNTRACKED = frozenset({"checked", "examined", "wasinreceptacle"})
-"""Predicates that no text and no official goal asks for."""
+"""Predicates that no text and no official goal reads."""
 SIGNATURES = {
     "receptacleatlocation": ("receptacle", "location"),
     "objectatlocation": ("object", "location"),
@@ -66,7 +66,7 @@ Facts = dict[str, set[tuple[str, ...]]]
 
 
 class UnsupportedGameError(ValueError):
-    """The native engine cannot play this game as TextWorld would; the message says why."""
+    """Raised when the native engine cannot play a game as TextWorld would; the message has the reason."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +198,7 @@ def _facts(text: str) -> tuple[Facts, Facts]:
 
 
 def _check(types: dict[str, frozenset[str]], static: Facts, initial: Facts) -> str:
-    """Refuse what would need more than this engine knows; answers the agent."""
+    """Refuse what would need more than this engine has; return the agent."""
     for predicate, kinds in SIGNATURES.items():
         for atom in (*static.get(predicate, ()), *initial.get(predicate, ())):
             if len(atom) != len(kinds) or any(

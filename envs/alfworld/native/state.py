@@ -1,6 +1,6 @@
 """A game's state as facts, and its actions as functions on it.
 
-An action is possible, changes facts and says something. Conditions and effects are those of
+An action is possible, changes facts and shows a text. Conditions and effects are those of
 ALFWorld's `alfred.pddl`; like the reference engine, an arrival where the agent already is, is no action.
 """
 
@@ -29,7 +29,7 @@ class State:
         self.problem = problem
         self.facts: Facts = {predicate: set(atoms) for predicate, atoms in problem.initial.items()}
         self.removed: set[tuple[str, str]] = set()
-        """Objects that were taken out of a receptacle and are not back in it; `look` tells of them."""
+        """Objects that were taken out of a receptacle and are not back in it; `look` lists them."""
         ((_, self.here),) = problem.initial["atlocation"]
 
     def copy(self) -> "State":
@@ -161,7 +161,7 @@ def _can_move(state: State, act: Act) -> bool:
 
 
 def _can_use(state: State, act: Act) -> bool:
-    # A lamp in a closed receptacle can be used, too: the domain does not ask.
+    # A lamp in a closed receptacle can be used, too: the domain has no such condition.
     return state.problem.able("toggleable", act.first) and any(
         state.has("inreceptacle", act.first, receptacle) for receptacle in state.near()
     )
@@ -188,7 +188,7 @@ def _can_slice(state: State, act: Act) -> bool:
 def _can_examine(state: State, act: Act) -> bool:
     if act.first in state.problem.receptacles:
         return state.reaches(act.first)
-    # The domain means objects within reach, too, but asks that their place be of the type "location,":
+    # The domain means objects within reach, too, but requires that their place be of the type "location,":
     # with that comma there is none.
     return state.holds(act.first)
 

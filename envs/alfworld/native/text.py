@@ -1,4 +1,4 @@
-"""What the native engine reads and says: commands, and the texts of ALFWorld's `alfred.twl2`."""
+"""What the native engine reads and shows: commands, and the texts of ALFWorld's `alfred.twl2`."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -82,8 +82,8 @@ def opening(state: State) -> str:
     return f"{BANNER}\n\n{first}\n\nYour task is to: {state.problem.task}"
 
 
-def told(state: State, act: Act) -> str:
-    """What an action says, once its effects are in the state."""
+def describe_act(state: State, act: Act) -> str:
+    """Return the text of an action, once its effects are in the state."""
     return SAYS[act.verb](state, act)
 
 
@@ -161,16 +161,16 @@ def _opened(state: State, act: Act) -> str:
 
 
 def _used(state: State, act: Act) -> str:
-    # Toggled once, a thing stays toggled for the grammar: it is never said to be turned off.
+    # Toggled once, a thing stays toggled for the grammar: no text has it turned off.
     return f"You turn on the {state.problem.names[act.first]}."
 
 
-def _says(form: str) -> Callable[[State, Act], str]:
-    def say(state: State, act: Act) -> str:
+def _template(form: str) -> Callable[[State, Act], str]:
+    def fill(state: State, act: Act) -> str:
         names = state.problem.names
         return form.format(names.get(act.first), names.get(act.second))
 
-    return say
+    return fill
 
 
 def _things(state: State, idents: Sequence[str]) -> str:
@@ -189,13 +189,13 @@ SAYS: Mapping[str, Callable[[State, Act], str]] = {
     "look": lambda state, act: look(state),
     "go": _arrived,
     "open": _opened,
-    "close": _says("You close the {0}."),
-    "take": _says("You pick up the {0} from the {1}."),
-    "move": _says("You move the {0} to the {1}."),
+    "close": _template("You close the {0}."),
+    "take": _template("You pick up the {0} from the {1}."),
+    "move": _template("You move the {0} to the {1}."),
     "use": _used,
-    "heat": _says("You heat the {0} using the {1}."),
-    "cool": _says("You cool the {0} using the {1}."),
-    "clean": _says("You clean the {0} using the {1}."),
-    "slice": _says("You sliced the {0} with the {1}."),
+    "heat": _template("You heat the {0} using the {1}."),
+    "cool": _template("You cool the {0} using the {1}."),
+    "clean": _template("You clean the {0} using the {1}."),
+    "slice": _template("You sliced the {0} with the {1}."),
     "examine": _examined,
 }

@@ -74,7 +74,7 @@ class EnginePool:
         try:
             await self._fill()
         except EngineUnavailableError as error:
-            log.error("engine did not start", error=str(error))
+            log.error("Engine worker did not start", error=str(error))
 
     async def close(self) -> None:
         """Stop every worker."""
@@ -125,12 +125,12 @@ class EnginePool:
         worker.episodes += 1
         self._where[handle] = worker
         try:
-            told = await worker.call("start", handle, game=game)
+            reply = await worker.call("start", handle, game=game)
         except BaseException:
             self._do(self.end(handle))
             raise
         self._retire(worker)
-        return handle, told["text"]
+        return handle, reply["text"]
 
     async def step(self, handle: str, command: str) -> tuple[str, bool]:
         """Take one action; the engine's text, and whether the goal is reached.
@@ -141,8 +141,8 @@ class EnginePool:
         worker = self._where.get(handle)
         if worker is None:
             raise InstanceLostError(f"no instance {handle}")
-        told = await worker.call("step", handle, command=command)
-        return told["text"], told["won"]
+        reply = await worker.call("step", handle, command=command)
+        return reply["text"], reply["won"]
 
     async def fork(self, handle: str) -> str:
         """TextWorld cannot copy a game: none is offered, and the server forks by replay."""
@@ -185,7 +185,7 @@ class EnginePool:
         for group in (self._workers, self._leaving):
             if worker in group:
                 group.remove(worker)
-                log.warning("engine worker died", pid=worker.pid, instances=len(worker.handles))
+                log.warning("Engine worker died", pid=worker.pid, instances=len(worker.handles))
         for handle in worker.handles:
             self._where.pop(handle, None)
         worker.handles.clear()
@@ -196,7 +196,7 @@ class EnginePool:
         try:
             await self._fill()
         except EngineUnavailableError as error:
-            log.error("engine did not start", error=str(error))
+            log.error("Engine worker did not start", error=str(error))
 
     def _choose(self, key: str) -> WorkerProcess:
         least = min(self._workers, key=lambda worker: len(worker.handles))
@@ -209,7 +209,7 @@ class EnginePool:
         worn = worker.episodes >= self._limits.episodes or worker.mib >= self._limits.memory
         if not worn or worker not in self._workers:
             return
-        log.info("engine worker retires", pid=worker.pid, episodes=worker.episodes, mib=worker.mib)
+        log.info("Engine worker is replaced", pid=worker.pid, episodes=worker.episodes, mib=worker.mib)
         self._workers.remove(worker)
         self._leaving.append(worker)
         while len(self._leaving) > self._limits.workers:

@@ -16,7 +16,7 @@ LOADED = 1
 
 
 def loadable_size(image: bytes) -> int | None:
-    """Bytes of an ELF image up to the end of its last loaded segment; None where it is no such image."""
+    """Bytes of an ELF image up to the end of its last loaded segment; None where it is not such an image."""
     if len(image) < HEADER.size:
         return None
     magic, width, order, offset, size, count = HEADER.unpack_from(image)

@@ -37,7 +37,7 @@ class WorkerProcess:
         """The games that were loaded here and so load fast."""
         self.episodes = 0
         self.mib = 0
-        """Resident memory, as the worker last told."""
+        """Resident memory, as the worker last reported it."""
 
     @classmethod
     async def start(cls, home: Path, call_timeout: float) -> "WorkerProcess":
@@ -48,7 +48,7 @@ class WorkerProcess:
             call_timeout: After this long without an answer the worker is killed, seconds.
 
         Raises:
-            EngineUnavailableError: It does not come up; its standard error says why.
+            EngineUnavailableError: It does not come up; the message has its standard error.
         """
         root = Path(__file__).parents[3]
         paths = [str(root), os.environ.get("PYTHONPATH", "")]
@@ -92,7 +92,7 @@ class WorkerProcess:
         return self._process.pid
 
     async def call(self, op: str, handle: str, **arguments: Any) -> dict[str, Any]:
-        """Ask the worker; one call at a time.
+        """Call the worker; one call at a time.
 
         Raises:
             WorkerDiedError: The worker is dead, or was killed for being late.
@@ -107,16 +107,16 @@ class WorkerProcess:
             try:
                 await self._send({"id": number, "op": op, "handle": handle} | arguments)
                 async with asyncio.timeout(self._call_timeout):
-                    told = await answer
+                    reply = await answer
             except TimeoutError as error:
                 self.kill()
                 raise WorkerDiedError(f"worker {self.pid} did not answer and was killed") from error
             finally:
                 self._waiting.pop(number, None)
-        self.mib = told.get("mib", 0)
-        if "text" not in told:
-            raise InstanceLostError(told.get("lost") or told.get("error", "no answer"))
-        return told
+        self.mib = reply.get("mib", 0)
+        if "text" not in reply:
+            raise InstanceLostError(reply.get("lost") or reply.get("error", "no answer"))
+        return reply
 
     def kill(self) -> None:
         """End it at once."""
@@ -134,9 +134,9 @@ class WorkerProcess:
             await self._process.wait()
         await asyncio.wait([self._reader])
 
-    def on_death(self, told: Callable[[], None]) -> None:
+    def on_death(self, call: Callable[[], None]) -> None:
         """Call when it dies."""
-        self._reader.add_done_callback(lambda _: told())
+        self._reader.add_done_callback(lambda _: call())
 
     async def _send(self, message: dict[str, Any]) -> None:
         assert self._process.stdin is not None
@@ -150,10 +150,10 @@ class WorkerProcess:
         assert self._process.stdout is not None
         try:
             while line := await self._process.stdout.readline():
-                told = json.loads(line)
-                waiting = self._waiting.get(told["id"])
+                reply = json.loads(line)
+                waiting = self._waiting.get(reply["id"])
                 if waiting is not None and not waiting.done():
-                    waiting.set_result(told)
+                    waiting.set_result(reply)
         finally:
             self.kill()
             for waiting in self._waiting.values():

@@ -1,7 +1,7 @@
 """Work that the engine is spared in a worker process: the same answers, sooner.
 
 TextWorld translates a problem four times for one start (loading and resetting, each also for its
-planner, which nobody asks here), copies 33 MB of library for each game, and parses the same few
+planner, which nothing calls here), copies 33 MB of library for each game, and parses the same few
 dozen grammar expressions again at every step. Here each is done once.
 """
 

@@ -1,4 +1,4 @@
-"""One engine process: TextWorld games by handle, asked and answered in JSON lines.
+"""One engine process: TextWorld games by handle, with requests and replies in JSON lines.
 
 Standard input carries requests, standard output answers, one at a time; the argument is a folder for
 caches. Of what serves, only this module imports the engine. It ends when its standard input does, so
@@ -71,27 +71,27 @@ class Games:
 
 
 def answer(games: Games, request: dict[str, Any]) -> dict[str, Any]:
-    """Do what is asked: `start`, `step` or `end`."""
+    """Carry out a request: `start`, `step` or `end`."""
     handle = request["handle"]
     try:
         match request["op"]:
             case "start":
-                told = games.start(handle, request["game"])
+                feedback = games.start(handle, request["game"])
             case "step":
-                told = games.step(handle, request["command"])
+                feedback = games.step(handle, request["command"])
             case _:
                 games.end(handle)
-                told = _Feedback("", False)
+                feedback = _Feedback("", False)
     except KeyError as error:
         return {"id": request["id"], "lost": str(error)}
     except Exception as error:  # the engine's own; the game is in no known state
         games.end(handle)
         return {"id": request["id"], "error": f"{type(error).__name__}: {error}"}
-    return {"id": request["id"], "text": told.text, "won": told.won}
+    return {"id": request["id"], "text": feedback.text, "won": feedback.won}
 
 
 def resident() -> int:
-    """This process's resident memory, MiB; 0 where the system does not tell."""
+    """This process's resident memory, MiB; 0 where the system does not report it."""
     try:
         with open("/proc/self/statm") as statm:
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
@@ -105,8 +105,8 @@ def serve(requests: TextIO, answers: TextIO, cache: Path) -> None:
     games = Games()
     print(json.dumps({"ready": True}), file=answers, flush=True)
     for line in requests:
-        told = answer(games, json.loads(line))
-        print(json.dumps(told | {"mib": resident()}), file=answers, flush=True)
+        reply = answer(games, json.loads(line))
+        print(json.dumps(reply | {"mib": resident()}), file=answers, flush=True)
 
 
 def main() -> None:

@@ -171,8 +171,8 @@ class MysqlEngine:
             return Outcome(cut(str(error), limit), ok=False)
         except pymysql.Error as error:
             code, message = (*error.args, "", "")[:2]
-            told = too_slow(seconds) if code in LATE | LOST else SqlError(int(code or 0), str(message))
-            return Outcome(cut(str(told).replace(session.name, DATABASE), limit), ok=False)
+            refusal = too_slow(seconds) if code in LATE | LOST else SqlError(int(code or 0), str(message))
+            return Outcome(cut(str(refusal).replace(session.name, DATABASE), limit), ok=False)
 
     def _executed(self, session: _Session, sql: str, limit: int, seconds: float) -> str:
         server = self._known()
@@ -186,9 +186,9 @@ class MysqlEngine:
                     self._leave(connection, cursor)
                     refuse("a change that answers with rows (RETURNING)")
                 if rows_back:
-                    told = shown(cursor.fetchall_unbuffered(), limit)
+                    text = shown(cursor.fetchall_unbuffered(), limit)
                     self._leave(connection, cursor)
-                    return told
+                    return text
                 rows = cursor.rowcount
                 self._fits(cursor, session)
                 connection.commit()
@@ -205,7 +205,7 @@ class MysqlEngine:
         return f"max_execution_time = {int(seconds * 1000)}"
 
     def _leave(self, connection: Any, cursor: Any) -> None:
-        """Let the server stop sending what nobody reads."""
+        """Let the server stop sending what is not read."""
         if len(cursor.fetchmany(MOST_ROWS)) == MOST_ROWS:
             self._known().administer(f"KILL QUERY {connection.thread_id()}")
         with contextlib.suppress(pymysql.Error):

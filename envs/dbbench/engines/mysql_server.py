@@ -18,7 +18,7 @@ from envs.serving.environment import EngineUnavailableError, InstanceLostError
 CONNECT_SECONDS = 5
 ADMIN_SECONDS = 30
 GONE = frozenset((1044, 1045, 1049, 1698))
-"""The server's errors where a session's database or account is not there."""
+"""The server's errors where a session's database or account is missing."""
 COLLATION = "utf8mb4_general_ci"
 
 
@@ -50,7 +50,7 @@ class Server:
         """Read `mysql://user:password@host:port`, with `?socket=` for one.
 
         Raises:
-            ValueError: It is no such address.
+            ValueError: It is not such an address.
         """
         parts = urlsplit(url)
         if parts.scheme not in ("mysql", "mariadb") or not parts.username:
@@ -61,7 +61,7 @@ class Server:
 
     @contextmanager
     def connect(self, account: Account, seconds: float) -> Iterator[Any]:
-        """A connection, closed at the end whatever it still has to say.
+        """A connection, closed at the end whatever is still to be read from it.
 
         Args:
             account: Who.
@@ -69,7 +69,7 @@ class Server:
 
         Raises:
             EngineUnavailableError: The server does not answer.
-            InstanceLostError: It does not know the account or the database.
+            InstanceLostError: The account or the database is missing.
         """
         try:
             connection = pymysql.connect(

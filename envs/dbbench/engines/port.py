@@ -43,7 +43,7 @@ class Outcome:
 
 
 class Engine(Protocol):
-    """What runs SQL, a database a session. Handles that it does not know raise `InstanceLostError`."""
+    """What runs SQL, a database a session. Unknown handles raise `InstanceLostError`."""
 
     @property
     def name(self) -> str:

@@ -29,9 +29,9 @@ def shown(rows: Iterable[Sequence[object]], limit: int) -> str:
     return cut(f"[{', '.join(parts)}]", limit)
 
 
-def cut(told: str, limit: int) -> str:
-    """A text that is no longer than the limit, and says so where it was."""
-    return told if len(told) <= limit else told[:limit] + CUT
+def cut(text: str, limit: int) -> str:
+    """Return a text cut at the limit, with a mark where it was cut."""
+    return text if len(text) <= limit else text[:limit] + CUT
 
 
 def _tuple(row: Sequence[object], limit: int) -> str:
@@ -51,8 +51,8 @@ def plain(value: object, limit: int | None = None) -> str | int | float | None:
         given = read(value)
         return plain(given.rounded if isinstance(given, Exact) else float(f"{given.value:.{given.scale}f}"))
     if isinstance(value, str | bytes):
-        told = (text(value) or "") if limit is None else value[: limit + 1]
-        return text(told)
+        shown = (text(value) or "") if limit is None else value[: limit + 1]
+        return text(shown)
     return _moment(value)
 
 

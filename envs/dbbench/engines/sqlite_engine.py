@@ -63,18 +63,18 @@ class SqliteEngine:
 
     async def create(self, tables: Sequence[Table]) -> str:
         """A new database."""
-        told, content = await self._call(
-            "build", b"", READ_SECONDS, tables=[_told(table) for table in tables]
+        answer, content = await self._call(
+            "build", b"", READ_SECONDS, tables=[_describe_table(table) for table in tables]
         )
-        if not told["ok"]:
-            raise BadTaskError(f"the tables cannot be made: {told['text']}")
+        if not answer["ok"]:
+            raise BadTaskError(f"the tables cannot be made: {answer['text']}")
         return self._databases.add(_Database(content, tuple((table.name, table.columns) for table in tables)))
 
     async def run(self, handle: str, sql: str) -> Outcome:
         """Run one statement; one that takes too long, or a worker's life, is an error."""
         database, seconds = self._databases.get(handle), self._settings.dbbench_statement_seconds
         try:
-            told, content = await self._pool.call(
+            answer, content = await self._pool.call(
                 {"op": "run", "schema": database.schema, "sql": sql, "bounds": self._bounds()},
                 database.content,
                 seconds,
@@ -84,17 +84,17 @@ class SqliteEngine:
             return Outcome(str(too_slow(seconds)), ok=False)
         except DiedError:
             return Outcome(str(SqlError(1041, "Out of memory")), ok=False)
-        if told["changed"]:
+        if answer["changed"]:
             self._databases.put(handle, _Database(content, database.schema))
-        return Outcome(told["text"], told["ok"])
+        return Outcome(answer["text"], answer["ok"])
 
     async def contents(self, handle: str, table: Table) -> list[Row] | None:
         """The rows that a table has now; tables cannot be dropped here."""
         empty = Table(table.name, table.columns, ())
-        told, _ = await self._call(
-            "contents", self._databases.get(handle).content, READ_SECONDS, table=_told(empty)
+        answer, _ = await self._call(
+            "contents", self._databases.get(handle).content, READ_SECONDS, table=_describe_table(empty)
         )
-        return [tuple(row) for row in told["rows"]]
+        return [tuple(row) for row in answer["rows"]]
 
     async def fork(self, handle: str) -> str:
         """Another name for the same value."""
@@ -121,5 +121,5 @@ class SqliteEngine:
         }
 
 
-def _told(table: Table) -> list[Any]:
+def _describe_table(table: Table) -> list[Any]:
     return [table.name, table.columns, table.rows]

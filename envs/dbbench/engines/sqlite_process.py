@@ -27,7 +27,7 @@ class LateError(Exception):
 
 
 class DiedError(Exception):
-    """A worker died over what it was asked, or was killed from outside."""
+    """Raised when a worker died over a request, or was killed from outside."""
 
 
 class Worker:
@@ -41,7 +41,7 @@ class Worker:
         """Spawn a worker and wait until it is ready.
 
         Raises:
-            EngineUnavailableError: It does not come up; its standard error says why.
+            EngineUnavailableError: It does not come up; the message has its standard error.
         """
         root = Path(__file__).parents[3]
         paths = (str(root), os.environ.get("PYTHONPATH", ""))
@@ -74,14 +74,14 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked."""
+        """Whether it can take a request."""
         stdin = self._process.stdin
         return self._process.returncode is None and stdin is not None and not stdin.is_closing()
 
     async def call(
         self, header: dict[str, Any], payload: bytes, seconds: float
     ) -> tuple[dict[str, Any], bytes]:
-        """Ask the worker.
+        """Send the worker a request and return its reply.
 
         Raises:
             LateError: It did not answer in time; it is of no more use.
@@ -98,11 +98,11 @@ class Worker:
                 line = await self._process.stdout.readline()
                 if not line:
                     raise DiedError("no answer")
-                told = json.loads(line)
-                return told, await self._process.stdout.readexactly(told["bytes"])
+                answer = json.loads(line)
+                return answer, await self._process.stdout.readexactly(answer["bytes"])
         except TimeoutError as error:
             raise LateError(f"no answer in {seconds + GRACE:g} s") from error
-        # uvloop tells of a pipe that has closed with a RuntimeError.
+        # uvloop raises a RuntimeError for a pipe that has closed.
         except (ConnectionError, asyncio.IncompleteReadError, RuntimeError) as error:
             raise DiedError(type(error).__name__) from error
 
@@ -144,10 +144,10 @@ class WorkerPool:
     async def call(
         self, header: dict[str, Any], payload: bytes, seconds: float, key: Hashable = None
     ) -> tuple[dict[str, Any], bytes]:
-        """Ask a worker that is idle; where none is, the call whose key has used the least time comes first.
+        """Call a worker that is idle; where none is, the call whose key has used the least time comes first.
 
         Args:
-            header: What is asked.
+            header: The request.
             payload: The database.
             seconds: The deadline.
             key: What is charged for the time; None: a key of this call's own.

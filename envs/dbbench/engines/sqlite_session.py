@@ -199,19 +199,19 @@ def _allows(action: int, one: str | None, other: str | None, database: str | Non
 
 
 def _translated(error: sqlite3.Error) -> SqlError:
-    told = str(error)
+    text = str(error)
     for beginning, code, message in ERRORS:
-        if told.startswith(beginning):
-            return SqlError(code, message.format(told.removeprefix(beginning)))
-    if "term out of range" in told:
+        if text.startswith(beginning):
+            return SqlError(code, message.format(text.removeprefix(beginning)))
+    if "term out of range" in text:
         return SqlError(UNKNOWN_COLUMN, "Unknown column in 'order clause'")
-    if "columns but" in told or "values for" in told:
+    if "columns but" in text or "values for" in text:
         return SqlError(1136, "Column count doesn't match value count")
-    if "do not have the same number of result columns" in told:
+    if "do not have the same number of result columns" in text:
         return SqlError(1222, "The used SELECT statements have a different number of columns")
-    if "user-defined" in told:
+    if "user-defined" in text:
         return SqlError(1690, "A function has no value for its arguments")
-    return SqlError(SYNTAX, f"You have an error in your SQL syntax: {told}")
+    return SqlError(SYNTAX, f"You have an error in your SQL syntax: {text}")
 
 
 def _name(name: str) -> str:

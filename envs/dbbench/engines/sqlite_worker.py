@@ -32,7 +32,7 @@ WARM = (
 
 
 def answer(request: dict[str, Any], database: bytes) -> tuple[dict[str, Any], bytes]:
-    """Do what is asked: `build`, `run` or `contents`."""
+    """Carry out a request: `build`, `run` or `contents`."""
     bounds = Bounds(**request["bounds"])
     try:
         match request["op"]:
@@ -56,8 +56,8 @@ def serve(requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer until the requests end."""
     while line := requests.readline():
         request = json.loads(line)
-        told, payload = answer(request, requests.read(request["bytes"]))
-        answers.write(json.dumps(told | {"bytes": len(payload)}).encode() + b"\n" + payload)
+        reply, payload = answer(request, requests.read(request["bytes"]))
+        answers.write(json.dumps(reply | {"bytes": len(payload)}).encode() + b"\n" + payload)
         answers.flush()
 
 
@@ -97,8 +97,8 @@ def main() -> None:
     serve(sys.stdin.buffer, answers)
 
 
-def _table(told: list[Any]) -> Table:
-    name, columns, rows = told
+def _table(fields: list[Any]) -> Table:
+    name, columns, rows = fields
     return Table(name, tuple(columns), tuple(tuple(row) for row in rows))
 
 

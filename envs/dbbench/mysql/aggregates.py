@@ -204,6 +204,6 @@ OPERATORS: dict[str, Any] = {
     "GT": lambda order: order > 0,
     "GTE": lambda order: order >= 0,
 }
-"""What a comparison says of the order of two values."""
+"""Return the order of two values by a comparison."""
 AGGREGATES = frozenset((*TYPED, "GROUP_CONCAT"))
 """The aggregates that an agent may call."""

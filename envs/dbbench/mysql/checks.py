@@ -20,7 +20,7 @@ def check(statement: exp.Expr, schema: Schema) -> None:
     """Raise what MySQL would.
 
     Raises:
-        SqlError: A table is not there, a word is reserved, a column is neither grouped nor aggregated ...
+        SqlError: A table is missing, a word is reserved, a column is neither grouped nor aggregated ...
     """
     _names(statement)
     _tables(statement, schema)

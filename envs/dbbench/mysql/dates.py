@@ -13,7 +13,7 @@ from envs.dbbench.mysql.values import Value, integer, strict_now, text, truncate
 
 NOW = datetime(2024, 1, 1, 12, 0, 0)
 ZERO = "0000-00-00 00:00:00"
-"""A moment before all others: what is compared where a text is none."""
+"""A moment before all others: compared in place of a text that is not a moment."""
 DATE = re.compile(
     r"\s*(\d{4}|\d{1,2})[^\w\s](\d{1,2})[^\w\s](\d{1,2})(?!\d)"
     r"(?:[T\s]\s*(\d{1,2})(?::(\d{1,2})(?::(\d{1,2}))?)?)?",
@@ -44,7 +44,7 @@ UNPADDED = {"%e": "%d", "%c": "%m", "%k": "%H", "%l": "%I"}
 
 
 def moment(value: Value) -> datetime | None:
-    """A text, or a number of digits, as a date and a time; None where it is none."""
+    """A text, or a number of digits, as a date and a time; None where it is neither."""
     given = text(value) or ""
     if isinstance(value, int):
         given = given.zfill(6) if len(given) <= 6 else given.zfill(8) if len(given) <= 8 else given.zfill(12)

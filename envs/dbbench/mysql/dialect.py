@@ -47,7 +47,7 @@ class Writer(SQLite):
     """SQLite's dialect with names in backticks."""
 
     class Tokenizer(SQLite.Tokenizer):
-        """The tokenizer, which says how names are written."""
+        """The tokenizer, which sets how names are written."""
 
         IDENTIFIERS = ["`"]  # noqa: RUF012
 

@@ -1,7 +1,7 @@
 """MySQL's functions of texts, for SQLite.
 
-Each takes what SQLite hands over and is NULL where an argument is, unless it says otherwise. No result is
-longer than `LONGEST`: what would be is NULL, as MySQL has it above `max_allowed_packet`.
+Each takes what SQLite hands over and is NULL where an argument is, unless its docstring has another rule. No
+result is longer than `LONGEST`: what would be is NULL, as MySQL has it above `max_allowed_packet`.
 """
 
 import hashlib

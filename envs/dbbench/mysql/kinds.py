@@ -1,6 +1,6 @@
 """The types of expressions, as MySQL gives them: what a comparison, a CASE or a UNION makes of its parts.
 
-SQLite has no DECIMAL and no DATE. `decimals.py` says how decimals are stored; moments are ISO texts.
+SQLite has no DECIMAL and no DATE. `decimals.py` stores decimals; moments are ISO texts.
 """
 
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ from envs.dbbench.mysql.rules import refuse
 from envs.dbbench.mysql.statements import SYNTAX, SqlError
 
 CLAUSES = ("FROM", "SET", "WHERE", "GROUP_BY", "HAVING", "ORDER_BY", "LIMIT")
-"""A query's clauses in the order that MySQL asks for; sqlglot takes them in any."""
+"""A query's clauses in the order that MySQL requires; sqlglot takes them in any."""
 STARTS = frozenset(("SELECT", "UNION", "EXCEPT", "INTERSECT", "UPDATE", "DELETE"))
 COMPARISONS = frozenset(("EQ", "NEQ", "LT", "LTE", "GT", "GTE", "NULLSAFE_EQ"))
 NO_OPERAND = COMPARISONS | {"NOT", "AND", "OR", "R_PAREN", "COMMA"}

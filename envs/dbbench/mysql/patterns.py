@@ -1,7 +1,7 @@
 """Regular expressions of MySQL 8 (ICU), read sign by sign and written for Python's `re`.
 
 What both mean alike is translated; everything else is refused under MySQL's number. Letters' case counts
-where the text has the collation utf8mb4_bin, or where the match type says so.
+where the text has the collation utf8mb4_bin, or where the match type sets it.
 """
 
 import re
@@ -50,7 +50,7 @@ def compiled(pattern: str, flags: int) -> re.Pattern[str]:
 
 
 def flags(match_type: str, *, exact: bool) -> int:
-    """What a match type says (`c`, `i`, `m`, `n`), as Python's flags.
+    """Return a match type (`c`, `i`, `m`, `n`) as Python's flags.
 
     Raises:
         SqlError: It has another letter.

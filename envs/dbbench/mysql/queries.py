@@ -168,7 +168,7 @@ def _named(table: str, name: str, unique: bool) -> exp.Expr:
 
 
 def _starred(scope: Scope, item: Any, place: int) -> list[tuple[str, str, Kind]] | None:
-    """The columns that a `*` stands for; None where an item is none."""
+    """Return the columns of a `*`; None for any other item."""
     if isinstance(item, exp.Star):
         RULES.arguments(item)
         if place:
@@ -227,7 +227,7 @@ def _derived(rewriter: Rewriter, scope: Scope, node: Any) -> Source:
 
 
 def name_columns(called: Any, columns: Columns | None) -> tuple[str, Columns]:
-    """The name of a derived table and its columns, renamed where it says so."""
+    """The name of a derived table and its columns, renamed where it has names for them."""
     _, given = RULES.arguments(called)
     names = given.get("columns", ())
     if columns is None:

@@ -28,7 +28,7 @@ class Source:
     columns: Columns
 
     def find(self, name: str) -> Kind | None:
-        """The type of a column; None where it is not there."""
+        """Return the type of a column; None where it is missing."""
         return next((kind for column, kind in self.columns if column.lower() == name), None)
 
 
@@ -84,5 +84,5 @@ class Scope:
 
 
 def unknown_column(name: str) -> SqlError:
-    """MySQL's error of a column that is not there."""
+    """Return MySQL's error for a missing column."""
     return SqlError(UNKNOWN_COLUMN, f"Unknown column '{name}'")

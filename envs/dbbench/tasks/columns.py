@@ -54,7 +54,7 @@ class Column:
         return self.kind == "date" and self.style not in (2, 5)
 
     def number(self, value: str) -> float | None:
-        """A value as a number; None where it is none."""
+        """Return a value as a number; None where it is not a number."""
         try:
             return float(value.replace(",", "")) if self.ordered else None
         except ValueError:

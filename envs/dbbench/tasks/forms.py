@@ -37,7 +37,7 @@ def compiled(form: str) -> re.Pattern[str]:
 def read(form: str, text: str) -> dict[str, str] | None:
     """What stands at the places of a form, the second time as `place__2`; None for another form."""
     found = compiled(form).fullmatch(text)
-    return {name: said for name, said in found.groupdict().items() if said is not None} if found else None
+    return {name: text for name, text in found.groupdict().items() if text is not None} if found else None
 
 
 def _pattern(form: str, known: Mapping[str, str], seen: dict[str, int]) -> str:

@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 
 from envs.dbbench.tasks import phrases
 from envs.dbbench.tasks import plan as plans
-from envs.dbbench.tasks.asking import Asking, Said, joined
 from envs.dbbench.tasks.columns import MISSING
 from envs.dbbench.tasks.forms import PLACE, filled
-from envs.dbbench.tasks.plan import Asked, Plan
+from envs.dbbench.tasks.plan import Condition, Plan
 from envs.dbbench.tasks.pools import Pools
 from envs.dbbench.tasks.questions import Question, described
 from envs.dbbench.tasks.reading import understood
 from envs.dbbench.tasks.sheets import Row, Sheet, draw_sheet
+from envs.dbbench.tasks.wording import Worded, Wording, joined
 
 _ROUND = """INSERT UPDATE comparison INSERT UPDATE counting INSERT UPDATE ranking INSERT UPDATE other
 INSERT UPDATE aggregation-SUM comparison INSERT UPDATE aggregation-MAX other INSERT UPDATE
@@ -33,7 +33,7 @@ SMALL_SHARE = 0.12
 ANSWERS, LETTERS = 12, 160
 """The most rows and letters that an answer has."""
 Made = tuple[str, Plan, list[str] | None, Plan] | None
-"""The sentence, what it asks for, the right answer, and the plan of the right statement."""
+"""The sentence, its plan, the right answer, and the plan of the right statement."""
 
 
 class Generator:
@@ -58,12 +58,12 @@ class Generator:
                 continue
             text, plan, label, gold = made
             small = not plan.changes and draw.random() < SMALL_SHARE
-            said = text.lower() if small else text
+            shown = text.lower() if small else text
             table = sheet.table
-            read = understood(table.name, table.columns, said)
+            read = understood(table.name, table.columns, shown)
             if read is not None and read.folded() == plan.folded():
                 given = None if label is None else tuple(label)
-                return Question(kind, said, (table,), described((table,)), given, gold.sql())
+                return Question(kind, shown, (table,), described((table,)), given, gold.sql())
         raise AssertionError(f"no task {split}/{number} in {TRIES} tries")
 
 
@@ -90,26 +90,26 @@ class _Maker:
         }
         return maker[kind]() if kind in maker else self._aggregate(kind.partition("-")[2])
 
-    def _ask(
+    def _question(
         self, forms: Sequence[str], shape: str, places: Sequence[int] = (), **more: object
-    ) -> tuple[str, Plan, Said] | None:
-        """A sentence and its plan, for columns that are asked for."""
-        asking = Asking(self._draw, self._sheet, exact=shape == plans.DELETE)
-        form = asking.form(forms, places[0] if places else None)
+    ) -> tuple[str, Plan, Worded] | None:
+        """A sentence and its plan, for the columns of the answer."""
+        wording = Wording(self._draw, self._sheet, exact=shape == plans.DELETE)
+        form = wording.form(forms, places[0] if places else None)
         if form is None:
             return None
-        said = asking.conditions(form, set(places))
-        words = asking.told(form, said) if said is not None else None
-        if said is None or words is None:
+        worded = wording.conditions(form, set(places))
+        words = wording.fill_places(form, worded) if worded is not None else None
+        if worded is None or words is None:
             return None
-        wanted = {"column": asking.column(places[0])} if places else {}
+        wanted = {"column": wording.column(places[0])} if places else {}
         if len(places) > 1:
-            wanted["column2"] = asking.column(places[1])
+            wanted["column2"] = wording.column(places[1])
         text = filled(form, self._fixed | words | wanted)
         wants = tuple(self._names[place] for place in places)
         if shape in (plans.COUNT, plans.DELETE):
             wants = ()
-        return text, Plan(shape, self._sheet.table.name, wants, said.conditions, **more), said  # type: ignore[arg-type]
+        return text, Plan(shape, self._sheet.table.name, wants, worded.conditions, **more), worded  # type: ignore[arg-type]
 
     def _values(self, rows: Sequence[Row], places: Sequence[int]) -> list[str] | None:
         """An answer; None where it is too long, or has no value in it."""
@@ -126,9 +126,9 @@ class _Maker:
         return self._rows(phrases.ROWS, (place,))
 
     def _rows(self, forms: Sequence[str], places: tuple[int, ...]) -> Made:
-        asked = self._ask(forms, plans.ROWS, places)
-        label = self._values(asked[2].rows, places) if asked else None
-        return (asked[0], asked[1], label, asked[1]) if asked and label else None
+        drawn = self._question(forms, plans.ROWS, places)
+        label = self._values(drawn[2].rows, places) if drawn else None
+        return (drawn[0], drawn[1], label, drawn[1]) if drawn and label else None
 
     def _other(self) -> Made:
         chance = self._draw.random()
@@ -146,22 +146,22 @@ class _Maker:
         if self._draw.random() < 0.12:
             return self._distinct()
         place = self._draw.choice(self._any())
-        asked = self._ask(phrases.COUNT, plans.COUNT, (place,))
-        return (asked[0], asked[1], [str(len(asked[2].rows))], asked[1]) if asked else None
+        drawn = self._question(phrases.COUNT, plans.COUNT, (place,))
+        return (drawn[0], drawn[1], [str(len(drawn[2].rows))], drawn[1]) if drawn else None
 
     def _distinct(self) -> Made:
         place = self._draw.choice(self._sheet.places(lambda column: not column.ordered and not column.blank))
         values = {(row[place] or "").lower() for row in self._sheet.table.rows}
-        asked = self._ask(phrases.DISTINCT, plans.DISTINCT, (place,))
-        return (asked[0], asked[1], [str(len(values))], asked[1]) if asked else None
+        drawn = self._question(phrases.DISTINCT, plans.DISTINCT, (place,))
+        return (drawn[0], drawn[1], [str(len(values))], drawn[1]) if drawn else None
 
     def _frequent(self) -> Made:
         place = self._draw.choice(self._sheet.places(lambda column: not column.ordered and not column.blank))
         values = Counter(row[place] or "" for row in self._sheet.table.rows).most_common(2)
         if len(values) < 2 or values[0][1] == values[1][1]:
             return None
-        asked = self._ask(phrases.FREQUENT, plans.FREQUENT, (place,))
-        return (asked[0], asked[1], [values[0][0]], asked[1]) if asked else None
+        drawn = self._question(phrases.FREQUENT, plans.FREQUENT, (place,))
+        return (drawn[0], drawn[1], [values[0][0]], drawn[1]) if drawn else None
 
     def _numbers(self, *, years: bool = False) -> list[int]:
         kinds = ("int", "decimal", "thousands", *(("year", "serial") if years else ()))
@@ -172,17 +172,17 @@ class _Maker:
         if not places:
             return None
         place = self._draw.choice(places)
-        asked = self._ask(phrases.AGGREGATES[function], plans.AGGREGATE, (place,), function=function)
-        if asked is None:
+        drawn = self._question(phrases.AGGREGATES[function], plans.AGGREGATE, (place,), function=function)
+        if drawn is None:
             return None
         column = self._sheet.columns[place]
-        numbers = [number for row in asked[2].rows if (number := column.number(row[place] or "")) is not None]
+        numbers = [number for row in drawn[2].rows if (number := column.number(row[place] or "")) is not None]
         if not numbers:
-            return asked[0], asked[1], ["none"], asked[1]
+            return drawn[0], drawn[1], ["none"], drawn[1]
         value = {"SUM": sum, "MIN": min, "MAX": max, "AVG": lambda them: sum(them) / len(them)}[function](
             numbers
         )
-        return asked[0], asked[1], [f"{round(value, 4):.12g}"], asked[1]
+        return drawn[0], drawn[1], [f"{round(value, 4):.12g}"], drawn[1]
 
     def _rank(self) -> Made:
         places = self._numbers()
@@ -196,18 +196,18 @@ class _Maker:
         if self._draw.random() < 0.12:
             limit = self._draw.choice((2, 3))
             forms = phrases.TOP[direction, limit]
-        asking = Asking(self._draw, self._sheet)
-        form = asking.form(forms)
-        said = asking.conditions(form, {place}, (1, 1, 2)) if form else None
-        words = asking.told(form, said) if form and said else None
-        if form is None or said is None or words is None:
+        wording = Wording(self._draw, self._sheet)
+        form = wording.form(forms)
+        worded = wording.conditions(form, {place}, (1, 1, 2)) if form else None
+        words = wording.fill_places(form, worded) if form and worded else None
+        if form is None or worded is None or words is None:
             return None
-        words |= {"number": asking.column(place)}
+        words |= {"number": wording.column(place)}
         text = filled(
             form.replace("{key_column}", "{column}"),
-            self._fixed | words | {"column": asking.column(self._sheet.key)},
+            self._fixed | words | {"column": wording.column(self._sheet.key)},
         )
-        rows = self._sorted(said.rows, place, direction)
+        rows = self._sorted(worded.rows, place, direction)
         if rows is None or len(rows) <= limit:
             return None
         key = self._names[self._sheet.key]
@@ -215,7 +215,7 @@ class _Maker:
             plans.ROWS,
             self._sheet.table.name,
             (key,),
-            said.conditions,
+            worded.conditions,
             "",
             self._names[place],
             direction,
@@ -263,9 +263,9 @@ class _Maker:
         return text, plan, [rows[0][key] or ""], plan
 
     def _compared(self, forms: Sequence[str], names: Sequence[str], place: int) -> str:
-        asking = Asking(self._draw, self._sheet)
-        form = asking.form(forms) or ""
-        words = dict(zip(("key", "key2"), names, strict=False)) | {"number": asking.column(place)}
+        wording = Wording(self._draw, self._sheet)
+        form = wording.form(forms) or ""
+        words = dict(zip(("key", "key2"), names, strict=False)) | {"number": wording.column(place)}
         return filled(form, self._fixed | words)
 
     def _gap(self) -> Made:
@@ -301,9 +301,9 @@ class _Maker:
             for column in self._sheet.columns
         ]
         if self._draw.random() < 0.65:
-            return self._tell(values)
-        asking = Asking(self._draw, self._sheet, exact=True)
-        form = asking.form(phrases.INSERT) or ""
+            return self._record(values)
+        wording = Wording(self._draw, self._sheet, exact=True)
+        form = wording.form(phrases.INSERT) or ""
         first = "{first}" in form
         key = self._sheet.key
         share = self._draw.choice((1.0, 1.0, 0.75))
@@ -316,40 +316,42 @@ class _Maker:
         words = self._fixed | {"first": values[key]}
         if style:
             words[f"pairs_{style}"] = (
-                asking.pairs(style, pairs[1:] if first else pairs) if len(pairs) > 1 else ""
+                wording.pairs(style, pairs[1:] if first else pairs) if len(pairs) > 1 else ""
             )
         else:
             mark = self._draw.choice(("'", ""))
-            words["names"] = joined([f"{mark}{asking.column(at)}{mark}" for at in kept])
+            words["names"] = joined([f"{mark}{wording.column(at)}{mark}" for at in kept])
             words["values"] = joined([f"'{value}'" for _, value in pairs])
         plan = Plan(
             plans.INSERT, self._sheet.table.name, pairs=tuple((self._names[at], value) for at, value in pairs)
         )
         return filled(form, words), plan, None, plan
 
-    def _tell(self, values: Sequence[str]) -> Made:
-        """A sentence of the topic tells the row."""
+    def _record(self, values: Sequence[str]) -> Made:
+        """A sentence of the topic holds the row."""
         topic = self._sheet.topic
         places = {topic.place(name): at for at, name in enumerate(self._names)}
-        asking = Asking(self._draw, self._sheet, exact=True)
-        tells = [
-            tell for tell in topic.tells if {int(one) for one in re.findall(r"<(\d+)>", tell)} <= set(places)
+        wording = Wording(self._draw, self._sheet, exact=True)
+        sentences = [
+            template
+            for template in topic.sentences
+            if {int(one) for one in re.findall(r"<(\d+)>", template)} <= set(places)
         ]
-        if not tells:
+        if not sentences:
             return None
-        tell = asking.form([self._draw.choice(tells)]) or ""
-        told = {places[int(one)] for one in re.findall(r"<(\d+)>", tell)}
-        if any(not values[at] or values[at] in MISSING for at in told):
+        template = wording.form([self._draw.choice(sentences)]) or ""
+        needed = {places[int(one)] for one in re.findall(r"<(\d+)>", template)}
+        if any(not values[at] or values[at] in MISSING for at in needed):
             return None
-        sentence = re.sub(r"<(\d+)>", lambda found: values[places[int(found[1])]].strip('"'), tell)
-        text = filled(asking.form(phrases.TELLS) or "", self._fixed | {"tell": sentence})
-        pairs = tuple((self._names[at], values[at].strip('"')) for at in self._any() if at in told)
+        sentence = re.sub(r"<(\d+)>", lambda found: values[places[int(found[1])]].strip('"'), template)
+        text = filled(wording.form(phrases.TELLS) or "", self._fixed | {"tell": sentence})
+        pairs = tuple((self._names[at], values[at].strip('"')) for at in self._any() if at in needed)
         plan = Plan(plans.INSERT, self._sheet.table.name, pairs=pairs)
         return text, plan, None, plan
 
     def _update(self) -> Made:
-        asking = Asking(self._draw, self._sheet, exact=True)
-        form = asking.form(phrases.UPDATE) or ""
+        wording = Wording(self._draw, self._sheet, exact=True)
+        form = wording.form(phrases.UPDATE) or ""
         style = next(
             (place.removeprefix("pairs_") for place in PLACE.findall(form) if place.startswith("pairs_")), ""
         )
@@ -364,43 +366,43 @@ class _Maker:
         values = [
             self._sheet.columns[at].value(self._draw, self._pools, self._draw.randint(0, 40)) for at in places
         ]
-        said = self._condition(asking, form, set(places))
-        words = asking.told(form, said) if said else None
-        if said is None or words is None or not all(values):
+        worded = self._condition(wording, form, set(places))
+        words = wording.fill_places(form, worded) if worded else None
+        if worded is None or words is None or not all(values):
             return None
         if style:
-            words[f"pairs_{style}"] = asking.pairs(style, list(zip(places, values, strict=True)))
+            words[f"pairs_{style}"] = wording.pairs(style, list(zip(places, values, strict=True)))
         else:
-            words |= {"column": asking.column(places[0]), "value": values[0]}
+            words |= {"column": wording.column(places[0]), "value": values[0]}
         pairs = tuple((self._names[at], value) for at, value in zip(places, values, strict=True))
         if all(
             dict(zip(self._names, row, strict=True))[name] == value
-            for row in said.rows
+            for row in worded.rows
             for name, value in pairs
         ):
             return None
-        plan = Plan(plans.UPDATE, self._sheet.table.name, conditions=said.conditions, pairs=pairs)
-        return filled(form, self._fixed | words), plan, None, self._gold(plan, said)
+        plan = Plan(plans.UPDATE, self._sheet.table.name, conditions=worded.conditions, pairs=pairs)
+        return filled(form, self._fixed | words), plan, None, self._gold(plan, worded)
 
-    def _condition(self, asking: Asking, form: str, avoid: set[int]) -> Said | None:
+    def _condition(self, wording: Wording, form: str, avoid: set[int]) -> Worded | None:
         """The rows to change: mostly the one of a name."""
         key = self._sheet.key
         if "{key}" in form or ("{conds_mod}" in form or self._draw.random() < 0.35):
-            return asking.conditions(form, avoid, (1, 1, 1, 2))
+            return wording.conditions(form, avoid, (1, 1, 1, 2))
         row = self._draw.choice(self._sheet.table.rows)
-        asked = (Asked(self._names[key], "=", asking.value(key, row[key] or "")),)
-        return Said(asked, self._sheet.met(asked))
+        condition = (Condition(self._names[key], "=", wording.value(key, row[key] or "")),)
+        return Worded(condition, self._sheet.met(condition))
 
-    def _gold(self, plan: Plan, said: Said) -> Plan:
+    def _gold(self, plan: Plan, worded: Worded) -> Plan:
         """The right statement: with texts as the table writes them."""
-        exact: list[Asked] = []
-        for asked in plan.conditions:
-            values = {row[self._names.index(asked.column)] or "" for row in said.rows}
-            exact.append(Asked(asked.column, "=", values.pop()) if len(values) == 1 else asked)
+        exact: list[Condition] = []
+        for condition in plan.conditions:
+            values = {row[self._names.index(condition.column)] or "" for row in worded.rows}
+            exact.append(Condition(condition.column, "=", values.pop()) if len(values) == 1 else condition)
         return Plan(plan.shape, plan.table, conditions=tuple(exact), pairs=plan.pairs)
 
     def _delete(self) -> Made:
-        asked = self._ask(phrases.DELETE, plans.DELETE)
-        if asked is None or not asked[2].rows or len(asked[2].rows) == len(self._sheet.table.rows):
+        drawn = self._question(phrases.DELETE, plans.DELETE)
+        if drawn is None or not drawn[2].rows or len(drawn[2].rows) == len(self._sheet.table.rows):
             return None
-        return asked[0], asked[1], None, self._gold(asked[1], asked[2])
+        return drawn[0], drawn[1], None, self._gold(drawn[1], drawn[2])

@@ -2,7 +2,7 @@
 
 `[a|b]` is a choice and `{column}` a place: `{conds_with}` and its like are conditions in a style,
 `{pairs_to}` columns with values in a style, `{key}` the name of a row, `{tell}` a sentence of the topic.
-A word and a colon at the start say what the column that is asked for must be.
+A word and a colon at the start state what the column of the answer must be.
 """
 
 _SMALLER, _LARGER = "[smaller|less|lower|fewer]", "[larger|greater|higher|more|bigger]"

@@ -1,4 +1,4 @@
-"""What a generated question asks for, and the statement that answers it."""
+"""The plan of a generated question, and the statement that answers it."""
 # ruff: noqa: S608 - writing SQL is what it does
 
 from dataclasses import dataclass, replace
@@ -11,8 +11,8 @@ CONTAINS = "~"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A condition, as the question says it."""
+class Condition:
+    """A condition, as the question words it."""
 
     column: str
     relation: str
@@ -35,8 +35,8 @@ class Plan:
     shape: str
     table: str
     wants: tuple[str, ...] = ()
-    """The columns that are asked for."""
-    conditions: tuple[Asked, ...] = ()
+    """The columns of the answer."""
+    conditions: tuple[Condition, ...] = ()
     function: str = ""
     """Of an aggregate: SUM, AVG, MIN, MAX."""
     number: str = ""
@@ -58,17 +58,17 @@ class Plan:
     @property
     def texts(self) -> bool:
         """Whether a text must be found."""
-        return any(asked.relation == "=" for asked in self.conditions)
+        return any(condition.relation == "=" for condition in self.conditions)
 
     def folded(self) -> "Plan":
         """The same whatever letters' case values have; a change keeps its new values."""
-        conditions = tuple(replace(asked, value=asked.value.lower()) for asked in self.conditions)
+        conditions = tuple(replace(condition, value=condition.value.lower()) for condition in self.conditions)
         return replace(self, conditions=conditions, names=tuple(one.lower() for one in self.names))
 
     def sql(self, *, exactly: bool = True) -> str:
         """The statement; where not exactly, equal texts are looked for inside others."""
         table = name(self.table)
-        parts = [asked.sql(exactly=exactly) for asked in self.conditions]
+        parts = [condition.sql(exactly=exactly) for condition in self.conditions]
         where = f" WHERE {' AND '.join(parts)}" if parts else ""
         match self.shape:
             case "INSERT":

@@ -12,8 +12,8 @@ SHARED = frozenset(("country", "region", "state", "ending", "townend", "epithet"
 
 @cache
 def _words() -> dict[str, tuple[str, ...]]:
-    told: dict[str, str] = json.loads(POOLS.read_text(encoding="utf-8"))
-    return {name: tuple(text.split(";") if ";" in text else text.split()) for name, text in told.items()}
+    pools: dict[str, str] = json.loads(POOLS.read_text(encoding="utf-8"))
+    return {name: tuple(text.split(";") if ";" in text else text.split()) for name, text in pools.items()}
 
 
 class Pools:

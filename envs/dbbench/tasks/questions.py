@@ -22,7 +22,7 @@ KNOWN = ("table", "label", "sql", "type", "add_description", "answer_md5", "evid
 
 
 class RecordError(ValueError):
-    """A file or a record is not what it should be; the message says where."""
+    """Raised when a file or a record is malformed; the message has the place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Question:
     text: str
     tables: tuple[Table, ...]
     note: str
-    """What is told of the tables (`add_description`)."""
+    """The description of the tables (`add_description`)."""
     label: tuple[str | None, ...] | None = None
     """The right answer; None where the gold statement gives it, or where the table is what counts."""
     sql: str = ""
@@ -50,7 +50,7 @@ class Question:
 
     @property
     def shown(self) -> str:
-        """The first observation, as AgentBench's user says it."""
+        """The first observation, as AgentBench's user words it."""
         evidence = f"Evidence about the question: {self.evidence}\n" if self.evidence else ""
         return (
             f"{evidence}Additional table information about the question: {self.note}\nQuestion: {self.text}"
@@ -58,7 +58,7 @@ class Question:
 
 
 def described(tables: Sequence[Table]) -> str:
-    """What is told of tables, in AgentBench's words."""
+    """Return the description of tables, in AgentBench's words."""
     return " ".join(
         f"The name of this table is {table.name}, "
         f"and the headers of this table are {','.join(table.columns)}."
@@ -85,21 +85,21 @@ def from_record(record: Mapping[str, Any]) -> Question:
     """A task out of a record of AgentBench's.
 
     Raises:
-        RecordError: It is none.
+        RecordError: It is malformed.
     """
     try:
         kind = record["type"][0] if isinstance(record["type"], list) else str(record["type"])
         label = tuple(None if value is None else str(value) for value in record.get("label") or ())
         tables, renamed = _tables(record["table"])
         sql = str((record.get("sql") or {}).get("query") or "")
-        told = str(record.get("add_description") or "")
+        description = str(record.get("add_description") or "")
         changes = kind in CHANGES
         return Question(
             kind=kind,
             text=str(record["description"]),
             tables=tables,
-            # A name that MySQL does not take was changed: an agent must be told what it is now.
-            note=described(tables) if renamed or not told else told,
+            # A name that MySQL does not take was changed: an agent must see what it is now.
+            note=described(tables) if renamed or not description else description,
             label=None if changes else label,
             sql=sql or (str(label[0]) if changes and label else ""),
             checksums=scoring.official(record.get("answer_md5")),
@@ -110,7 +110,7 @@ def from_record(record: Mapping[str, Any]) -> Question:
 
 
 def from_inline(task: InlineTask) -> Question:
-    """A task of a client's own: `data` has `table`, and `label` or `sql`; README.md says how.
+    """A task of a client's own: `data` has `table`, and `label` or `sql`; README.md has the form.
 
     Raises:
         BadTaskError: Something is missing or too large.
@@ -145,7 +145,7 @@ def from_inline(task: InlineTask) -> Question:
 
 
 def _check_data(data: Mapping[str, Any]) -> None:
-    """Refuse what no table and no label can hold: nested values, numbers that are none, half characters.
+    """Refuse what no table and no label can hold: nested values, infinite numbers and NaN, half characters.
 
     Raises:
         BadTaskError: Something of this is in it.
@@ -189,7 +189,7 @@ def _check_table(table: object) -> None:
 
 def _check_value(place: str, value: object) -> None:
     if isinstance(value, float) and not math.isfinite(value):
-        raise BadTaskError(f"{place} has a number that is none")
+        raise BadTaskError(f"{place} has a number that is not finite")
     if not isinstance(value, str | int | float | None):
         raise BadTaskError(f"{place} has texts, numbers and null")
     if isinstance(value, int) and abs(value) >= LARGEST_NUMBER:
@@ -222,12 +222,12 @@ def _tables(given: Any) -> tuple[tuple[Table, ...], bool]:
     """The tables, and whether a name in them had to be changed."""
     tables: list[Table] = []
     renamed = False
-    for told in given if isinstance(given, list) else [given]:
-        info = told.get("table_info", told)
+    for listed in given if isinstance(given, list) else [given]:
+        info = listed.get("table_info", listed)
         columns = [
             column["name"] if isinstance(column, Mapping) else str(column) for column in info["columns"]
         ]
-        name = str(told.get("table_name") or told.get("name") or "table_1")
+        name = str(listed.get("table_name") or listed.get("name") or "table_1")
         table = Table.of(name, columns, info["rows"])
         renamed = renamed or table.columns != tuple(columns) or table.name != name
         tables.append(table)

@@ -8,7 +8,7 @@ from envs.dbbench.tasks import phrases
 from envs.dbbench.tasks import plan as plans
 from envs.dbbench.tasks.forms import pattern
 from envs.dbbench.tasks.forms import read as read_form
-from envs.dbbench.tasks.plan import Asked, Plan
+from envs.dbbench.tasks.plan import Condition, Plan
 from envs.dbbench.tasks.topics import Topic, about
 
 TOLD = re.compile(
@@ -29,16 +29,18 @@ def bare(name: str) -> str:
 
 
 def needed(form: str) -> tuple[str, str]:
-    """What the column asked for must be (nothing, mostly), and the sentence."""
+    """What the column of the answer must be (nothing, mostly), and the sentence."""
     found = re.match(r"(person|date|year|number|key): ", form)
     return (found[1], form[found.end() :]) if found else ("", form)
 
 
 def read(observation: str) -> Plan | None:
     """The question of a first observation; None where it is in none of the sentences."""
-    told = TOLD.search(observation)
+    found = TOLD.search(observation)
     return (
-        understood(told["table"], tuple(told["headers"].split(",")), told["text"].strip()) if told else None
+        understood(found["table"], tuple(found["headers"].split(",")), found["text"].strip())
+        if found
+        else None
     )
 
 
@@ -73,8 +75,8 @@ class _Reader:
         self._key = next((name for name, place in self._place.items() if topic.columns[place].key), "")
         self._names: dict[str, str] = {}
         for name in columns:
-            for said in (name.lower(), bare(name).lower()):
-                self._names.setdefault(said, name)
+            for spelling in (name.lower(), bare(name).lower()):
+                self._names.setdefault(spelling, name)
         self._any = "|".join(re.escape(name) for name in sorted(self._names, key=len, reverse=True))
 
     def plans(self, text: str) -> Iterator[Plan]:
@@ -116,7 +118,7 @@ class _Reader:
     def _changes(self, text: str) -> Iterator[Plan]:
         wrapped = [form for form in dict.fromkeys(phrases.TELLS) if form != phrases.TELL]
         for found in self._found(wrapped, text):
-            yield from self._told(found["tell"])
+            yield from self._parse_sentence(found["tell"])
         for found in self._found(phrases.INSERT, text):
             pairs = self._row(found)
             if pairs:
@@ -128,7 +130,7 @@ class _Reader:
                 yield Plan(plans.UPDATE, self._table, conditions=conditions, pairs=pairs)
         for found in self._found(phrases.DELETE, text):
             yield from self._plan(plans.DELETE, found)
-        yield from self._told(text)
+        yield from self._parse_sentence(text)
 
     def _found(self, forms: Iterable[str], text: str) -> Iterator[dict[str, str]]:
         """What stands at the places of the forms that a text has, about this table and its things."""
@@ -136,8 +138,8 @@ class _Reader:
         for form in forms:
             found = read_form(needed(form)[1], text)
             if found and all(
-                said.lower() == fixed.get(place.partition("__")[0], said).lower()
-                for place, said in found.items()
+                named.lower() == fixed.get(place.partition("__")[0], named).lower()
+                for place, named in found.items()
             ):
                 yield found
 
@@ -145,13 +147,13 @@ class _Reader:
         self, shape: str, found: dict[str, str], *, function: str = "", direction: str = "", limit: int = 0
     ) -> Iterator[Plan]:
         """A question whose columns and conditions are known."""
-        said = {place: self._names.get(found[place].lower()) for place in _COLUMNS if place in found}
+        named = {place: self._names.get(found[place].lower()) for place in _COLUMNS if place in found}
         conditions = self._conditions(found)
-        if None in said.values() or conditions is None:
+        if None in named.values() or conditions is None:
             return
-        wants = tuple(name for place in ("column", "column2") if (name := said.get(place)))
+        wants = tuple(name for place in ("column", "column2") if (name := named.get(place)))
         names = tuple(found[place] for place in ("key", "key2") if place in found)
-        number = said.get("number") or ""
+        number = named.get("number") or ""
         if shape in (plans.AFTER, plans.BEFORE):
             number = next((name for name in self._columns if self._kind(name) == "serial"), "")
         if shape in (plans.AFTER, plans.BEFORE, plans.GAP):
@@ -169,11 +171,11 @@ class _Reader:
     def _kind(self, name: str) -> str:
         return self._topic.columns[self._place[name]].kind
 
-    def _told(self, text: str) -> Iterator[Plan]:
-        for tell in self._topic.tells:
-            found = read_form(re.sub(r"<(\d+)>", r"{c\1}", tell), text)
+    def _parse_sentence(self, text: str) -> Iterator[Plan]:
+        for sentence in self._topic.sentences:
+            found = read_form(re.sub(r"<(\d+)>", r"{c\1}", sentence), text)
             if found:
-                values = {int(place[1:]): said for place, said in found.items()}
+                values = {int(place[1:]): value for place, value in found.items()}
                 if set(values) <= set(self._place.values()):
                     pairs = tuple((name, values[at]) for name, at in self._place.items() if at in values)
                     yield Plan(plans.INSERT, self._table, pairs=pairs)
@@ -195,10 +197,10 @@ class _Reader:
         if "value" in found:
             name = self._names.get(found["column"].lower())
             return ((name, found["value"]),) if name else None
-        for place, said in found.items():
+        for place, text in found.items():
             if place.startswith("pairs_"):
                 forms = phrases.PAIRS[place.removeprefix("pairs_")]
-                return next((pairs for form in forms if (pairs := self._split(form, said))), None)
+                return next((pairs for form in forms if (pairs := self._split(form, text))), None)
         return None
 
     def _split(self, form: str, text: str) -> tuple[tuple[str, str], ...] | None:
@@ -214,51 +216,51 @@ class _Reader:
             pairs.append((self._names[found["column"].lower()], found["value"]))
         return tuple(pairs) if len(dict(pairs)) == len(pairs) else None
 
-    def _conditions(self, found: dict[str, str]) -> tuple[Asked, ...] | None:
+    def _conditions(self, found: dict[str, str]) -> tuple[Condition, ...] | None:
         """All conditions of a sentence, the name of a row among them; None where one is not understood."""
-        conditions: list[Asked] = []
+        conditions: list[Condition] = []
         if "key" in found and "key2" not in found:
-            conditions.append(Asked(self._key, "=", found["key"]))
-        for place, said in found.items():
+            conditions.append(Condition(self._key, "=", found["key"]))
+        for place, text in found.items():
             if place.startswith("conds_"):
-                more = self._asked(place.removeprefix("conds_").replace("cut", "with"), said)
+                more = self._parse_conditions(place.removeprefix("conds_").replace("cut", "with"), text)
                 if more is None:
                     return None
                 conditions += more
         return tuple(conditions) if len({one.column for one in conditions}) == len(conditions) else None
 
-    def _asked(self, style: str, text: str) -> list[Asked] | None:
+    def _parse_conditions(self, style: str, text: str) -> list[Condition] | None:
         forms = self._forms(style)
         starts = "|".join(_unnamed(form.start) for form in forms)
         joined = f"{JOINED}| " if style == "mod" else JOINED
-        conditions: list[Asked] = []
+        conditions: list[Condition] = []
         for part in re.split(rf"(?:{joined})(?={starts})", text, flags=FORMS):
-            asked = self._condition(forms, part)
-            if asked is None:
+            condition = self._condition(forms, part)
+            if condition is None:
                 return None
-            conditions.append(asked)
+            conditions.append(condition)
         return conditions
 
-    def _condition(self, forms: Sequence[_Form], text: str) -> Asked | None:
+    def _condition(self, forms: Sequence[_Form], text: str) -> Condition | None:
         for form in forms:
             found = re.fullmatch(form.whole, text, FORMS)
             if found:
                 column = form.column or self._names[found["column"].lower()]
-                return Asked(column, form.relation, found["value"])
+                return Condition(column, form.relation, found["value"])
         return None
 
     def _forms(self, style: str) -> list[_Form]:
         places = WORDS | {"column": f"(?P<column>{self._any})"}
-        told = [
+        written = [
             (relation, None, form, places)
             for relation, forms in phrases.CONDITIONS[style].items()
             for form in forms
         ]
         # The longest first: "is less than" is not "is".
-        told.sort(key=lambda one: len(one[2]), reverse=True)
+        written.sort(key=lambda one: len(one[2]), reverse=True)
         found = [
             _Form(relation, column, pattern(form.partition("{value}")[0], known), pattern(form, known))
-            for relation, column, form, known in told
+            for relation, column, form, known in written
         ]
         if style == "mod":
             found = [*self._modifiers(), *found]
@@ -266,9 +268,9 @@ class _Reader:
 
     def _modifiers(self) -> Iterator[_Form]:
         for name, place in self._place.items():
-            told = self._topic.columns[place]
-            form = told.modifier.replace("{v}", "{value}")
-            if told.kind == "date" and not any(self._kind(other) == "year" for other in self._columns):
+            column = self._topic.columns[place]
+            form = column.modifier.replace("{v}", "{value}")
+            if column.kind == "date" and not any(self._kind(other) == "year" for other in self._columns):
                 yield _Form(plans.CONTAINS, name, r"in (?:18|19|20)\d\d\b", f"in {YEAR}")
             if form:
                 yield _Form("=", name, pattern(form.partition("{value}")[0]), pattern(form))

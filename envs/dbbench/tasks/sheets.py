@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from envs.dbbench.engines.port import Table
 from envs.dbbench.tasks.columns import Column
-from envs.dbbench.tasks.plan import CONTAINS, Asked
+from envs.dbbench.tasks.plan import CONTAINS, Condition
 from envs.dbbench.tasks.pools import Pools
 from envs.dbbench.tasks.topics import Topic, about, topics
 
@@ -37,7 +37,7 @@ class Sheet:
         column = self.columns[place]
         return all(column.number(row[place] or "") is not None for row in self.table.rows)
 
-    def met(self, conditions: tuple[Asked, ...]) -> list[Row]:
+    def met(self, conditions: tuple[Condition, ...]) -> list[Row]:
         """The rows that meet conditions: exactly, or, where there are none, with texts inside others."""
         for exactly in (True, False):
             rows = [
@@ -47,14 +47,14 @@ class Sheet:
                 return rows
         return []
 
-    def _holds(self, asked: Asked, row: Row, exactly: bool) -> bool:
-        place = self.table.columns.index(asked.column)
+    def _holds(self, condition: Condition, row: Row, exactly: bool) -> bool:
+        place = self.table.columns.index(condition.column)
         column, given = self.columns[place], row[place] or ""
-        if asked.relation == "=" and exactly:
-            return given.lower() == asked.value.lower()
-        if asked.relation in ("=", CONTAINS):
-            return asked.value.lower() in given.lower()
-        number, bound = column.number(given), float(asked.value.replace(",", ""))
+        if condition.relation == "=" and exactly:
+            return given.lower() == condition.value.lower()
+        if condition.relation in ("=", CONTAINS):
+            return condition.value.lower() in given.lower()
+        number, bound = column.number(given), float(condition.value.replace(",", ""))
         if number is None:
             return False
         return {
@@ -62,20 +62,20 @@ class Sheet:
             ">": number > bound,
             "<=": number <= bound,
             ">=": number >= bound,
-        }[asked.relation]
+        }[condition.relation]
 
 
 def draw_sheet(draw: random.Random, pools: Pools) -> Sheet:
     """A table."""
     topic = draw.choice(topics())
     pools.fresh()
-    kept = [told for told in topic.columns if told.key or draw.random() < 0.85]
+    kept = [column for column in topic.columns if column.key or draw.random() < 0.85]
     if len(kept) < LEAST_COLUMNS:
         kept = list(topic.columns)
     if draw.random() < 0.25:
         draw.shuffle(kept)
     style = draw.choices(STYLES, weights=WEIGHTS)[0]
-    drawn = [told.column(draw) for told in kept]
+    drawn = [column.column(draw) for column in kept]
     columns = tuple(replace(column, name=style(column.name)) for column in drawn)
     if topic not in about(tuple(column.name for column in columns)):
         columns = tuple(drawn)

@@ -1,12 +1,12 @@
 """What generated tables are about: read from `topics/*.txt`.
 
-A topic is a line `# thing | things | Table Name; Another`, a line a column, and sentences that tell a row:
+A topic is a line `# thing | things | Table Name; Another`, a line a column, and sentences that hold a row:
 
     *Name|Other name = kind low high digits @ modifier
     > On <0>, the ship <1> was lost.
 
 The star marks the column that names a row; `one` and names take words parted by `;`; `blank` at the end
-says that some values are missing; `@` is how a value stands after a noun; `<n>` is a column by its place,
+means that some values are missing; `@` is how a value stands after a noun; `<n>` is a column by its place,
 from 0.
 """
 
@@ -24,7 +24,7 @@ BLANK_SHARE = 0.1
 
 
 @dataclass(frozen=True)
-class Told:
+class TopicColumn:
     """A column of a topic."""
 
     names: tuple[str, ...]
@@ -59,8 +59,8 @@ class Topic:
     thing: str
     things: str
     tables: tuple[str, ...]
-    columns: tuple[Told, ...]
-    tells: tuple[str, ...]
+    columns: tuple[TopicColumn, ...]
+    sentences: tuple[str, ...]
 
     def place(self, name: str) -> int | None:
         """Which of the columns has this name, however it is written."""
@@ -72,7 +72,7 @@ class Topic:
 
 @cache
 def _places(topic: Topic) -> dict[str, int]:
-    return {plain(name): at for at, told in enumerate(topic.columns) for name in told.names}
+    return {plain(name): at for at, column in enumerate(topic.columns) for name in column.names}
 
 
 def plain(name: str) -> str:
@@ -102,21 +102,21 @@ def _topic(lines: Sequence[str]) -> Topic:
         thing,
         things,
         tuple(name.strip() for name in tables.split(";")),
-        tuple(_told(line) for line in lines[1:] if not line.startswith(">")),
+        tuple(_parse_column(line) for line in lines[1:] if not line.startswith(">")),
         tuple(line.removeprefix(">").strip() for line in lines[1:] if line.startswith(">")),
     )
 
 
-def _told(line: str) -> Told:
-    told, _, modifier = line.partition(" @ ")
-    names, _, what = told.partition(" = ")
+def _parse_column(line: str) -> TopicColumn:
+    column, _, modifier = line.partition(" @ ")
+    names, _, what = column.partition(" = ")
     kind, _, rest = what.removesuffix(" blank").strip().partition(" ")
     plus = kind.endswith("+")
     words = tuple(rest.split(";")) if plus or kind == "one" else ()
     kind = kind.removesuffix("+")
     if plus and kind not in NAMES | {"word"}:
         raise ValueError(f"no names of the kind {kind!r}: {line}")
-    return Told(
+    return TopicColumn(
         names=tuple(names.removeprefix("*").split("|")),
         kind=kind,
         key=names.startswith("*"),

@@ -184,7 +184,7 @@ class Base:
         tree += [(f"etc/alternatives/{name}", "symlink", 0, to) for name, to in _alternatives()]
         return cls(binds, tree, [*links, *RESTORED], list(REMOVED))
 
-    def told(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """As process 1 of a sandbox reads it."""
         return {"binds": self.binds, "tree": self.tree, "host": HOST}
 

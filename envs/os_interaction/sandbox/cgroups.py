@@ -78,7 +78,7 @@ class Groups:
     version: int = 2
     trouble: str = "they are switched off"
     _word: str = field(default_factory=lambda: secrets.token_hex(4))
-    """Tells this object's groups from those of others in the same process."""
+    """Distinguishes this object's groups from those of others in the same process."""
     _numbers: "itertools.count[int]" = field(default_factory=itertools.count)
     _ended: list[Group] = field(default_factory=list[Group])
 

@@ -32,7 +32,7 @@ class Limits:
 
     @classmethod
     def of(cls, settings: OsSettings) -> "Limits":
-        """Those that the settings say."""
+        """Return the limits of the settings."""
         return cls(
             memory=settings.os_memory * MIB,
             disk=settings.os_disk * MIB,

@@ -1,6 +1,6 @@
 """Processes that are to become sandboxes, kept ready: their interpreter has started and read its modules.
 
-That is most of what a sandbox's start takes. A process knows nothing of a session before it is taken.
+That is most of what a sandbox's start takes. A process has nothing of a session before it is taken.
 """
 
 import asyncio

@@ -94,12 +94,12 @@ class Start:
         """As process 1 reads it."""
         limits, room = self.limits, 1 if kind is Kind.AGENT else CHECK_ROOM
         trusted = kind is Kind.CHECKER
-        told = asdict(limits)
-        told.pop("seconds")
-        return self.base.told() | {
+        numbers = asdict(limits)
+        numbers.pop("seconds")
+        return self.base.describe() | {
             "disk": limits.disk * room,
             "inodes": limits.inodes * room,
-            "limits": told,
+            "limits": numbers,
             "environ": dict(self.environ),
             "folder": self.folder,
             "uid": uid,
@@ -133,13 +133,13 @@ class Sandbox:
 
         Args:
             how: What is in it and its limits.
-            layer: What it is a copy of; an agent's shell is told what the other's knew.
+            layer: What it is a copy of; an agent's shell takes the state of the other's.
             kind: What it is for.
             nursery: Where its process and its user id on the host come from.
             about: Of a checker: what the task is about.
 
         Raises:
-            EngineUnavailableError: This host cannot make one; says what is missing.
+            EngineUnavailableError: This host cannot make one; the message has what is missing.
             RefusedError: The layer cannot be copied.
         """
         nursery = nursery or Nursery()
@@ -235,7 +235,7 @@ class Sandbox:
             RefusedError: The files cannot be copied: they are too many, or their names too long.
         """
         limit = self._limits.copied
-        async with self._asking(20.0):
+        async with self._exchange(20.0):
             number = await self._send("pack", limit=limit)
             files = Spool(limit)
             while piece := await self._payload():
@@ -258,7 +258,7 @@ class Sandbox:
             InstanceLostError: It does not answer, or not in form; then the sandbox is ended.
             RefusedError: It lives and cannot do it.
         """
-        async with self._asking(limit):
+        async with self._exchange(limit):
             answer = await self._answer(model, await self._send(op, **arguments))
         if isinstance(answer, RefusedError):
             raise answer
@@ -280,7 +280,7 @@ class Sandbox:
                 self._process.kill()
 
     @contextlib.asynccontextmanager
-    async def _asking(self, seconds: float) -> AsyncIterator[None]:
+    async def _exchange(self, seconds: float) -> AsyncIterator[None]:
         async with self._turn:
             if self._broken:
                 raise InstanceLostError("the sandbox is gone")
@@ -295,7 +295,7 @@ class Sandbox:
                 raise
 
     async def _open(self, config: dict[str, Any], layer: Layer | None) -> None:
-        async with self._asking(START_SECONDS):
+        async with self._exchange(START_SECONDS):
             number = secrets.token_hex(8)
             await self._write(json.dumps(config | {"id": number}).encode())
             if layer is not None:

@@ -59,7 +59,7 @@ class Generator:
         template = templates[number // len(topics) % len(templates)]
         draw = Draw(f"os/{self._seed}/{split}/{number}/{attempt}", HALVES[split])
         made = template.make(draw)
-        # What names nothing of its own is told apart by the words: each split has half of the wordings.
+        # What names nothing of its own differs by its words: each split has half of the wordings.
         whole = any(template.shared(one) for one in template.wordings)
         wording = draw.one(template.wordings[HALVES[split] :: 2] if whole else template.wordings)
         return OsTask(

@@ -19,11 +19,11 @@ USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 
 class RecordError(ValueError):
-    """A record cannot be played; the message says why."""
+    """Raised when a record cannot be played; the message has the reason."""
 
 
 class MissingFileError(RecordError):
-    """A record names a script that is not there."""
+    """Raised when a record names a script that is missing."""
 
 
 @dataclass
@@ -145,25 +145,25 @@ def _records(file: Path) -> list[Any]:
     return records if isinstance(records, list) else [records]
 
 
-def _script(told: Any, scripts: Path | None) -> Script:
-    script = _read_script(told, scripts)
+def _script(given: Any, scripts: Path | None) -> Script:
+    script = _read_script(given, scripts)
     if len(script.code.encode(errors="replace")) > LONGEST_SCRIPT:
         raise RecordError(f"a script has at most {LONGEST_SCRIPT} bytes")
     return script
 
 
-def _read_script(told: Any, scripts: Path | None) -> Script:
-    if isinstance(told, str):
-        return Script(told)
-    if not isinstance(told, dict):
+def _read_script(given: Any, scripts: Path | None) -> Script:
+    if isinstance(given, str):
+        return Script(given)
+    if not isinstance(given, dict):
         raise RecordError("a script is a text, or an object with `code` or `file`")
-    language = told.get("language", "bash")
+    language = given.get("language", "bash")
     if language not in LANGUAGES:
         raise RecordError(f"a script's `language` is one of {', '.join(sorted(LANGUAGES))}")
-    if isinstance(told.get("file"), str):
-        return Script(_file(told["file"], scripts), language)
-    if isinstance(told.get("code"), str):
-        return Script(told["code"], language)
+    if isinstance(given.get("file"), str):
+        return Script(_file(given["file"], scripts), language)
+    if isinstance(given.get("code"), str):
+        return Script(given["code"], language)
     raise RecordError("a script is a text, or an object with `code` or `file`")
 
 
@@ -176,41 +176,41 @@ def _file(name: str, scripts: Path | None) -> str:
     return place.read_text(encoding="utf-8")
 
 
-def _check(told: Any, scripts: Path | None) -> Check:
-    if told is None:
+def _check(given: Any, scripts: Path | None) -> Check:
+    if given is None:
         return Example()
-    if isinstance(told, dict) and told.get("file") in CHECKS:
-        return Named(told["file"])
-    return _script(told, scripts)
+    if isinstance(given, dict) and given.get("file") in CHECKS:
+        return Named(given["file"])
+    return _script(given, scripts)
 
 
-def _match(told: Any) -> Match | None:
-    if told is None:
+def _match(given: Any) -> Match | None:
+    if given is None:
         return None
-    if isinstance(told, str):
-        return Match(answer=told)
-    if not isinstance(told, dict):
+    if isinstance(given, str):
+        return Match(answer=given)
+    if not isinstance(given, dict):
         raise RecordError("`match` is a text, or an object with `answer` or `regex`")
-    strip = bool(told.get("strip", True))
-    if isinstance(told.get("answer"), str):
-        return Match(answer=told["answer"], strip=strip)
-    if isinstance(told.get("regex"), str):
-        if len(told["regex"]) > LONGEST_PATTERN:
+    strip = bool(given.get("strip", True))
+    if isinstance(given.get("answer"), str):
+        return Match(answer=given["answer"], strip=strip)
+    if isinstance(given.get("regex"), str):
+        if len(given["regex"]) > LONGEST_PATTERN:
             raise RecordError(f"a `regex` has at most {LONGEST_PATTERN} characters")
         try:
-            re.compile(told["regex"])
+            re.compile(given["regex"])
         except re.error as error:
             raise RecordError(f"`regex`: {error}") from error
-        return Match(regex=told["regex"], strip=strip)
+        return Match(regex=given["regex"], strip=strip)
     raise RecordError("`match` is a text, or an object with `answer` or `regex`")
 
 
-def _programs(told: Any) -> Programs | None:
-    if told is None:
+def _programs(given: Any) -> Programs | None:
+    if given is None:
         return None
     lists: list[tuple[str, ...]] = []
     for name in ("running", "ended"):
-        words = told.get(name, []) if isinstance(told, dict) else None
+        words = given.get(name, []) if isinstance(given, dict) else None
         if not isinstance(words, list) or not all(isinstance(word, str) and word for word in words):
             raise RecordError("`programs` has lists of words, `running` and `ended`")
         lists.append(tuple(words))

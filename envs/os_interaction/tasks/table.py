@@ -52,7 +52,7 @@ class Programs:
 
 @dataclass(frozen=True, slots=True)
 class OsTask:
-    """A task: how its machine is made, what is asked, and how the end is judged."""
+    """A task: how its machine is made, what is to be done, and how the end is judged."""
 
     instruction: str
     init: tuple[Script, ...] = ()
@@ -64,7 +64,7 @@ class OsTask:
     """Each is called with the answer and with what the ones before it printed."""
     programs: Programs | None = None
     example: Script | None = None
-    """A solution: it prints the answer, or does what is asked."""
+    """A solution: it prints the answer, or does the task."""
     user: str = "root"
     """Whose home the agent starts in."""
     kind: str = ""

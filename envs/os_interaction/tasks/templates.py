@@ -1,7 +1,7 @@
 """The form of generated tasks: wordings with places, a machine around them, and a solution.
 
 `<place>` in a wording is filled when a task is made; `read` finds the places again in an instruction, so that
-an expert needs to be told nothing that an agent is not.
+an expert needs nothing that an agent does not see.
 """
 
 import random
@@ -64,7 +64,7 @@ class Draw:
         return self.many(self._people, count)
 
     def folder(self) -> str:
-        """A folder that is not there yet."""
+        """Return a folder that is not there yet."""
         return f"{self.one(ROOTS)}/{self.one(self._subjects)}{self.number(1, 99)}"
 
     def files(self, count: int) -> list[str]:
@@ -93,7 +93,7 @@ class Template:
     wordings: tuple[str, ...]
     make: Callable[[Draw], Made]
     solution: str
-    """A script with places; it prints the answer, or does what is asked."""
+    """A script with places; it prints the answer, or does the task."""
     why: str
     """The reason for the solution, as a thought."""
     look: str = ""
@@ -103,7 +103,7 @@ class Template:
 
     @staticmethod
     def shared(wording: str) -> bool:
-        """Whether a wording says nothing that is of one split only."""
+        """Return whether a wording has nothing that is of one split only."""
         return set(PLACE.findall(wording)) <= SHARED_PLACES
 
     def read(self, instruction: str) -> dict[str, str] | None:

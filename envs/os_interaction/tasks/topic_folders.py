@@ -46,8 +46,8 @@ def _made(check: str, **choices: tuple[str, ...]) -> Callable[[Draw], Made]:
 def _counts(
     name: str, solution: str, why: str, wordings: tuple[str, ...], **choices: tuple[str, ...]
 ) -> Template:
-    said = tuple(f"{wording}{end}" for wording in wordings for end in ENDS)
-    return Template(name, said, _made(NUMBER, **choices), f"{solution} | wc -l", why)
+    wording = tuple(f"{wording}{end}" for wording in wordings for end in ENDS)
+    return Template(name, wording, _made(NUMBER, **choices), f"{solution} | wc -l", why)
 
 
 def _run(draw: Draw) -> Made:

@@ -36,7 +36,7 @@ PAIRS = (
 )
 
 
-def _asks(check: str) -> list[Check]:
+def _fact_question(check: str) -> list[Check]:
     """The answer is what the solution prints on the machine as it was."""
     return [Example(), Named(check)]
 
@@ -59,38 +59,38 @@ def _system(check: str) -> Callable[[Draw], Made]:
     def make(draw: Draw) -> Made:
         subject = draw.subjects(1)[0]
         note = f"echo {draw.number(1, 9999)} > /root/{subject}{draw.number(1, 99)}.txt"
-        return Made({}, note, check=_asks(check))
+        return Made({}, note, check=_fact_question(check))
 
     return make
 
 
 def _all_people(draw: Draw) -> Made:
-    return Made({}, _people(draw, groups=True), check=_asks(NUMBER))
+    return Made({}, _people(draw, groups=True), check=_fact_question(NUMBER))
 
 
 def _bound(draw: Draw) -> Made:
     bound = str(draw.one(("5", "20", "30", "40", "80", "100", "500", "1000", "1003", "2000", "2105")))
-    return Made({"bound": bound}, _people(draw, groups=True), check=_asks(NUMBER))
+    return Made({"bound": bound}, _people(draw, groups=True), check=_fact_question(NUMBER))
 
 
 def _memberships(draw: Draw) -> Made:
-    return Made({"least": str(draw.number(2, 5))}, _people(draw, groups=True), check=_asks(NUMBER))
+    return Made({"least": str(draw.number(2, 5))}, _people(draw, groups=True), check=_fact_question(NUMBER))
 
 
 def _installed(draw: Draw) -> Made:
     yes, no = draw.chance.choice(PAIRS)
     places = {"program": draw.one(PROGRAMS), "yes": yes, "no": no}
-    return Made(places, _people(draw), check=_asks(TEXT))
+    return Made(places, _people(draw), check=_fact_question(TEXT))
 
 
 def _where(draw: Draw) -> Made:
     program = draw.one(EVERYWHERE)
-    return Made({"program": program}, _people(draw), check=_asks(TEXT))
+    return Made({"program": program}, _people(draw), check=_fact_question(TEXT))
 
 
 def _environment(draw: Draw) -> Made:
     variable = draw.one(("HOME", "USER", "SHELL", "LANG", "TERM", "LOGNAME", "HOSTNAME"))
-    return Made({"variable": variable}, _people(draw), check=_asks(TEXT))
+    return Made({"variable": variable}, _people(draw), check=_fact_question(TEXT))
 
 
 ONLY = (
@@ -102,14 +102,14 @@ ONLY = (
 )
 
 
-def _said(*wordings: str, ends: tuple[str, ...] = ONLY) -> tuple[str, ...]:
+def _word_list(*wordings: str, ends: tuple[str, ...] = ONLY) -> tuple[str, ...]:
     """Wordings with several endings."""
     return tuple(f"{wording}{end}" for wording in wordings for end in ends)
 
 
 def _fact(name: str, check: str, solution: str, why: str, *wordings: str) -> Template:
     ends = ONLY if check == NUMBER else ("", " Answer with it and nothing else.", " Tell me just that.")
-    return Template(name, _said(*wordings, ends=ends), _system(check), solution, why)
+    return Template(name, _word_list(*wordings, ends=ends), _system(check), solution, why)
 
 
 FACTS = (
@@ -177,7 +177,7 @@ TEMPLATES = (
     *FACTS,
     Template(
         "users",
-        _said(
+        _word_list(
             "How many users are there on this system?",
             "Count all user accounts of this machine.",
             "What is the number of accounts in the passwd database?",
@@ -190,7 +190,7 @@ TEMPLATES = (
     ),
     Template(
         "groups",
-        _said(
+        _word_list(
             "How many groups exist on this machine?",
             "Count all groups.",
             "What is the number of groups in the group database?",
@@ -202,7 +202,7 @@ TEMPLATES = (
     ),
     Template(
         "no_login",
-        _said(
+        _word_list(
             "How many accounts have a login shell that is nologin?",
             "Count the users who cannot log in because their shell is nologin.",
             "Number of accounts whose shell is /usr/sbin/nologin?",
@@ -213,7 +213,7 @@ TEMPLATES = (
     ),
     Template(
         "homes",
-        _said(
+        _word_list(
             "How many users have a home directory below /home ?",
             "Count the accounts whose home is in /home",
             "Number of users with a home under /home ?",
@@ -224,7 +224,7 @@ TEMPLATES = (
     ),
     Template(
         "empty_groups",
-        _said(
+        _word_list(
             "How many groups have no members listed in the group database?",
             "Count the groups whose list of members is empty.",
             "Number of groups without a listed member?",
@@ -235,7 +235,7 @@ TEMPLATES = (
     ),
     Template(
         "group_above",
-        _said(
+        _word_list(
             "How many groups have a group id above <bound> ?",
             "Count the groups with a gid greater than <bound>",
             "Number of groups whose numeric id is over <bound> ?",
@@ -246,7 +246,7 @@ TEMPLATES = (
     ),
     Template(
         "group_below",
-        _said(
+        _word_list(
             "How many groups have a group id of at most <bound> ?",
             "Count the groups with a gid not above <bound>",
             "Number of groups whose numeric id is <bound> or less?",
@@ -257,7 +257,7 @@ TEMPLATES = (
     ),
     Template(
         "user_above",
-        _said(
+        _word_list(
             "How many users have a user id of at least <bound> ?",
             "Count the accounts with a uid not below <bound>",
             "Number of users whose numeric id is <bound> or more?",
@@ -268,7 +268,7 @@ TEMPLATES = (
     ),
     Template(
         "user_below",
-        _said(
+        _word_list(
             "How many users have a user id below <bound> ?",
             "Count the accounts with a uid smaller than <bound>",
             "Number of users whose uid is less than <bound> ?",
@@ -279,7 +279,7 @@ TEMPLATES = (
     ),
     Template(
         "memberships",
-        _said(
+        _word_list(
             "How many users are in <least> or more groups?",
             "Count the users that are members of <least> groups or more.",
             "Number of accounts that have a minimum of <least> groups?",

@@ -42,8 +42,8 @@ def _create(draw: Draw) -> Made:
 def _shells(draw: Draw) -> Made:
     people = _people(draw, draw.number(3, 7))
     shell = draw.one([shell for _, shell in people.values()])
-    told = Counter(line.rpartition(":")[2] for line in USERS.strip().split("\n"))
-    count = told[shell] + sum(one == shell for _, one in people.values())
+    counts = Counter(line.rpartition(":")[2] for line in USERS.strip().split("\n"))
+    count = counts[shell] + sum(one == shell for _, one in people.values())
     return Made({"shell": shell, "someone": next(iter(people))}, _added(people), str(count))
 
 

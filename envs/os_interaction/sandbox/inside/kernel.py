@@ -52,14 +52,14 @@ class Kernel:
 
     def restrict(self, target: str, attributes: int) -> None:
         """Add attributes to a mount and to those below it (`mount_setattr`, Linux 5.12)."""
-        told = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
+        flags = (ctypes.c_uint64 * 4)(attributes, 0, 0, 0)
         made = self._libc.syscall(
-            MOUNT_SETATTR, AT_FDCWD, target.encode(), AT_RECURSIVE, ctypes.byref(told), ctypes.sizeof(told)
+            MOUNT_SETATTR, AT_FDCWD, target.encode(), AT_RECURSIVE, ctypes.byref(flags), ctypes.sizeof(flags)
         )
         self._check(made, f"mount_setattr {target}")
 
     def pin(self, path: str) -> None:
-        """Mount an entry over itself, so that nobody can remove or rename it; a link is not followed."""
+        """Mount an entry over itself, so that it cannot be removed or renamed; a link is not followed."""
         tree = self._libc.syscall(OPEN_TREE, AT_FDCWD, path.encode(), AT_SYMLINK_NOFOLLOW | OPEN_TREE_CLONE)
         self._check(tree, f"open_tree {path}")
         try:
@@ -114,9 +114,9 @@ class Kernel:
             _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]
 
         code = ctypes.create_string_buffer(program, len(program))
-        told = Program(len(program) // 8, ctypes.addressof(code))
+        loaded = Program(len(program) // 8, ctypes.addressof(code))
         self.prctl(PR_SET_NO_NEW_PRIVS, 1)
-        self.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(told))
+        self.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(loaded))
 
     def rename_process(self, name: str) -> None:
         """Show this process under another name, and its command line without the host's paths."""

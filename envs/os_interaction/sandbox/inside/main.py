@@ -1,4 +1,4 @@
-"""Process 1 of a sandbox: it builds it, locks it, and does what the server asks.
+"""Process 1 of a sandbox: it builds it, locks it, and carries out the server's requests.
 
 `python -I -S -c "..." ROOT GROUPS`, with messages on standard input and output. The first thing it does is to
 close every other descriptor that it was given. When the server goes, its standard input ends, and with
@@ -18,7 +18,7 @@ from envs.os_interaction.sandbox.inside import archive, calls, checks, kernel, r
 from envs.os_interaction.sandbox.inside.checks import Check
 from envs.os_interaction.sandbox.inside.frames import Frames, claim_streams, move_away
 from envs.os_interaction.sandbox.inside.programs import OWN_SCORE, Limits, Programs
-from envs.os_interaction.sandbox.inside.rounds import Told, close, pipe, watch
+from envs.os_interaction.sandbox.inside.rounds import Stream, close, pipe, watch
 from envs.os_interaction.sandbox.inside.shell import Files, Shell
 from envs.os_interaction.sandbox.inside.usage import Usage
 
@@ -32,7 +32,7 @@ BUILD, COPY = "build", "copy"
 
 
 class Init:
-    """What a sandbox can be asked for."""
+    """The requests that a sandbox carries out."""
 
     def __init__(
         self,
@@ -67,9 +67,9 @@ class Init:
 
     def do_run(self, script: str, seconds: float) -> dict[str, Any]:
         """A command in the agent's shell."""
-        told = self._shell.run(script, seconds)
-        told["spent"], self._spent = self._spent, None
-        return told
+        result = self._shell.run(script, seconds)
+        result["spent"], self._spent = self._spent, None
+        return result
 
     def do_once(
         self,
@@ -107,7 +107,7 @@ class Init:
             pid = self._programs.spawn(argv, environ, folder, streams, secret.path, secret.before)
             secret.send()
         close(to_out, to_err)
-        printed, errors = Told(out), Told(err)
+        printed, errors = Stream(out), Stream(err)
         ended = watch(
             self._programs,
             [printed, errors],
@@ -131,7 +131,7 @@ class Init:
         return {}
 
     def do_programs(self) -> dict[str, Any]:
-        """What runs now, but for the shell; pid and birth tell one program for good."""
+        """What runs now, but for the shell; pid and birth identify a program for good."""
         self._programs.reap()
         listed = [one for one in self._programs.listed().values() if one.alive and one.pid != self._shell.pid]
         return {
@@ -152,7 +152,7 @@ class Init:
         return {}
 
     def do_pack(self, limit: int) -> dict[str, Any]:
-        """The writable layer as a stream, with what the shell knows and what cannot be copied.
+        """Send the writable layer as a stream, with the shell's state and what cannot be copied.
 
         Args:
             limit: The most bytes that the stream may have.
@@ -172,7 +172,7 @@ class Init:
         return {}
 
     def _wait(self) -> None:
-        """Until the server asks: read what is printed, and keep the limits."""
+        """Read what is printed, and keep the limits, until the server sends a request."""
         while True:
             streams = [self._frames.source, *self._shell.streams]
             ready = select.select(streams, [], [], IDLE if self._busy() else 1.0)[0]

@@ -37,7 +37,7 @@ class Limits(NamedTuple):
 
 
 class Program(NamedTuple):
-    """A running program, as the kernel tells of it."""
+    """A running program, as the kernel lists it."""
 
     pid: int
     born: int
@@ -52,7 +52,7 @@ class Program(NamedTuple):
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs; an ended one waits for its parent to ask."""
+        """Whether it still runs; an ended one waits for its parent to read its status."""
         return self.state not in "ZX"
 
 
@@ -208,7 +208,7 @@ class Programs:
             time.sleep(0.002)
 
     def _remain(self, killed: Collection[tuple[int, int]]) -> bool:
-        """Whether some of them run yet, or wait for process 1 to ask how they ended."""
+        """Whether some of them run yet, or wait for process 1 to read how they ended."""
         self.reap()
         return any(
             (one.pid, one.born) in killed and (one.alive or one.parent == os.getpid())
@@ -260,7 +260,7 @@ def _read(pid: int) -> Program:
 
 
 def _share(program: Program) -> int:
-    """Its memory with shared pages divided among those that share them, where the kernel tells; bytes."""
+    """Its memory in bytes, with shared pages divided among those that share them, where the kernel has it."""
     with contextlib.suppress(OSError, ValueError), open(f"/proc/{program.pid}/smaps_rollup") as rollup:
         for line in rollup:
             if line.startswith("Pss:"):

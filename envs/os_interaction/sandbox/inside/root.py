@@ -14,7 +14,7 @@ from envs.os_interaction.sandbox.inside import kernel as k
 PLACE = "/tmp"  # noqa: S108 - only a place that is there to mount on, in a namespace of our own
 DEVICES = ("null", "zero", "full", "random", "urandom")
 HIDDEN = ("kcore", "keys", "kmsg", "timer_list", "sched_debug", "latency_stats", "sysrq-trigger", "kallsyms")
-"""Files of `/proc` that tell of the machine, or act on it."""
+"""Files of `/proc` that describe the machine, or act on it."""
 HEADROOM = 64
 """Inodes for what we make."""
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1

@@ -16,7 +16,7 @@ FLOOD = 8 * 2**20
 """Who prints more is ended, bytes."""
 
 
-class Told:
+class Stream:
     """What a stream of a program has brought.
 
     Args:
@@ -66,21 +66,21 @@ def close(*streams: int) -> None:
             os.close(stream)
 
 
-def watch(programs: Programs, told: list[Told], seconds: float, over: Callable[[], str | None]) -> str:
+def watch(programs: Programs, streams: list[Stream], seconds: float, over: Callable[[], str | None]) -> str:
     """Read what programs print until they are done or at a limit.
 
     Args:
         programs: All of the sandbox's.
-        told: The streams to read.
+        streams: The streams to read.
         seconds: The deadline.
-        over: Says why it is over, if it is.
+        over: Returns why it is over, if it is.
 
     Returns:
         `over`'s reason, or the limit: `deadline`, `output`, `memory`, `cpu`.
     """
     until = time.monotonic() + seconds
     looked = time.monotonic()
-    open_streams = list(told)
+    open_streams = list(streams)
     while True:
         ready = select.select([one.stream for one in open_streams], [], [], POLL)[0]
         ended = [one for one in open_streams if one.stream in ready and not one.take()]
@@ -92,7 +92,7 @@ def watch(programs: Programs, told: list[Told], seconds: float, over: Callable[[
                 one.take()
             return reason
         now = time.monotonic()
-        if any(one.count > FLOOD for one in told):
+        if any(one.count > FLOOD for one in streams):
             return "output"
         if now > until:
             return "deadline"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 CPUS = os.cpu_count() or 1
 UNIX_BUFFER = 212_992
-"""What the buffers of one Unix socket may hold, bytes: the kernel's default, which nobody can change."""
+"""What the buffers of one Unix socket may hold, bytes: the kernel's default, which cannot be changed."""
 
 
 class Sampled:
@@ -49,7 +49,7 @@ def _shared(pids: Iterable[int]) -> dict[tuple[str, str], int]:
 
 
 def _sockets() -> int:
-    """Buffers of all sockets; of Unix sockets, whose fill nobody shows, as much as they may hold."""
+    """Buffers of all sockets; of Unix sockets, whose fill is hidden, as much as they may hold."""
     total = 0
     with contextlib.suppress(OSError), open("/proc/net/unix") as sockets:
         total += UNIX_BUFFER * max(sum(1 for _ in sockets) - 1, 0)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from envs.os_interaction.sandbox.inside.frames import move_away
 from envs.os_interaction.sandbox.inside.programs import Programs
-from envs.os_interaction.sandbox.inside.rounds import Told, close, pipe, watch
+from envs.os_interaction.sandbox.inside.rounds import Stream, close, pipe, watch
 
 BASH = "/usr/bin/bash"
 DONE = 9
@@ -23,16 +23,16 @@ EMPTY = 8
 LONGEST_STATUS = 3
 """Digits of an exit status."""
 OWN = re.compile(r"declare -\w*r\w* (?:BASHOPTS|BASH_VERSINFO|EUID|PPID|SHELLOPTS|UID)=")
-"""What a shell does not let itself be told; the error would end the script."""
+"""What a shell does not take; the error would end the script."""
 LONGEST_STATE = 2**20
-"""A shell that knows more than this many bytes is not copied."""
+"""A shell whose state is larger than this many bytes is not copied."""
 GRACE = 0.5
 """So long a shell may take to go on after what it waited for was ended, seconds."""
 STATE = (
     "builtin declare -p; builtin declare -f; builtin alias -p; builtin shopt -p; builtin set +o; "
     'builtin umask -p; builtin trap -p; builtin printf "builtin cd -- %q\\n" "$PWD"'
 )
-"""What prints all that a shell knows, as a script."""
+"""The commands that print a shell's state, as a script."""
 
 
 class Files(NamedTuple):
@@ -74,31 +74,31 @@ class Shell:
         return [self.output] if self.pid else []
 
     def run(self, script: str, seconds: float) -> dict[str, Any]:
-        """Run a script and tell what it printed and how it ended."""
+        """Run a script and return what it printed and how it ended."""
         if not self._alive():
             self.start()
         self.drain()
         line = f"builtin eval {shlex.quote(script)} <&{EMPTY} {DONE}>&- {EMPTY}<&-"
-        told = self._do(line, seconds, Told(self.output), Told(self._done))
-        if told["restarted"]:
+        result = self._do(line, seconds, Stream(self.output), Stream(self._done))
+        if result["restarted"]:
             self.start()
-        return told
+        return result
 
     def state(self) -> str | None:
-        """All that the shell knows, as a script; None where it does not tell."""
+        """Return the shell's whole state as a script; None where it does not answer."""
         if not self._alive():
             return ""
-        done = Told(self._done, LONGEST_STATE)
-        told = self._do(f"{{ {STATE}; }} 2>/dev/null >&{DONE}", 2.0, Told(self.output), done)
-        if told["restarted"]:
+        done = Stream(self._done, LONGEST_STATE)
+        result = self._do(f"{{ {STATE}; }} 2>/dev/null >&{DONE}", 2.0, Stream(self.output), done)
+        if result["restarted"]:
             self.start()
-        if told["ended"] != "exit":
+        if result["ended"] != "exit":
             return None
         lines = done.text().rpartition("\n")[0].rpartition("\n")[0].split("\n")
         return "\n".join(line for line in lines if not OWN.match(line))
 
     def resume(self, state: str) -> None:
-        """Know again what another shell knew."""
+        """Take the state of another shell."""
         self.run(state, 5.0)
 
     def start(self) -> None:
@@ -108,14 +108,14 @@ class Shell:
         os.set_blocking(self._input, False)
         # An end of it is kept here: a shell that sends its output elsewhere is not yet dead.
         self.output, self._printed = pipe()
-        self._done, said = pipe()
+        self._done, writer = pipe()
         nowhere = [self._files.null] * (DONE - 3)
-        streams = [empty, self._printed, self._printed, *nowhere, said]
+        streams = [empty, self._printed, self._printed, *nowhere, writer]
         command = ["bash", "--noprofile", "--norc"]
         self.pid = self._programs.spawn(command, self._environ, self._folder, streams, self._files.bash)
-        close(empty, said)
+        close(empty, writer)
         closing = " ".join(f"{number}<&-" for number in range(3, EMPTY))
-        self._do(f"exec {closing}", 5.0, Told(-1), Told(self._done))
+        self._do(f"exec {closing}", 5.0, Stream(-1), Stream(self._done))
 
     def end(self) -> None:
         """Forget the one that there was."""
@@ -126,13 +126,13 @@ class Shell:
     def drain(self) -> None:
         """Throw away what was printed between commands."""
         if self.pid:
-            Told(self.output).take()
+            Stream(self.output).take()
 
     def _alive(self) -> bool:
         self._programs.reap()
         return bool(self.pid) and self.pid not in self._programs.ended
 
-    def _do(self, line: str, seconds: float, printed: Told, done: Told) -> dict[str, Any]:
+    def _do(self, line: str, seconds: float, printed: Stream, done: Stream) -> dict[str, Any]:
         word = os.urandom(12).hex()
         before = [one for one in self._programs.listed().values() if one.pid != self.pid]
         self._programs.begin_round()
@@ -159,12 +159,12 @@ class Shell:
             restarted = self._stop(before, ended, streams, over)
         return {"output": printed.text(), "status": status, "ended": ended, "restarted": restarted}
 
-    def _stop(self, before: list[Any], ended: str, streams: list[Told], over: Any) -> bool:
+    def _stop(self, before: list[Any], ended: str, streams: list[Stream], over: Any) -> bool:
         """End what a command started, or all where memory or CPU time ran out; True if the shell too."""
         spared = [] if ended in ("memory", "cpu") else before
         if ended != "memory":
             self._programs.kill([*spared, self.pid])
-            again = [Told(self.output), *streams[-1:]]
+            again = [Stream(self.output), *streams[-1:]]
             if watch(self._programs, again, GRACE, over) == "exit":
                 return False
         self._programs.kill(spared)
@@ -185,7 +185,7 @@ class Shell:
         return not view
 
 
-def _status(done: Told, word: str) -> int | None:
+def _status(done: Stream, word: str) -> int | None:
     """The exit status that came with the word, if it has come."""
     found = done.kept.rpartition(f"\n{word} ".encode())
     text = found[2].strip()

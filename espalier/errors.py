@@ -1,4 +1,4 @@
-"""How the commands that make data and tune tell a person what goes on, and what is wrong."""
+"""Progress and errors of the commands that make data and tune."""
 
 import contextlib
 import sys
@@ -12,8 +12,8 @@ from espalier.plain import plain
 
 
 @contextlib.contextmanager
-def told() -> Iterator[None]:
-    """Errors that a person can mend end the command, told in one line."""
+def describe_errors() -> Iterator[None]:
+    """End the command with one line for errors that a person can mend."""
     from espalier.adapter_folder import AdapterError
     from training.construct.experts import UnknownEnvironmentError
     from training.construct.record import RecordError
@@ -48,6 +48,6 @@ def stop(text: str) -> NoReturn:
     sys.exit(1)
 
 
-def tell(line: str) -> None:
+def report(line: str) -> None:
     """A line of progress."""
     Console(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
