@@ -104,6 +104,8 @@ class Summary(BaseModel):
     """Environment steps of the committed path."""
     env_steps: Annotated[int, Metric(lambda run: run.total("steps"))] = 0
     """Environment steps of all paths."""
+    forks: Annotated[int, Metric(lambda run: run.total("forks"))] = 0
+    """Sessions that began in the state of another one."""
     llm_calls: Annotated[int, Metric(lambda run: run.usage.calls, "model calls")]
     prompt_tokens: Annotated[int, Metric(lambda run: run.usage.prompt_tokens)]
     cached_tokens: Annotated[int, Metric(lambda run: run.usage.cached_tokens)]
