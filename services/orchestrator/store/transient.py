@@ -10,6 +10,7 @@ from redis.exceptions import (
     ClusterDownError,
     ClusterError,
     ConnectionError,
+    InvalidResponse,
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
@@ -22,6 +23,7 @@ from redis.exceptions import (
 REDIS_TRANSIENT = (
     ConnectionError,
     TimeoutError,
+    InvalidResponse,
     ReadOnlyError,
     OutOfMemoryError,
     AskError,
