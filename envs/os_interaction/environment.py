@@ -311,7 +311,7 @@ def _not_copied(layer: Layer, before: Before) -> dict[str, Any]:
     if lost := [command for command in layer.running if command not in again]:
         notes["not_copied"] = f"running programs: {'; '.join(lost)[:500]}"
     if layer.state is None:
-        notes["shell_not_copied"] = "the shell did not tell its variables"
+        notes["shell_not_copied"] = "the shell did not answer with its variables"
     return notes
 
 

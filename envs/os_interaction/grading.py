@@ -137,7 +137,7 @@ class Grader:
                     if not scoring.CHECKS[check.name](
                         arguments[0], arguments[1] if len(arguments) > 1 else ""
                     ):
-                        return Verdict(False, f"{check.name} says no", expected)
+                        return Verdict(False, f"{check.name} fails", expected)
                     arguments.append("")
                     continue
                 if isinstance(check, Example):

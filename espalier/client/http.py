@@ -291,12 +291,12 @@ class AsyncEspalier(_Async):
 
     async def wait(self, episode: str) -> Episode:
         """Follow an episode to its end."""
-        told = await self.get(episode)
-        while not told.state.over:
+        current = await self.get(episode)
+        while not current.state.over:
             async for _ in self.events(episode):
                 pass
-            told = await self.get(episode)
-        return told
+            current = await self.get(episode)
+        return current
 
 
 class Sessions(_Sync):

@@ -162,7 +162,7 @@ def only(role: str, reply: str | Reply) -> Callable[[str, Chat], str | Reply]:
     [
         ("question_generator", "Here is a nice task for you!", "rambles"),
         ("question_generator", "TASK: " + "put it there " * 40, "rambles"),
-        ("question_generator", "TASK: Fly to the moon.", "asks for what the room has not"),
+        ("question_generator", "TASK: Fly to the moon.", "needs what the room lacks"),
         ("question_generator", "I cannot write tasks.", "refuses"),
         ("action_maker", "I would go to the shelf, I think.", "rambles"),
         ("action_maker", "I'm sorry, I can't do that.", "refuses"),
@@ -275,7 +275,7 @@ async def test_other_words_must_ask_for_the_same(roles: RoleServer, corridor: st
     roles.script = only("question_generator", "TASK: Walk some cells to the north.")
     out = tmp_path / "out"
     made = await ground(roles, corridor, out, limit=3, reword=True)
-    assert made.rejected == {"question_generator: asks for something else": 3}
+    assert made.rejected == {"question_generator: is another task": 3}
     assert all(re.search(r"lacks \d+\)", one.detail) for one in rejections(out))
 
 

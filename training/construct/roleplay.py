@@ -149,7 +149,7 @@ async def _question(cast: Cast, model: RoleModel, room: Room, kind: str) -> str:
     task = await model.complete([{"role": "user", "content": prompt}], _task)
     plain = task.lower().replace(" ", "")
     if not any(thing in plain for thing in room.objects):
-        raise RoleError(model.role, "asks for what the room has not", task)
+        raise RoleError(model.role, "needs what the room lacks", task)
     return task
 
 
@@ -166,7 +166,7 @@ async def _reworded(cast: Cast, model: RoleModel, context: Context) -> Context:
     task = await model.complete([{"role": "user", "content": prompt}], _task)
     lacking = _meant(context.task) - _meant(task)
     if lacking:
-        raise RoleError(model.role, "asks for something else", f"{task} (lacks {', '.join(sorted(lacking))})")
+        raise RoleError(model.role, "is another task", f"{task} (lacks {', '.join(sorted(lacking))})")
     seen = context.observation.replace(context.task, task)
     return context.model_copy(update={"task": task, "observation": seen})
 
