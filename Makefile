@@ -47,6 +47,7 @@ bench: ## the measurements, beside their peers
 	@$(PYTHON) deploy/setup.py --dev --bench
 	@$(BIN)/python -m benchmarks.overhead
 	@$(BIN)/python -m benchmarks.overhead_http
+	@$(BIN)/python -m benchmarks.branches
 	@$(BIN)/python -m benchmarks.engine
 	@$(BIN)/python -m benchmarks.environments
 

@@ -55,16 +55,31 @@ def react_in_a_corridor(task: str) -> Record:
     )
 
 
-async def run_all(parts: Parts, settings: OrchestratorSettings, records: list[Record]) -> float:
-    """Run episodes by one worker; the seconds that it took."""
+async def run_all(
+    parts: Parts,
+    settings: OrchestratorSettings,
+    records: list[Record],
+    *,
+    beside: int = 0,
+    look: float = 0.005,
+) -> float:
+    """Run episodes by one worker and return the seconds that it took.
+
+    Args:
+        parts: What the worker works with.
+        settings: The worker's.
+        records: The episodes.
+        beside: Episodes that live and do not end.
+        look: Between two looks whether all have ended, seconds.
+    """
     worker = Worker(parts, settings, Metrics("worker"))
     began = time.perf_counter()
     for record in records:
         await parts.episodes.create(record, None)
     worker.start()
     try:
-        while (await parts.episodes.count_live())[0]:  # noqa: ASYNC110 (the end is in Redis)
-            await asyncio.sleep(0.005)
+        while (await parts.episodes.count_live())[0] > beside:  # noqa: ASYNC110 (the end is in Redis)
+            await asyncio.sleep(look)
         return time.perf_counter() - began
     finally:
         await worker.stop()

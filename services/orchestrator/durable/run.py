@@ -89,7 +89,7 @@ class Branching:
             try:
                 body = self._method.bodies[opening.body]
                 result = await body(world, self._spec, opening.arguments)
-                closing = Closing(result=result.model_dump(mode="json"))
+                closing = Closing(result=result.model_dump(mode="json", exclude_defaults=True))
             except InfrastructureError as error:
                 closing = Closing(failure=error.reason, detail=error.detail)
             except BudgetExhaustedError as error:
@@ -108,7 +108,7 @@ class Branching:
         return await self.run_branch(branch, opening.model_copy(update={"arguments": given}))
 
     def _close(self, branch: str, closing: Closing) -> None:
-        data = closing.model_dump(mode="json")
+        data = closing.model_dump(mode="json", exclude_defaults=True)
         self._ground.writer.append(EventType.BRANCH_CLOSED, data, branch=branch, what="close", urgent=True)
 
     @contextlib.contextmanager

@@ -320,7 +320,7 @@ class RecordedWorld:
     def _append(self, event: EventType, data: Any, call: Call[Any], seq: int) -> None:
         self._ground.writer.append(
             event,
-            data.model_dump(mode="json"),
+            data.model_dump(mode="json", exclude_defaults=True),
             branch=self.branch,
             seq=seq,
             digest=digest(call.kind, call.request),
@@ -329,7 +329,7 @@ class RecordedWorld:
 
     async def _open(self, call: Call[Any], opening: Opening, seq: int) -> None:
         await self._ground.writer.open(
-            opening.model_dump(mode="json"),
+            opening.model_dump(mode="json", exclude_defaults=True),
             branch=self.branch,
             seq=seq,
             digest=digest(call.kind, call.request),

@@ -168,10 +168,8 @@ class JobStore(LogStore):
 
     @patient
     async def _append_once(self, job: Job, args: list[Any]) -> bool:
-        partition, name = self.partitions.of(job.episode), job.episode
-        keys = [partition.episode(name, part) for part in ("", "log", "branches", "texts")]
-        keys += [partition.ready, partition.leases, partition.wake]
-        return raise_refusal(await self._append(keys=keys, args=args))
+        key = self.partitions.of(job.episode).episode(job.episode)
+        return raise_refusal(await self._append(keys=[key], args=args))
 
     @patient
     async def cancel(self, job: Job, branches: Sequence[str]) -> None:

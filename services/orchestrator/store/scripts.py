@@ -205,10 +205,13 @@ return 'ok'
 """
 
 APPEND = """
--- KEYS: episode, log, branches, texts, ready, leases, wake
+-- KEYS: episode (the others lie beside it and follow from its name, which saves their bytes at each step)
 -- ARGV: episode, job, epoch, batch id, max events, max bytes, last events, last bytes, max branches,
 --   how many texts, digest and text of each, then of each entry: what it does ('open', 'open-job', 'close' or
 --   ''), branch, seq ('' for none), event, the branch that it opens ('' for none)
+for place, part in ipairs({'log', 'branches', 'texts'}) do KEYS[place + 1] = KEYS[1] .. ':' .. part end
+local tag = string.match(KEYS[1], '^.-}:')
+for place, name in ipairs({'ready', 'leases', 'wake'}) do KEYS[place + 4] = tag .. name end
 local job, epoch = ARGV[2], ARGV[3]
 if redis.call('HGET', KEYS[3], job .. ':batch') == ARGV[4] then return 'ok' end  -- this very batch, repeated
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 'over' end
