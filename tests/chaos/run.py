@@ -39,6 +39,8 @@ class Bench:
     """Steps of the undisturbed run."""
     growth: Counter[str] = field(default_factory=Counter[str])
     """By how much keys that stay grew in it."""
+    created: set[str] = field(default_factory=set[str])
+    """All episodes so far."""
     runs: int = 0
 
     def run(self, fault: Fault) -> Outcome:
@@ -59,7 +61,8 @@ class Bench:
             seconds = time.monotonic() - began
             fault.restore(stack)
             seen = {body["seed"]: client.read(id_) for body, id_ in zip(bodies, ids, strict=True)}
-            listed = list_strangers(client, ids)
+            self.created |= set(ids)
+            listed = list_strangers(client, min(ids), self.created)
         finally:
             client.close()
         if not self.reference:
@@ -112,14 +115,14 @@ def probe_params(stack: Stack) -> dict[str, Any]:
     return {"parallel": True} if "parallel" in known["tmbr"] else {}
 
 
-def list_strangers(client: Client, ids: list[str]) -> list[str]:
-    """Return the episodes that were created since the first of these and are none of them."""
-    first, found = min(ids), []
+def list_strangers(client: Client, first: str, created: set[str]) -> list[str]:
+    """Return the episodes since a first one that nobody asked for."""
+    found: list[str] = []
     cursor = ""
     while True:
         page = client.get(f"/v1/episodes?limit=100{cursor}").json()
         fresh = [each["id"] for each in page["episodes"] if each["id"] >= first]
-        found += [each for each in fresh if each not in ids]
+        found += [each for each in fresh if each not in created]
         if len(fresh) < len(page["episodes"]) or page["next"] is None:
             return found
         cursor = f"&cursor={page['next']}"
