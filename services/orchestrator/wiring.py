@@ -17,6 +17,7 @@ from services.kit.upstream import Upstream
 from services.orchestrator.environment_servers import HttpEnvironment
 from services.orchestrator.roles import HttpRoles
 from services.orchestrator.settings import OrchestratorSettings
+from services.orchestrator.store.adoption import adopt_earlier
 from services.orchestrator.store.base import PATIENCE
 from services.orchestrator.store.episodes import EpisodeStore
 from services.orchestrator.store.jobs import JobStore
@@ -93,6 +94,8 @@ async def wired(settings: OrchestratorSettings, *, patience: float = PATIENCE) -
         upstreams = {upstream.part: upstream for upstream in roles.upstreams}
         episodes = EpisodeStore(redis, settings, patience)
         await episodes.check_partitions()
+        if not settings.redis_cluster:
+            await adopt_earlier(redis, settings)
         yield Wiring(episodes, JobStore(redis, settings, patience), roles, environments, upstreams)
 
 
