@@ -122,7 +122,8 @@ def new_environment(
     except (NewEnvironmentError, OSError) as error:
         _stop(str(error))
     else:
-        print(f"wrote {folder}; install it with: pip install --no-build-isolation ./{folder}")
+        place = folder if folder.is_absolute() else f"./{folder}"
+        print(f"wrote {folder}; install it with: pip install --no-build-isolation {place}")
 
 
 @app.command()

@@ -10,7 +10,7 @@ from services.contracts.context import MAX_TEXT, Context
 
 
 class Form(StrEnum):
-    """How the actor is asked to answer."""
+    """The form of an actor's answer."""
 
     IO = "io"
     """The action alone."""
@@ -30,7 +30,7 @@ class ActionRequest(Request):
     subtask: str = Field(default="", max_length=MAX_TEXT)
     """The subtask in hand; empty where there is no plan."""
     submit: Bool = False
-    """Tell the actor that everything is done and the terminal action is due."""
+    """Whether everything is done and the terminal action is due."""
     temperature: Float | None = Field(default=None, ge=0, le=2)
     """None: 0 for one candidate, the service's own setting for several."""
     grammar: Bool = False
@@ -45,13 +45,13 @@ class Candidate(Message):
     action: str
     thought: str = ""
     well_formed: bool
-    """Whether the text had the form that was asked for."""
+    """Whether the text had the requested form."""
     logprob: float | None = None
     """Sum over the tokens of the text, natural logarithm."""
     count: int = 1
     """How many of the n samples were this action."""
     text: str = ""
-    """What the model said."""
+    """The model's answer."""
 
 
 class Actions(RoleAnswer):

@@ -1,4 +1,4 @@
-"""What a role service is told about the path so far.
+"""What a role service gets of the path so far.
 
 All roles get the same context, and it only ever grows at its end: rendered, it is one prompt
 prefix that the engine's cache serves to planner, actor and judge alike.
@@ -14,19 +14,19 @@ MAX_TURNS = 500
 
 
 class Brief(Request):
-    """What a model must know of an environment: the lines of `/metadata` that go into prompts."""
+    """What a model reads of an environment: the lines of `/metadata` that go into prompts."""
 
     name: str = Field(max_length=100)
     description: str = Field(default="", max_length=MAX_TEXT)
     """What the environment is, one or two sentences."""
     actions: str = Field(default="", max_length=MAX_TEXT)
-    """The action language, as a model is told it."""
+    """The action language, as a model reads it."""
     terminal_action: str = Field(default="", max_length=1000)
     """The action that submits a result, where one is required; else empty."""
 
 
 class Turn(Request):
-    """One step that was taken: what the actor said, and what the environment answered."""
+    """One step that was taken: the actor's answer, and the environment's."""
 
     action: str = Field(max_length=MAX_TEXT)
     observation: str = Field(max_length=MAX_TEXT)

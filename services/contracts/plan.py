@@ -12,7 +12,7 @@ class PlanRequest(Request):
 
     context: Context
     num_subtasks: Int = Field(default=3, ge=1, le=16)
-    """k, how many subtasks to ask for (paper, section 3.3: usually 3)."""
+    """k, the number of subtasks (paper, section 3.3: usually 3)."""
     adapter: str | None = Field(default=None, max_length=200)
     seed: Int | None = Field(default=None, ge=0, le=2**31 - 1)
 
@@ -23,6 +23,6 @@ class Plan(RoleAnswer):
     subtasks: list[str]
     """In the order in which they are to be done; never empty."""
     origin: str = "model"
-    """`model`, `grammar` (asked for again under a grammar) or `fallback` (the whole task as one)."""
+    """`model`, `grammar` (a second answer, under a grammar) or `fallback` (the whole task as one)."""
     text: str = ""
-    """What the model said."""
+    """The model's answer."""

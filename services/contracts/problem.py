@@ -28,11 +28,11 @@ class Problem(Message):
     detail: str = ""
     """What happened this time and what to do about it."""
     instance: str = ""
-    """The path that was asked for."""
+    """The path of the request."""
     errors: list[FieldError] = Field(default_factory=list[FieldError])
     """The fields that were refused, for 422."""
     request_id: str = ""
-    """The id under which the logs know this request."""
+    """The id of this request in the logs."""
     allowed: list[str] = Field(default_factory=list[str])
     """The values that would have been accepted, where they can be listed."""
 

@@ -27,8 +27,8 @@ class TaskPage(Message):
 
 
 class InlineTask(Request):
-    """A task of the client's own, where `/metadata` says that the environment takes them."""
+    """A task of the client's own, where the environment takes them (`/metadata`)."""
 
     instruction: str = Field(min_length=1, max_length=20_000)
     data: dict[str, Any] = Field(default_factory=dict)
-    """What the environment needs besides (its README says what)."""
+    """What the environment needs besides (see its README)."""

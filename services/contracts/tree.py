@@ -12,7 +12,7 @@ class NodeCandidate(Message):
     thought: str = ""
     well_formed: bool = True
     score: float | None = None
-    """What the judge gave it, where it was asked."""
+    """The judge's score, where there is one."""
     count: int = 1
 
 

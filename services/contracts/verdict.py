@@ -46,7 +46,7 @@ class PathQuestion(Request):
 
 
 class Verdict(RoleAnswer):
-    """What the judge says of one yes-or-no question."""
+    """The judge's answer to one yes-or-no question."""
 
     p_yes: float = Field(ge=0, le=1)
     """P(yes) / (P(yes) + P(no)), from the logprobs of the first token."""

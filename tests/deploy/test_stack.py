@@ -15,20 +15,17 @@ from typing import Any, TypeVar
 import httpx
 import pytest
 
+from envs.registry import SHIPPED
+from services.roles.registry import ROLES
 from tests.deploy.composing import DASHBOARD, ROOT, Compose, dashboard_queries
 
 pytestmark = pytest.mark.docker
 
+ENVIRONMENTS = tuple(entry.name for entry in SHIPPED if entry.standalone)
 SERVICES = [
     "redis",
-    "planner",
-    "judge",
-    "actor",
-    "alfworld",
-    "webshop",
-    "mind2web",
-    "os_interaction",
-    "dbbench",
+    *ROLES,
+    *ENVIRONMENTS,
     "orchestrator",
     "worker",
     "engine-scripted",
@@ -36,8 +33,7 @@ SERVICES = [
 ]
 """All of the two profiles but Grafana, which has no stand-in: its queries are asked of Prometheus."""
 WORKERS = 2
-ENVIRONMENTS = ("alfworld", "webshop", "mind2web", "os_interaction", "dbbench")
-PARTS = len(ENVIRONMENTS) + 4
+PARTS = len(ENVIRONMENTS) + len(ROLES) + 1
 """What Prometheus finds by name: the environments, the roles, the orchestrator."""
 WITH_DATA = {
     "Live",
