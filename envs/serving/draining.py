@@ -41,7 +41,7 @@ def drain_on_sigterm(table: SessionTable, seconds: float) -> Iterator[None]:
         yield
         return
     loop = asyncio.get_running_loop()
-    asked = False
+    received = False
     ending: list[asyncio.Task[None]] = []
 
     async def drain() -> None:
@@ -53,11 +53,11 @@ def drain_on_sigterm(table: SessionTable, seconds: float) -> Iterator[None]:
         ending.append(asyncio.create_task(drain()))
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
+        nonlocal received
+        if received:
             before(number, frame)
             return
-        asked = True
+        received = True
         table.draining = True
         loop.call_soon_threadsafe(begin)
 

@@ -102,9 +102,9 @@ class Client:
 
     def read(self, episode: str) -> Seen:
         """Return what an episode did."""
-        told = self.get(f"/v1/episodes/{episode}").json()
-        if told["state"] not in TERMINAL:
-            return Seen(told["state"])
+        record = self.get(f"/v1/episodes/{episode}").json()
+        if record["state"] not in TERMINAL:
+            return Seen(record["state"])
         events = [
             json.loads(line[len("data:") :])
             for line in self.get(f"/v1/episodes/{episode}/events").text.splitlines()
@@ -120,11 +120,11 @@ class Client:
             for event in events
             if event["type"] == "branch.closed" and event["data"].get("failure") == "cancelled"
         }
-        failure = told.get("failure") or {}
+        failure = record.get("failure") or {}
         return Seen(
-            told["state"],
+            record["state"],
             f"{failure.get('reason', '')}: {failure.get('detail', '')}" if failure else "",
-            told.get("result") or {},
+            record.get("result") or {},
             branches,
             frozenset(cut),
             tuple(check_log(events)),

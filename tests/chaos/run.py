@@ -116,7 +116,7 @@ def probe_params(stack: Stack) -> dict[str, Any]:
 
 
 def list_strangers(client: Client, first: str, created: set[str]) -> list[str]:
-    """Return the episodes since a first one that nobody asked for."""
+    """Return the episodes since a first one that no run created."""
     found: list[str] = []
     cursor = ""
     while True:

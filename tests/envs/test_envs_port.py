@@ -201,9 +201,9 @@ async def test_only_without_any_server_is_it_an_outage(server: MakeServer) -> No
     draining, away = server(), f"http://127.0.0.1:{free_port()}"
     draining.post("/v1/drain")
     async with port(away, draining.url) as environment:
-        with pytest.raises(OutageError, match=r"draining") as told:
+        with pytest.raises(OutageError, match=r"draining") as refused:
             await opened(environment)
-        assert away in str(told.value)
+        assert away in str(refused.value)
         assert (await environment.metadata()).name == "twin", "a server that drains answers all else"
         assert await environment.task("corridors/1") is not None
         assert (await environment.tasks(None, None, 5)).tasks
@@ -289,7 +289,7 @@ async def test_a_session_of_a_killed_server_is_lost_where_another_takes_it(
 
 
 @pytest.mark.parametrize(
-    ("given", "says"),
+    ("given", "message"),
     [
         ("127.0.0.1:8201", "an address such as"),
         ("ftp://127.0.0.1", "an address such as"),
@@ -301,8 +301,8 @@ async def test_a_session_of_a_killed_server_is_lost_where_another_takes_it(
         (None, "an address such as"),
     ],
 )
-def test_what_is_no_list_of_servers_is_refused(given: Any, says: str) -> None:
-    with pytest.raises(ValidationError, match=says) as refused:
+def test_what_is_no_list_of_servers_is_refused(given: Any, message: str) -> None:
+    with pytest.raises(ValidationError, match=message) as refused:
         OrchestratorSettings(environments={"twin": given})
     assert [error["loc"] for error in refused.value.errors()] == [("environments", "twin")]
 
