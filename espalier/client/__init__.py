@@ -1,17 +1,9 @@
 """The Python client, sync and async: for episodes, for environment sessions, for the roles."""
 
+from espalier.client.episodes import AsyncEspalier, Espalier
 from espalier.client.errors import EspalierError
-from espalier.client.http import (
-    Actor,
-    AsyncActor,
-    AsyncEspalier,
-    AsyncJudge,
-    AsyncPlanner,
-    AsyncSessions,
-    Espalier,
-    Role,
-    Sessions,
-)
+from espalier.client.roles import Actor, AsyncActor, AsyncJudge, AsyncPlanner, Role
+from espalier.client.sessions import AsyncSessions, Sessions
 
 __all__ = [
     "Actor",
