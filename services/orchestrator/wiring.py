@@ -21,6 +21,7 @@ from services.orchestrator.store.adoption import adopt_earlier
 from services.orchestrator.store.base import PATIENCE
 from services.orchestrator.store.episodes import EpisodeStore
 from services.orchestrator.store.jobs import JobStore
+from services.roles.registry import ROLES
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,6 @@ class Wiring:
 
 RETRIES = 2
 """Times that a command is repeated on a new connection: a pooled one is stale after a restart of Redis."""
-ROLES = ("planner", "judge", "actor")
 
 
 def checks_of(settings: OrchestratorSettings, wiring: Callable[[], Wiring]) -> dict[str, Check]:
