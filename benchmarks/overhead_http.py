@@ -2,7 +2,8 @@
 
     python -m benchmarks.overhead_http [--steps 700]
 
-No target and no peer: it shows what the hops of a distributed set-up cost on this machine's cores.
+It shows what the hops of a distributed set-up cost: steps a second, and the CPU time of each process a step,
+which depends less on what else runs on the machine.
 """
 
 import argparse
@@ -14,8 +15,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
+import psutil
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
@@ -28,6 +31,9 @@ from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.wiring import wired
 from services.orchestrator.worker.worker import Parts
 
+PROCESSES = {"worker": psutil.Process()}
+"""What is measured."""
+
 
 def create_twin() -> FastAPI:
     """The twin environment's app."""
@@ -35,8 +41,8 @@ def create_twin() -> FastAPI:
 
 
 @contextlib.contextmanager
-def process(*command: str, port: int, environment: dict[str, str] | None = None) -> Iterator[str]:
-    """A server as a process; its URL when it answers."""
+def process(name: str, *command: str, port: int, environment: dict[str, str] | None = None) -> Iterator[str]:
+    """Start a server as a process and return its URL when it answers."""
     started = subprocess.Popen(
         [sys.executable, "-m", *command], env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL
     )
@@ -50,14 +56,21 @@ def process(*command: str, port: int, environment: dict[str, str] | None = None)
             if time.monotonic() > deadline or started.poll() is not None:
                 raise TimeoutError(f"{command} did not start")
             time.sleep(0.1)
+        PROCESSES[name] = psutil.Process(started.pid)
         yield url
     finally:
         started.terminate()
         started.wait(15)
 
 
-async def rate(settings: OrchestratorSettings, steps: int, together: int) -> float:
-    """Agent steps per second, so many episodes at once."""
+def read_cpu() -> dict[str, float]:
+    """Return the CPU seconds that each process has used."""
+    times = {name: process.cpu_times() for name, process in PROCESSES.items()}
+    return {name: used.user + used.system for name, used in times.items()}
+
+
+async def measure(settings: OrchestratorSettings, steps: int, together: int) -> dict[str, Any]:
+    """Return steps a second with so many episodes at once, and the CPU milliseconds a step."""
     redis = Redis.from_url(settings.redis_url.get_secret_value())
     await redis.flushall()
     await redis.aclose()
@@ -65,7 +78,11 @@ async def rate(settings: OrchestratorSettings, steps: int, together: int) -> flo
     async with wired(chosen) as wiring:
         records = [react_in_a_corridor("corridors/49")] * max(1, steps // PATH_STEPS)
         parts = Parts(wiring.jobs, wiring.episodes, wiring.roles, wiring.environments)
-        return len(records) * PATH_STEPS / await run_all(parts, chosen, records)
+        taken, before = len(records) * PATH_STEPS, read_cpu()
+        rate = taken / await run_all(parts, chosen, records)
+        after = read_cpu()
+    cpu = {name: round((after[name] - before[name]) / taken * 1000, 2) for name in PROCESSES}
+    return {"steps a second": round(rate, 1), "CPU ms a step": {**cpu, "sum": round(sum(cpu.values()), 2)}}
 
 
 def main() -> None:
@@ -79,20 +96,22 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         url = stack.enter_context(running_valkey())
         engine = stack.enter_context(
-            process("espalier", "serve", "scripted-model", "--port", str(model), port=model)
+            process("engine", "espalier", "serve", "scripted-model", "--port", str(model), port=model)
         )
         wired_to = {"ESPALIER_MODEL_URL": engine}
         acting = stack.enter_context(
-            process("espalier", "serve", "actor", "--port", str(actor), port=actor, environment=wired_to)
+            process(
+                "actor", "espalier", "serve", "actor", "--port", str(actor), port=actor, environment=wired_to
+            )
         )
         factory = ("uvicorn", "--factory", "benchmarks.overhead_http:create_twin", "--log-level", "error")
-        place = stack.enter_context(process(*factory, "--port", str(twin), port=twin))
+        place = stack.enter_context(process("environment", *factory, "--port", str(twin), port=twin))
         settings = OrchestratorSettings(redis_url=url, actor_url=acting, environments={"twin": place})  # pyright: ignore[reportArgumentType]
         found = {
-            f"over HTTP, {together} at once": round(asyncio.run(rate(settings, options.steps, together)), 1)
+            f"over HTTP, {together} at once": asyncio.run(measure(settings, options.steps, together))
             for together in (1, TOGETHER)
         }
-    print(json.dumps({"steps_per_second": found}, indent=2))
+    print(json.dumps(found, indent=2))
 
 
 if __name__ == "__main__":
