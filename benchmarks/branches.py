@@ -3,7 +3,8 @@
     python -m benchmarks.branches [--branches 64] [--steps 20]
 
 *Spread*: branches of tmbr with `parallel`, spread over 1, 2 and 4 worker processes. Each has a scripted
-engine that takes 100 ms a call and 8 calls at once. The bound is the calls' time divided by the engines' places.
+engine that takes 100 ms a call and 8 calls at once. The bound is the time of the calls, divided by the places
+of the engines.
 *Redis*: round trips and bytes a step, in one process. *Live*: the same with 10 and with 5,000 live episodes,
 and what a worker that has nothing to do costs beside them.
 """
