@@ -118,7 +118,7 @@ class HttpEnvironment:
         for place in self._by_room():
             place.placed += 1
             try:
-                return self._named(place, await place.server.open(body, retry_for=0))
+                return self._named(place, await place.server.open(body, retry_for=BLIP))
             except (OutageError, BusyError) as error:
                 self._pass_over(place, error)
                 passed.append(error)

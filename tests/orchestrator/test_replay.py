@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from services.contracts.action import ActionRequest, Candidate
-from services.contracts.episode import Episode, State
-from services.contracts.event import EVENTS, EventType
+from services.contracts.episode import Episode, Figures, Result, State
+from services.contracts.event import EVENTS, EventType, Parking
 from services.kit.failures import OutageError
 from services.orchestrator import identity
 from services.orchestrator.durable.replay import replay_episode
@@ -248,6 +248,25 @@ async def test_a_parent_that_is_taken_over_leaves_jobs_below_it_alone(bench: Ben
     assert await bench.jobs.renew(bench.jobs.partitions.all[0], [child, second, first]) == {
         first.id: "fenced"
     }
+
+
+async def test_no_branch_and_no_episode_ends_behind_the_tail_of_its_log(bench: Bench) -> None:
+    """The tail is lost when only the end was still to be written."""
+    await bench.create("tmbr")
+    job = await take(bench)
+    opened = pack(EventType.BRANCH_OPENED, 0.0, branch="0", seq=0, data={"opened": "0.0", "body": "path"})
+    await bench.jobs.append(job, [Line("open", "0", 0, opened, "0.0"), line("0.0", 0), line("0.0", 1)])
+    closing = pack(EventType.BRANCH_CLOSED, 0.0, branch="0.0", data={"failure": "x"})
+    for last in ("0", "2"):
+        with pytest.raises(AheadError):
+            await bench.jobs.append(job, [Line("close", "0.0", None, closing, last)])
+    with pytest.raises(AheadError):
+        await bench.jobs.park(job, Parking(branches=["0.0"]), last=1)
+    result = Result(branch="0.0", score=0.0, success=False, ended="done", steps=0)
+    with pytest.raises(AheadError):
+        await bench.jobs.complete(job, result, Figures(), last=1)
+    await bench.jobs.append(job, [line("0.0", 2), Line("close", "0.0", None, closing, "2")])
+    await bench.jobs.complete(job, result, Figures(), last=0)
 
 
 @pytest.mark.parametrize("seq", [1, 0])

@@ -13,7 +13,6 @@ from services.contracts.event import (
     BranchOpened,
     Closing,
     Event,
-    EventType,
     Opening,
     Share,
 )
@@ -67,6 +66,8 @@ class Branching:
     ) -> None:
         self.replayed = 0
         """Calls that were answered from the log."""
+        self.last: dict[str, int] = {}
+        """The number of the last recorded call of each branch that has stopped."""
         self._ground = ground
         self._method = method
         self._answers = answers
@@ -96,10 +97,11 @@ class Branching:
                 closing = Closing(failure="budget", detail=f"spent: {error}")
             except Exception as error:
                 if self._ground.live and is_bug(error):
-                    self._close(branch, Closing(failure="error", detail=f"{type(error).__name__}: {error}"))
+                    detail = f"{type(error).__name__}: {error}"
+                    self._close(branch, Closing(failure="error", detail=detail), world.last)
                 raise
         closing = closing.model_copy(update=ledger.spent().model_dump())
-        self._close(branch, closing)
+        self._close(branch, closing, world.last)
         return closing
 
     async def _run_local(self, branch: str, opening: Opening, arguments: BaseModel) -> Closing:
@@ -107,9 +109,9 @@ class Branching:
         given = arguments.model_dump(mode="json")
         return await self.run_branch(branch, opening.model_copy(update={"arguments": given}))
 
-    def _close(self, branch: str, closing: Closing) -> None:
+    def _close(self, branch: str, closing: Closing, last: int) -> None:
         data = closing.model_dump(mode="json", exclude_defaults=True)
-        self._ground.writer.append(EventType.BRANCH_CLOSED, data, branch=branch, what="close", urgent=True)
+        self._ground.writer.close(data, branch=branch, last=last)
 
     @contextlib.contextmanager
     def _world(self, branch: str, ledger: Ledger, opening: Opening | None = None) -> Any:
@@ -119,6 +121,7 @@ class Branching:
             yield world
         finally:
             self.replayed += world.replayed
+            self.last[branch] = world.last
 
 
 class JobRun:
@@ -144,10 +147,9 @@ class JobRun:
         """Branches that an outage stopped."""
 
     async def run(self, job: Job, record: Record) -> bool:
-        """Run a job to its end, write the end, and return whether the episode is over.
+        """Run a job to its end or until it waits for others, and return whether the episode is over.
 
         Raises:
-            Parked: It waits for other jobs.
             FencedError: Another worker has it.
             OverError: The episode has ended meanwhile.
             OutageError: A part is away, not yet for too long; try again later.
@@ -171,7 +173,12 @@ class JobRun:
             outcome = await self._run(ground, branches)
             await branches.scheduler.stop()
             await ground.writer.flush()
-        except (OutageError, BusyError, Parked):
+        except Parked as parked:
+            await branches.scheduler.halt()
+            await ground.writer.flush()
+            await self._store.park(job, parked.waits, branches.last[job.branch])
+            return False
+        except (OutageError, BusyError):
             await branches.scheduler.halt()
             await ground.writer.flush()  # the next run goes on from here, not from before
             raise
@@ -184,7 +191,7 @@ class JobRun:
                 await ground.writer.flush()
             raise
         await branches.scheduler.halt()
-        return await self._end(ground, outcome)
+        return await self._end(ground, outcome, branches.last.get(job.branch, -1))
 
     async def _run(self, ground: Ground, branches: Branching) -> Committed | Failure | None:
         try:
@@ -201,7 +208,7 @@ class JobRun:
         except NondeterministicError as error:
             return Failure(reason="nondeterministic", detail=str(error))
 
-    async def _end(self, ground: Ground, outcome: Committed | Failure | None) -> bool:
+    async def _end(self, ground: Ground, outcome: Committed | Failure | None, last: int) -> bool:
         match outcome:
             case None:
                 return False
@@ -210,10 +217,10 @@ class JobRun:
                     await ground.writer.flush()
                 await fail(self._store, ground.job, outcome)
             case Committed():
-                await self._complete(ground.job, outcome)
+                await self._complete(ground.job, outcome, last)
         return True
 
-    async def _complete(self, job: Job, committed: Committed) -> None:
+    async def _complete(self, job: Job, committed: Committed, last: int) -> None:
         fold = Fold(await self._store.events(job.episode))
         score = fold.score(committed.branch)
         result = Result(
@@ -224,7 +231,7 @@ class JobRun:
             ended=committed.ended,
             steps=committed.steps,
         )
-        await self._store.complete(job, result, fold.figures(time.time()))
+        await self._store.complete(job, result, fold.figures(time.time()), last)
 
 
 async def fail(store: JobStore, job: Job, failure: Failure) -> None:

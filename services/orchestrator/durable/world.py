@@ -102,6 +102,8 @@ class RecordedWorld:
         self.ledger = ledger
         self.replayed = 0
         """Calls that were answered from the log."""
+        self.last = -1
+        """The number of the last call whose answer is recorded."""
         self.inherited: Opened | None = None
         self._ground = ground
         self._answers = answers
@@ -270,6 +272,7 @@ class RecordedWorld:
             self._seq += 1
             recorded = self._answers.get(seq)
             if recorded is not None:
+                self.last = seq
                 return self._replay(call, recorded, seq)
             if not self._ground.live:
                 raise ReplayEndError(f"{self.branch}/{seq} ({call.event}) is not in the log")
@@ -326,6 +329,7 @@ class RecordedWorld:
             digest=digest(call.kind, call.request),
             urgent=call.costs or event in (EventType.SESSION_OPENED, EventType.SESSION_FORKED),
         )
+        self.last = seq
 
     async def _open(self, call: Call[Any], opening: Opening, seq: int) -> None:
         await self._ground.writer.open(
@@ -336,6 +340,7 @@ class RecordedWorld:
             opened=opening.opened,
             job=opening.place is Place.JOB,
         )
+        self.last = seq
 
     def _find_exhausted(self) -> str:
         return self.ledger.find_exhausted() or ("log" if self._ground.writer.full else "")

@@ -42,7 +42,6 @@ class LogWriter:
         branch: str,
         seq: int | None = None,
         digest: str = "",
-        what: str = "",
         urgent: bool = False,
     ) -> None:
         """Take an event; it is written soon.
@@ -53,11 +52,18 @@ class LogWriter:
             branch: The branch that it is of.
             seq: The number of the call that it answers.
             digest: Of the call's request.
-            what: `close` where it closes the branch.
             urgent: Write it at once.
         """
         event = pack(kind, time.time(), branch=branch, seq=seq, digest=digest, data=data)
-        self._pending.append(Line(what, branch, seq, event))
+        self._add(Line("", branch, seq, event), urgent=urgent)
+
+    def close(self, data: Mapping[str, Any], *, branch: str, last: int) -> None:
+        """Take the end of a branch, after its last call; it is written at once."""
+        event = pack(EventType.BRANCH_CLOSED, time.time(), branch=branch, data=data)
+        self._add(Line("close", branch, None, event, str(last)), urgent=True)
+
+    def _add(self, line: Line, *, urgent: bool) -> None:
+        self._pending.append(line)
         if urgent:
             self._start()
         elif self._timer is None:

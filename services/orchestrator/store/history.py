@@ -99,7 +99,12 @@ class LogStore(Store):
         return self.partitions.of(episode).episode(episode, "log")
 
     async def finish(
-        self, episode: str, state: State, outcome: dict[str, Any], holder: tuple[str, int] | None
+        self,
+        episode: str,
+        state: State,
+        outcome: dict[str, Any],
+        holder: tuple[str, int] | None,
+        last: int | None = None,
     ) -> None:
         """End an episode.
 
@@ -108,9 +113,11 @@ class LogStore(Store):
             state: Its last state.
             outcome: Result or failure, and figures.
             holder: The job that ends it, and its epoch; None to cancel.
+            last: The number of the last call that the job recorded; None not to compare it with the log.
 
         Raises:
             FencedError: The job was taken over.
+            AheadError: Redis has lost the tail of the log.
             OverError: The episode has ended.
         """
         now = time.time()
@@ -118,7 +125,7 @@ class LogStore(Store):
         settings = self.settings
         args: list[Any] = [episode, state.value, now, event, orjson.dumps(outcome) if outcome else ""]
         args += [int(settings.episode_ttl * 1000), *(holder or ("", "")), uuid4().hex]
-        args += [0 if holder is None else int(CLEAN_AFTER * 1000)]
+        args += [0 if holder is None else int(CLEAN_AFTER * 1000), "" if last is None else last]
         await self._finish_once(episode, args)
 
     @patient

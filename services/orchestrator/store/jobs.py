@@ -60,7 +60,7 @@ class Line(NamedTuple):
     seq: int | None
     packed: Packed
     other: str = ""
-    """The branch that it opens."""
+    """The branch that it opens; to close one, the number of its last call."""
 
 
 class JobStore(LogStore):
@@ -137,11 +137,17 @@ class JobStore(LogStore):
         raise_refusal(await self._release(keys=keys, args=args))
 
     @patient
-    async def park(self, job: Job, waits: Parking) -> None:
-        """Lay a job aside until branches have closed. Raises as `append` does."""
+    async def park(self, job: Job, waits: Parking, last: int) -> None:
+        """Lay a job aside until branches have closed. Raises as `append` does.
+
+        Args:
+            job: The job.
+            waits: What it waits for.
+            last: The number of the last call that its branch recorded; -1: none.
+        """
         data = waits.model_dump(mode="json")
         packed = pack_whole(EventType.BRANCH_PARKED, time.time(), branch=job.branch, data=data)
-        args = [job.episode, job.branch, job.epoch, packed, int(waits.first), *waits.branches]
+        args = [job.episode, job.branch, job.epoch, packed, int(waits.first), last, *waits.branches]
         raise_refusal(await self._park(keys=self._keys(job), args=args))
 
     async def append(self, job: Job, lines: Sequence[Line]) -> bool:
@@ -149,6 +155,7 @@ class JobStore(LogStore):
 
         Raises:
             FencedError: The job was taken over.
+            AheadError: Redis has lost the tail of the log.
             OverError: The episode has ended.
             LimitError: The log takes nothing more.
             BranchesError: The episode has as many branches as it may have; nothing was written.
@@ -177,10 +184,10 @@ class JobStore(LogStore):
         args = [job.episode, job.branch, job.epoch, time.time(), *branches]
         raise_refusal(await self._cancel(keys=self._keys(job), args=args))
 
-    async def complete(self, job: Job, result: Result, figures: Figures) -> None:
-        """End an episode with its result. Raises as `append` does."""
+    async def complete(self, job: Job, result: Result, figures: Figures, last: int) -> None:
+        """End an episode with its result, after its root's last call. Raises as `append` does."""
         outcome = {"result": result.model_dump(mode="json"), "figures": figures.model_dump(mode="json")}
-        await self.finish(job.episode, State.COMPLETED, outcome, (job.branch, job.epoch))
+        await self.finish(job.episode, State.COMPLETED, outcome, (job.branch, job.epoch), last)
 
     async def fail(self, job: Job, failure: Failure, figures: Figures) -> None:
         """End an episode that broke. Raises as `append` does."""

@@ -179,12 +179,13 @@ return 'ok'
 
 PARK = """
 -- KEYS: episode, log, branches, ready, leases, wake
--- ARGV: episode, job, epoch, event, first ('1' where one branch is enough), then the branches
+-- ARGV: episode, job, epoch, event, first ('1' where one branch is enough), last seq, then the branches
 if redis.call('HGET', KEYS[3], ARGV[2] .. ':epoch') ~= ARGV[3] then return 'fenced' end
 if redis.call('HGET', KEYS[1], 'state') ~= 'running' then return 'over' end
 if redis.call('HGET', KEYS[3], ARGV[2] .. ':state') ~= 'running' then return 'ok' end  -- repeated
+if tonumber(ARGV[6]) ~= tonumber(redis.call('HGET', KEYS[3], ARGV[2] .. ':seq') or -1) then return 'gap' end
 local open, closed = {}, 0
-for i = 6, #ARGV do
+for i = 7, #ARGV do
   if redis.call('HGET', KEYS[3], ARGV[i] .. ':end') then
     closed = closed + 1
   else
@@ -208,7 +209,7 @@ APPEND = """
 -- KEYS: episode (the others lie beside it and follow from its name, which saves their bytes at each step)
 -- ARGV: episode, job, epoch, batch id, max events, max bytes, last events, last bytes, max branches,
 --   how many texts, digest and text of each, then of each entry: what it does ('open', 'open-job', 'close' or
---   ''), branch, seq ('' for none), event, the branch that it opens ('' for none)
+--   ''), branch, seq ('' for none), event, and the branch that it opens or, to close one, its last seq
 for place, part in ipairs({'log', 'branches', 'texts'}) do KEYS[place + 1] = KEYS[1] .. ':' .. part end
 local tag = string.match(KEYS[1], '^.-}:')
 for place, name in ipairs({'ready', 'leases', 'wake'}) do KEYS[place + 4] = tag .. name end
@@ -226,7 +227,10 @@ for i = first, #ARGV, 5 do
     if tonumber(seq) ~= last + 1 then return 'gap' end
     seqs[branch] = last + 1
   end
-  if ARGV[i + 4] ~= '' and tonumber(redis.call('HGET', KEYS[3], '#')) >= tonumber(ARGV[9]) then
+  if ARGV[i] == 'close' then  -- the end of a log whose tail was lost is no end
+    local last = seqs[branch] or tonumber(redis.call('HGET', KEYS[3], branch .. ':seq') or -1)
+    if tonumber(ARGV[i + 4]) ~= last then return 'gap' end
+  elseif ARGV[i + 4] ~= '' and tonumber(redis.call('HGET', KEYS[3], '#')) >= tonumber(ARGV[9]) then
     return 'branches'
   end
   bytes = bytes + #ARGV[i + 3]
@@ -280,11 +284,13 @@ return 'ok'
 FINISH = """
 -- KEYS: episode, log, branches, texts, ready, leases, live, ended, cleanup
 -- ARGV: id, state, now, event, outcome ('' for none), ttl ms, job and its epoch ('' to cancel), call id,
---   pause before clean-up ms
+--   pause before clean-up ms, the job's last seq ('' not to look)
 if redis.call('HGET', KEYS[1], 'ended_by') == ARGV[9] then return 'ok' end  -- this very call, repeated
 local state = redis.call('HGET', KEYS[1], 'state')
 if state ~= 'queued' and state ~= 'running' then return 'over' end
 if ARGV[7] ~= '' and redis.call('HGET', KEYS[3], ARGV[7] .. ':epoch') ~= ARGV[8] then return 'fenced' end
+local last = tonumber(redis.call('HGET', KEYS[3], ARGV[7] .. ':seq') or -1)
+if ARGV[11] ~= '' and tonumber(ARGV[11]) ~= last then return 'gap' end
 redis.call('HSET', KEYS[1], 'state', ARGV[2], 'ended', ARGV[3], 'ended_by', ARGV[9])
 if ARGV[5] ~= '' then redis.call('HSET', KEYS[1], 'outcome', ARGV[5]) end
 redis.call('XADD', KEYS[2], '*', 'e', ARGV[4])

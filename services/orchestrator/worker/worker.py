@@ -16,7 +16,6 @@ import structlog
 from services.contracts.episode import Failure
 from services.kit.failures import BusyError, OutageError
 from services.kit.metrics import Metrics
-from services.orchestrator.durable.errors import Parked
 from services.orchestrator.durable.run import JobRun, fail
 from services.orchestrator.environments import Environment
 from services.orchestrator.failures import Fate, classify
@@ -152,9 +151,6 @@ class Worker:
         run = JobRun(self.parts.jobs, self.parts.roles, environment, method, self.slots)
         try:
             over = await run.run(job, record)
-        except Parked as parked:
-            await self.parts.jobs.park(job, parked.waits)
-            return
         except OutageError as error:
             await self._pause(job, error, run.stopped)
             return
