@@ -209,7 +209,25 @@ async def test_only_without_any_server_is_it_an_outage(server: MakeServer) -> No
         assert (await environment.tasks(None, None, 5)).tasks
         assert await environment.ready() is None
     async with port(away, f"http://127.0.0.1:{free_port()}") as environment:
-        assert "ConnectError" in (await environment.ready() or "")
+        assert "Connect" in (await environment.ready() or "")
+
+
+async def test_an_unreadable_answer_of_one_of_several_servers_is_repeated() -> None:
+    opened_on: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/v1/load":
+            return httpx.Response(200, json={"sessions": 0, "limit": 4})
+        opened_on.append(request.url.host)
+        if len(opened_on) == 1:
+            return httpx.Response(200, content=b"{\xff}", headers={"content-type": "application/json"})
+        return httpx.Response(201, json={"session_id": "made", "observation": "Cell 0"})
+
+    transport = httpx.MockTransport(answer)
+    servers = [Upstream("twin", f"http://{name}", transport=transport) for name in ("one", "two")]
+    session = await opened(HttpEnvironment(*servers))
+    assert session.startswith("made@")
+    assert len(opened_on) == 2
 
 
 async def test_a_fork_on_a_draining_server_goes_elsewhere(server: MakeServer) -> None:
