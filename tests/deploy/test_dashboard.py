@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from envs.serving.metrics import SessionMetrics
 from services.kit.metrics import Metrics, ModelMetrics
-from services.orchestrator.metrics import EpisodeMetrics
+from services.orchestrator.worker.metrics import EpisodeMetrics
 from services.scripted.model_metrics import ModelMetrics as EngineMetrics
 from tests.deploy.composing import DASHBOARD, ROOT, dashboard_queries
 

@@ -99,6 +99,29 @@ async def test_an_episode_that_ended_is_counted_once_by_all_workers(bench: Bench
     assert sum(counted(worker, outcome) for worker in workers) == 1
 
 
+async def test_a_worker_that_counts_an_end_is_not_interrupted(bench: Bench) -> None:
+    """The watcher finds that the episode is over while its worker sees to its end."""
+    worker = bench.worker()
+    counting, counted_ = asyncio.Event(), asyncio.Event()
+    finish = worker.sweeper.finish
+
+    async def slow(episode: str) -> None:
+        counting.set()
+        await counted_.wait()
+        await finish(episode)
+
+    worker.sweeper.finish = slow  # pyright: ignore[reportAttributeAccessIssue]
+    await bench.create("react")
+    job = await bench.take()
+    assert job is not None
+    task = worker.begin(job)
+    await counting.wait()
+    await worker.renew()
+    counted_.set()
+    await task
+    assert counted(worker, "completed") == 1
+
+
 async def test_sessions_that_an_ended_episode_left_are_closed(bench: Bench) -> None:
     episode, record = await bench.create("react")
     live, _ = await bench.create("react")

@@ -70,6 +70,8 @@ class Worker:
         self.slots = WorkerSlots(settings.worker_concurrency)
         self.sweeper = Sweeper(parts.episodes, parts.jobs, parts.environments, self.metrics)
         self._running: dict[str, tuple[Job, asyncio.Task[None]]] = {}
+        self._held: set[str] = set()
+        """Jobs whose leases are renewed: those that run, and not those that are being settled."""
         self._background: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -119,12 +121,14 @@ class Worker:
         self.metrics.running.inc()
         task = asyncio.create_task(self._work(job))
         self._running[job.id] = (job, task)
+        self._held.add(job.id)
 
         def end(_: "asyncio.Task[None]") -> None:
             self.slots.give_back()
             self.metrics.running.dec()
             if self._running.get(job.id) == (job, task):
                 del self._running[job.id]
+                self._held.discard(job.id)
 
         task.add_done_callback(end)
         return task
@@ -154,6 +158,8 @@ class Worker:
         except OutageError as error:
             await self._pause(job, error, run.stopped)
             return
+        finally:
+            self._held.discard(job.id)  # its end is seen to here: nobody is to cancel that
         if over:
             await self.sweeper.finish(job.episode)
 
@@ -214,14 +220,15 @@ class Worker:
         """Renew the leases of all jobs that run, and stop those that are lost."""
         store = self.parts.jobs
         for partition in store.partitions.all:
-            jobs = [job for job, _ in self._running.values() if store.partitions.of(job.episode) == partition]
+            running = [self._running[name][0] for name in self._held]
+            jobs = [job for job in running if store.partitions.of(job.episode) == partition]
             if not jobs:
                 continue
             lost = await store.renew(partition, jobs)
             for job in jobs:
-                running = self._running.get(job.id)
-                if job.id in lost and running is not None and running[0] is job:
-                    running[1].cancel()
+                known, task = self._running.get(job.id, (None, None))
+                if job.id in lost and known is job and job.id in self._held and task is not None:
+                    task.cancel()
 
     async def _sweep(self) -> None:
         while not self._stopping:
