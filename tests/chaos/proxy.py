@@ -123,7 +123,9 @@ async def _pass(
             if answer and link.garbage:
                 link.garbage -= 1
                 link.garbled += 1
-                data = GARBAGE
+                writer.write(GARBAGE)
+                writer.close()  # or later answers on this connection would be taken for those of other requests
+                return
             writer.write(data)
             await writer.drain()
         if writer.can_write_eof():
