@@ -111,8 +111,8 @@ class Upstream:
         """For readiness: None where the part answers, else why it does not; checked once."""
         try:
             response = await self._http.get("/healthz", timeout=2.0)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            return f"{type(error).__name__} at {self.shown}"
+        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError) as error:
+            return f"{_name_error(error)} at {self.shown}"
         return None if response.status_code == 200 else f"answers {response.status_code} at {self.shown}"
 
     async def request(
@@ -261,7 +261,7 @@ def _is_timeout(error: Exception) -> bool:
 
 def _name_error(error: Exception) -> str:
     """Return what httpx calls an error; the transport takes broken connections for timeouts."""
-    if not isinstance(error, httpx.TimeoutException):
+    if not isinstance(error, httpx.TimeoutException) or _is_timeout(error):
         return type(error).__name__
     return "ConnectError" if isinstance(error.__cause__, aiohttp.ClientConnectorError) else "ReadError"
 
