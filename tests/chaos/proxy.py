@@ -124,7 +124,7 @@ async def _pass(
                 link.garbage -= 1
                 link.garbled += 1
                 writer.write(GARBAGE)
-                writer.close()  # or later answers on this connection would be taken for those of other requests
+                writer.close()  # else later answers would be taken for those of other requests
                 return
             writer.write(data)
             await writer.drain()
