@@ -23,8 +23,8 @@ T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class DivergedError(Exception):
-    """A replay did not show what the history says."""
+class RebuildError(Exception):
+    """Raised when a replay did not show what the history has."""
 
 
 def lost() -> ProblemError:
@@ -80,7 +80,7 @@ class Runner:
         """A new instance in the state that a history leads to.
 
         Raises:
-            DivergedError: It showed something else than before.
+            RebuildError: It showed something else than before.
             InstanceLostError: The new instance was lost on the way.
             ProblemError: 503, 504.
         """
@@ -115,7 +115,7 @@ class Runner:
         normalise = self._environment.normalise
         same = normalise(before.observation) == normalise(now.observation)
         if not same or (before.reward, before.done) != (now.reward, now.done):
-            raise DivergedError(
+            raise RebuildError(
                 f"step {number} showed {now.observation[:200]!r} where it had shown "
                 f"{before.observation[:200]!r}"
             )

@@ -17,7 +17,7 @@ import structlog
 from envs.serving.environment import Environment, Frame, InstanceLostError, UnknownTaskError
 from envs.serving.metrics import SessionMetrics
 from envs.serving.once import Once
-from envs.serving.runner import DivergedError, Runner, lost
+from envs.serving.runner import RebuildError, Runner, lost
 from envs.serving.session import OnceKey, Origin, Past, Session
 from envs.serving.settings import EnvironmentSettings
 from services.contracts.session import (
@@ -246,7 +246,7 @@ class SessionTable:
     async def _replayed(self, origin: Origin, history: Sequence[Past]) -> str:
         try:
             return await self._runner.replay(origin, history)
-        except DivergedError as error:
+        except RebuildError as error:
             raise ProblemError(Kind.DIVERGED, str(error)) from error
         except InstanceLostError as error:
             raise lost() from error
@@ -291,7 +291,7 @@ class SessionTable:
     async def _rebuild(self, session: Session) -> str:
         try:
             session.handle = await self._runner.replay(session.origin, session.history)
-        except DivergedError as error:
+        except RebuildError as error:
             self._drop(session, f"was lost, and could not be rebuilt: {error}")
             raise self._absent(session.id) from error
         except InstanceLostError as error:

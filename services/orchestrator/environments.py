@@ -32,7 +32,7 @@ class Timed:
     seconds: float
 
 
-class Environment(Protocol):
+class EnvironmentPort(Protocol):
     """What a worker needs of an environment.
 
     Calls raise `OutageError`, `BusyError` and `RefusedError` (`services.kit.failures`), and `FencedError`

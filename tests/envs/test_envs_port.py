@@ -20,7 +20,7 @@ from services.kit.upstream import Upstream
 from services.orchestrator.environment_servers import HttpEnvironment
 from services.orchestrator.environments import (
     DivergedError,
-    Environment,
+    EnvironmentPort,
     SessionAheadError,
     SessionLostError,
 )
@@ -80,7 +80,7 @@ async def environment(request: pytest.FixtureRequest, server: MakeServer) -> Asy
         yield made
 
 
-async def opened(environment: Environment, key: str = "ep/0/s0", epoch: int = 1) -> str:
+async def opened(environment: EnvironmentPort, key: str = "ep/0/s0", epoch: int = 1) -> str:
     return (await environment.open(REQUEST, key, epoch)).state.session_id
 
 
@@ -88,11 +88,11 @@ def shown(state: SessionState) -> str:
     return state.essence or state.observation
 
 
-async def listed(environment: Environment) -> list[SessionEntry]:
+async def listed(environment: EnvironmentPort) -> list[SessionEntry]:
     return [entry async for entry in environment.sessions()]
 
 
-async def test_a_fork_has_the_state_of_its_step_and_a_life_of_its_own(environment: Environment) -> None:
+async def test_a_fork_has_the_state_of_its_step_and_a_life_of_its_own(environment: EnvironmentPort) -> None:
     session = await opened(environment)
     seen = [(await environment.step(session, "north", f"0/{n}", 1)).state for n in (1, 2, 3)]
     fork = (await environment.fork(session, 2, "f", 1)).state
@@ -107,7 +107,7 @@ async def test_a_fork_has_the_state_of_its_step_and_a_life_of_its_own(environmen
     assert shown(again) == shown(seen[0]), "a fork of a fork has the steps of both"
 
 
-async def test_a_session_ahead_of_its_log_is_recognised(environment: Environment) -> None:
+async def test_a_session_ahead_of_its_log_is_recognised(environment: EnvironmentPort) -> None:
     session = await opened(environment)
     await environment.step(session, "north", "0/1", 1)
     with pytest.raises(SessionAheadError):
@@ -119,7 +119,7 @@ async def test_a_session_ahead_of_its_log_is_recognised(environment: Environment
         await environment.fork(session, 2, "g", 1)  # the session is behind
 
 
-async def test_a_session_that_is_gone_is_lost_to_steps_and_forks(environment: Environment) -> None:
+async def test_a_session_that_is_gone_is_lost_to_steps_and_forks(environment: EnvironmentPort) -> None:
     session = await opened(environment)
     await environment.close(session, 1)
     await environment.close(session, 1)
@@ -130,7 +130,7 @@ async def test_a_session_that_is_gone_is_lost_to_steps_and_forks(environment: En
     assert await opened(environment) != session, "the key makes a new one"
 
 
-async def test_a_lower_epoch_is_fenced(environment: Environment) -> None:
+async def test_a_lower_epoch_is_fenced(environment: EnvironmentPort) -> None:
     session = await opened(environment, epoch=2)
     with pytest.raises(FencedError):
         await environment.step(session, "north", "0/1", 1)
@@ -140,7 +140,7 @@ async def test_a_lower_epoch_is_fenced(environment: Environment) -> None:
         await environment.close(session, 1)
 
 
-async def test_live_sessions_are_listed_as_they_are_recorded(environment: Environment) -> None:
+async def test_live_sessions_are_listed_as_they_are_recorded(environment: EnvironmentPort) -> None:
     made = [await opened(environment, f"ep/0/s{number}") for number in range(5)]
     fork = (await environment.fork(made[0], 0, "f", 1)).state.session_id
     await environment.close(made[1], None)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from services.contracts.event import Event
 from services.orchestrator.durable.writer import LogWriter
-from services.orchestrator.environments import Environment
+from services.orchestrator.environments import EnvironmentPort
 from services.orchestrator.roles import Roles
 from services.orchestrator.store.episodes import Record
 from services.orchestrator.store.jobs import Job, JobStore
@@ -17,7 +17,7 @@ class Ground:
     job: Job
     record: Record
     roles: Roles
-    environment: Environment
+    environment: EnvironmentPort
     store: JobStore
     writer: LogWriter
     outages: dict[str, float]

@@ -23,7 +23,7 @@ from services.orchestrator.durable.ground import Ground
 from services.orchestrator.durable.scheduler import Scheduler, Slots
 from services.orchestrator.durable.world import RecordedWorld
 from services.orchestrator.durable.writer import LogWriter
-from services.orchestrator.environments import Environment
+from services.orchestrator.environments import EnvironmentPort
 from services.orchestrator.failures import Fate, classify
 from services.orchestrator.ports import BudgetExhaustedError, Committed, InfrastructureError
 from services.orchestrator.roles import Roles
@@ -136,7 +136,7 @@ class JobRun:
     """
 
     def __init__(
-        self, store: JobStore, roles: Roles, environment: Environment, method: Method, slots: Slots
+        self, store: JobStore, roles: Roles, environment: EnvironmentPort, method: Method, slots: Slots
     ) -> None:
         self._store = store
         self._roles = roles

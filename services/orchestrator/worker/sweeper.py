@@ -8,7 +8,7 @@ import structlog
 
 from services.contracts.episode import State
 from services.kit.failures import BusyError, OutageError, RefusedError
-from services.orchestrator.environments import Environment
+from services.orchestrator.environments import EnvironmentPort
 from services.orchestrator.identity import ID
 from services.orchestrator.store.episodes import EpisodeStore
 from services.orchestrator.store.errors import FencedError, UnreadableError
@@ -28,7 +28,7 @@ class Sweeper:
         self,
         episodes: EpisodeStore,
         jobs: JobStore,
-        environments: Mapping[str, Environment],
+        environments: Mapping[str, EnvironmentPort],
         metrics: EpisodeMetrics,
     ) -> None:
         self._episodes = episodes
@@ -92,6 +92,6 @@ class Sweeper:
         await self._episodes.mark_clean(name)
 
     @staticmethod
-    async def _close(environment: Environment, session: str) -> None:
+    async def _close(environment: EnvironmentPort, session: str) -> None:
         with contextlib.suppress(OutageError, BusyError, RefusedError, FencedError):
             await environment.close(session, None)

@@ -17,7 +17,7 @@ from services.contracts.episode import Failure
 from services.kit.failures import BusyError, OutageError
 from services.kit.metrics import Metrics
 from services.orchestrator.durable.run import JobRun, fail
-from services.orchestrator.environments import Environment
+from services.orchestrator.environments import EnvironmentPort
 from services.orchestrator.failures import Fate, classify
 from services.orchestrator.roles import Roles
 from services.orchestrator.search import METHODS
@@ -47,7 +47,7 @@ class Parts:
     jobs: JobStore
     episodes: EpisodeStore
     roles: Roles
-    environments: Mapping[str, Environment]
+    environments: Mapping[str, EnvironmentPort]
 
 
 class Worker:
