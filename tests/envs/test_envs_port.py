@@ -72,7 +72,7 @@ async def port(*urls: str, retry_for: float = 0.2) -> AsyncIterator[HttpEnvironm
 
 
 @pytest.fixture(params=["one server", "three servers", "scripted"])
-async def environment(request: pytest.FixtureRequest, server: MakeServer) -> AsyncIterator[Environment]:
+async def environment(request: pytest.FixtureRequest, server: MakeServer) -> AsyncIterator[EnvironmentPort]:
     if request.param == "scripted":
         yield ScriptedEnvironment(length=10)
         return
