@@ -143,7 +143,7 @@ class World(Protocol):
         """The session that the branch was opened with; None where it opens its own."""
         ...
 
-    async def ask(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
+    async def query(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
         """Return a role's answer."""
         ...
 

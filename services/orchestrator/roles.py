@@ -12,7 +12,7 @@ from services.orchestrator.settings import OrchestratorSettings
 class Roles(Protocol):
     """What a worker needs of the role services."""
 
-    async def ask(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
+    async def query(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
         """Return a role's answer."""
         ...
 
@@ -43,7 +43,7 @@ class HttpRoles:
         """The three, for readiness and for closing."""
         return list(self._roles.values())
 
-    async def ask(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
+    async def query(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
         """Return a role's answer."""
         upstream = self._roles[question.role]
         body = request.model_dump(mode="json", exclude_defaults=True)

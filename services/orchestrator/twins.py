@@ -68,7 +68,7 @@ class ScriptedRoles:
     calls: list[str] = field(default_factory=list[str])
     """Every call that was answered, by role."""
 
-    async def ask(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
+    async def query(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
         """Return a role's answer."""
         await self._called(question.role)
         answers: dict[EventType, Callable[[Any], Any]] = {

@@ -327,9 +327,9 @@ def test_an_adapter_is_told_to_engine_and_roles(tmp_path: Path, stacks: dict[str
     services = Compose(file, profiles=["cpu"]).rendered()
     assert services["engine-cpu"]["environment"]["ESPALIER_ADAPTER"] == "agent"
     for role in ROLES:
-        told = services[role]["environment"]
-        assert told["ESPALIER_MERGED_ADAPTER"] == card.name
-        assert told["ESPALIER_PROMPT_PROFILE"] == card.profile.partition("@")[0]
+        outcome = services[role]["environment"]
+        assert outcome["ESPALIER_MERGED_ADAPTER"] == card.name
+        assert outcome["ESPALIER_PROMPT_PROFILE"] == card.profile.partition("@")[0]
     unknown = subprocess.run(
         [ROOT / "deploy/make-env.sh", "--adapter", "nobody", tmp_path / "other"],
         capture_output=True,

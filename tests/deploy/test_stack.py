@@ -89,8 +89,8 @@ def docker() -> Iterator[dict[str, str]]:
 
 
 def _exports(script: Path) -> dict[str, str]:
-    told = subprocess.run([script, "env"], check=True, capture_output=True, text=True).stdout
-    lines = (line.removeprefix("export ") for line in told.splitlines())
+    found = subprocess.run([script, "env"], check=True, capture_output=True, text=True).stdout
+    lines = (line.removeprefix("export ") for line in found.splitlines())
     return dict(line.split("=", 1) for line in lines)
 
 
@@ -116,10 +116,10 @@ class Stack:
     def containers(self, docker: dict[str, str]) -> list[dict[str, Any]]:
         """What Docker knows of each container."""
         ids = self.compose.run("ps", "-q").split()
-        told = subprocess.run(
+        found = subprocess.run(
             ["docker", "inspect", *ids], env={**os.environ, **docker}, check=True, capture_output=True
         )
-        return json.loads(told.stdout)
+        return json.loads(found.stdout)
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +190,8 @@ def _play(stack: Stack, environment: str, max_steps: int) -> dict[str, Any]:
     where = created.headers["location"]
 
     def over() -> dict[str, Any] | None:
-        told = stack.api.get(where).json()
-        return told if told["state"] in ("completed", "failed", "cancelled") else None
+        found = stack.api.get(where).json()
+        return found if found["state"] in ("completed", "failed", "cancelled") else None
 
     return _until(over, 180, "the episode ends")
 
@@ -205,9 +205,9 @@ def test_an_episode_completes(stack: Stack, episode: dict[str, Any]) -> None:
 @pytest.mark.parametrize("environment", ENVIRONMENTS[1:])
 def test_every_environment_is_played(stack: Stack, episode: dict[str, Any], environment: str) -> None:
     assert episode
-    told = _play(stack, environment, max_steps=2)
-    assert told["state"] == "completed", f"{told}\n{stack.said()}"
-    assert told["figures"]["steps"] > 0
+    found = _play(stack, environment, max_steps=2)
+    assert found["state"] == "completed", f"{found}\n{stack.said()}"
+    assert found["figures"]["steps"] > 0
 
 
 def test_a_key_is_needed(stack: Stack) -> None:
@@ -218,8 +218,8 @@ def test_prometheus_finds_every_part(stack: Stack, episode: dict[str, Any]) -> N
     assert episode
 
     def up() -> list[str] | None:
-        told = stack.prometheus.get("/api/v1/targets", params={"state": "active"}).json()
-        targets = told["data"]["activeTargets"]
+        found = stack.prometheus.get("/api/v1/targets", params={"state": "active"}).json()
+        targets = found["data"]["activeTargets"]
         if any(target["health"] != "up" for target in targets):
             return None
         jobs = sorted(target["labels"]["job"] for target in targets)
@@ -249,10 +249,10 @@ def test_the_dashboard_asks_what_prometheus_answers(stack: Stack, episode: dict[
 
 
 def test_prometheus_takes_its_configuration(stack: Stack) -> None:
-    told = stack.compose.run(
+    found = stack.compose.run(
         "exec", "-T", "prometheus", "promtool", "check", "config", "/etc/prometheus/prometheus.yml"
     )
-    assert "SUCCESS" in told
+    assert "SUCCESS" in found
 
 
 def test_containers_are_as_confined_as_the_file_says(stack: Stack, docker: dict[str, str]) -> None:

@@ -185,11 +185,11 @@ def test_merged_weights_are_swapped_while_episodes_run(user: User, tmp_path: Pat
                 )
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     push.wait(4)
-            told = "".join(push.communicate(timeout=300))
+            found = "".join(push.communicate(timeout=300))
         finally:
             push.kill()
-        assert push.returncode == 0, told
-        assert "engine has stopped" in told
+        assert push.returncode == 0, found
+        assert "engine has stopped" in found
         made.append(
             Episode.model_validate_json(http.post("/v1/episodes", json=body).raise_for_status().content)
         )

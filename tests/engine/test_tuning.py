@@ -79,11 +79,11 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "kept" in espalier("construct", "filter", games, "--out", good)
     general = folder / "general.json"
     general.write_text(json.dumps(GENERAL))
-    told = espalier(
+    found = espalier(
         "train", "--data", good, "--general", general, "--lambda", 0.5, "--tokens", 2500, "--batch", 2048,
         "--accumulate", 1, "--verdict-weight", 8, "--times", "alfworld/trajectory=4", "--out", out,
     )  # fmt: skip
-    assert read_card(out).name in told
+    assert read_card(out).name in found
     return out
 
 
@@ -101,8 +101,8 @@ def test_what_was_learned_is_loaded_by_an_engine_and_answers(adapter: Path, tmp_
         runtime = {**engine_environment(settings), "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1"}
         running.enter_context(process(command, tmp_path / "engine.log", f"{engine}/health", **runtime))
         serve = [sys.executable, "-m", "espalier", "serve", "actor", "--port", str(port)]
-        told = {"ESPALIER_MODEL_URL": engine, "ESPALIER_PROMPT_PROFILE": "compact"}
-        running.enter_context(process(serve, tmp_path / "actor.log", f"{actor}/readyz", **told))
+        found = {"ESPALIER_MODEL_URL": engine, "ESPALIER_PROMPT_PROFILE": "compact"}
+        running.enter_context(process(serve, tmp_path / "actor.log", f"{actor}/readyz", **found))
         assert card.name in espalier("adapters", "push", adapter, "--actor", actor)
         served = httpx.get(f"{actor}/v1/adapters").json()
         assert [one["name"] for one in served["adapters"]] == [card.name]

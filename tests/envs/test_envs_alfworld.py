@@ -290,5 +290,5 @@ def test_an_engine_that_does_not_start_is_told(tmp_path: Path, monkeypatch: pyte
 def test_the_server_process_never_loads_the_engine() -> None:
     # Another test's import would hide it: ask a fresh interpreter.
     code = "import sys, envs.alfworld.server; print(any(m in sys.modules for m in ('textworld', 'alfworld')))"
-    told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert told.stdout.strip() == "False"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout.strip() == "False"

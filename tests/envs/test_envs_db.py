@@ -130,9 +130,9 @@ def test_most_generated_tasks_change_the_table_as_in_the_benchmark() -> None:
 
 def test_every_topic_can_be_read_again() -> None:
     for topic in topics():
-        names = tuple(told.names[0] for told in topic.columns)
+        names = tuple(outcome.names[0] for outcome in topic.columns)
         assert topic in about(names), topic.things
-        assert sum(told.key for told in topic.columns) == 1, topic.things
+        assert sum(outcome.key for outcome in topic.columns) == 1, topic.things
         assert len(topic.sentences) >= 2, topic.things
 
 

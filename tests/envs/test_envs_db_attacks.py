@@ -323,8 +323,8 @@ def test_a_worker_can_open_nothing() -> None:
         "    lambda: bytearray(2**30)]\n"
         "print([refused(call) for call in calls])\n"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == str([True] * 6)
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == str([True] * 6)
     assert not Path(TARGET).exists()
 
 

@@ -301,8 +301,8 @@ def test_attributes_that_are_cut_off_are_read() -> None:
 
 def _visit() -> dict[str, Any]:
     def node(number: int) -> dict[str, Any]:
-        told = {"backend_node_id": str(number), "class": f"c{number}", "bounding_box_rect": "1,2,3,4"}
-        return {"backend_node_id": str(number), "tag": "a", "attributes": json.dumps(told)}
+        found = {"backend_node_id": str(number), "class": f"c{number}", "bounding_box_rect": "1,2,3,4"}
+        return {"backend_node_id": str(number), "tag": "a", "attributes": json.dumps(found)}
 
     action = {
         "action_uid": "u1",

@@ -29,15 +29,15 @@ STATIC = {
 
 
 def compare(*options: str) -> dict[str, Any]:
-    told = subprocess.run(
+    outcome = subprocess.run(
         [sys.executable, "-m", "envs.alfworld.comparison.compare", *options],
         cwd=ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert told.returncode == 0, told.stdout + told.stderr
-    return json.loads(told.stdout)
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    return json.loads(outcome.stdout)
 
 
 def test_it_shows_what_textworld_shows(tmp_path: Path, official_data: Path) -> None:

@@ -39,10 +39,10 @@ def ask(socket: ClientConnection, kind: str, **data: Any) -> dict[str, Any]:
 
 def test_a_socket_keeps_one_session_and_ends_it(http: httpx.Client, twin: TwinEnvironment) -> None:
     with socket_of(http) as socket:
-        told = ask(socket, "reset", task_id="corridors/1")
-        assert told["type"] == "observation"
-        assert told["data"]["observation"]["instruction"] == "Go 2 cells north."
-        assert (told["data"]["reward"], told["data"]["done"]) == (0.0, False)
+        found = ask(socket, "reset", task_id="corridors/1")
+        assert found["type"] == "observation"
+        assert found["data"]["observation"]["instruction"] == "Go 2 cells north."
+        assert (found["data"]["reward"], found["data"]["done"]) == (0.0, False)
         ask(socket, "step", action="north")
         state = ask(socket, "state")
         assert (state["type"], state["data"]["step_count"]) == ("state", 1)
@@ -108,8 +108,8 @@ def test_the_cap_is_told(http: httpx.Client) -> None:
 
 def test_http_verbs(http: httpx.Client) -> None:
     assert http.get("/health").json() == {"status": "healthy"}
-    told = http.post("/reset", json={"task_id": "corridors/0"}).json()
-    session = told["metadata"]["session_id"]
+    found = http.post("/reset", json={"task_id": "corridors/0"}).json()
+    session = found["metadata"]["session_id"]
     stepped = http.post("/step", json={"session_id": session, "action": {"action": "north"}}).json()
     assert (stepped["done"], stepped["reward"]) == (True, 1.0)
     assert http.get("/state", params={"session_id": session}).json()["step_count"] == 1

@@ -54,8 +54,8 @@ def test_it_is_played_forked_and_rebuilt(counter: tuple[str, Start]) -> None:
     game = start()
     settings = _settings(url, openenv_instruction="Count to the end.")
     with running(serve(OpenEnvEnvironment(settings), settings)) as http:
-        told = http.get("/metadata").json()
-        assert (told["name"], told["fork"], told["splits"], told["takes_tasks"]) == (
+        found = http.get("/metadata").json()
+        assert (found["name"], found["fork"], found["splits"], found["takes_tasks"]) == (
             "counter",
             "replay",
             ["seeds"],

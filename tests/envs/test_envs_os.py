@@ -214,9 +214,9 @@ def test_a_fork_says_what_it_lacks_and_runs_the_tasks_own_programs(machine: Os) 
     machine.run(parent, "sleep 7777 & pkill -f 9999; until pgrep -f 7777; do sleep 0.05; done")
     fork = machine.fork(parent)
     wait = "until pgrep -f 8888 >/dev/null; do sleep 0.05; done"
-    told = machine.step(fork, f"{wait}; pgrep -fa sleep | cut -d' ' -f2- | grep -v '0[.]2' | sort")
-    assert told["observation"].endswith("\n\nsleep 8888")
-    assert told["info"]["not_copied"].startswith("running programs: sleep 7777")
+    found = machine.step(fork, f"{wait}; pgrep -fa sleep | cut -d' ' -f2- | grep -v '0[.]2' | sort")
+    assert found["observation"].endswith("\n\nsleep 8888")
+    assert found["info"]["not_copied"].startswith("running programs: sleep 7777")
     machine.run(fork, "rm -f /tmp/beat")
     eventually(lambda: machine.run(fork, "ls /tmp/beat") == "/tmp/beat")
     machine.close(parent)
@@ -279,11 +279,11 @@ def on_host(command: str) -> bool:
 def test_a_command_has_a_deadline(machine: Os) -> None:
     session = machine.start()
     machine.run(session, "sleep 500 & x=kept")
-    told = machine.run(session, "echo before; sleep 60")
-    assert told == "before\n[The command did not end within 2 seconds and was stopped.]"
+    found = machine.run(session, "echo before; sleep 60")
+    assert found == "before\n[The command did not end within 2 seconds and was stopped.]"
     assert machine.run(session, "echo $x; pgrep -fc 'sleep 500'; pgrep -fc 'sleep 60'") == "kept\n1\n0"
-    told = machine.run(session, "while :; do :; done")
-    assert told.endswith("[A new shell was started.]")
+    found = machine.run(session, "while :; do :; done")
+    assert found.endswith("[A new shell was started.]")
     assert machine.run(session, "echo works") == "works"
     machine.close(session)
 
@@ -294,8 +294,8 @@ def test_memory_of_all_programs_has_a_cap() -> None:
         session = machine.start()
         hog = "python3 -c 'import time; x = bytearray(250000000); time.sleep(30)'"
         script = f"for i in 1 2 3; do {hog} & done; wait"
-        told = machine.run(session, script)
-        assert told == (
+        found = machine.run(session, script)
+        assert found == (
             "[All programs were stopped: they used over 500 MB of memory.]\n[A new shell was started.]"
         )
         assert machine.run(session, "echo works; pgrep -c python3") == "works\n0"
@@ -305,8 +305,8 @@ def test_memory_of_all_programs_has_a_cap() -> None:
 def test_a_shell_that_ends_is_replaced(machine: Os) -> None:
     session = machine.start()
     machine.run(session, "echo kept > /tmp/f")
-    told = machine.run(session, "echo bye; exit 7")
-    assert told == "bye\n[The shell ended with status 7.]\n[A new shell was started.]"
+    found = machine.run(session, "echo bye; exit 7")
+    assert found == "bye\n[The shell ended with status 7.]\n[A new shell was started.]"
     assert machine.run(session, "cat /tmp/f") == "kept"
     machine.close(session)
 

@@ -316,6 +316,6 @@ def test_cpu_time_is_counted_over_all_programs(range_: Range) -> None:
     session = range_.machine.start()
     range_.machine.run(session, f"for i in $(seq 8); do bash -c 'while :; do :; done' {word} & done")
     eventually(lambda: not on_host(word), 90)
-    told = range_.machine.run(session, "echo works")
-    assert told == "works\n[All programs were stopped: they used over 2 seconds of CPU time.]"
+    found = range_.machine.run(session, "echo works")
+    assert found == "works\n[All programs were stopped: they used over 2 seconds of CPU time.]"
     range_.machine.close(session)

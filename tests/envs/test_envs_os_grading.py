@@ -167,8 +167,8 @@ def test_generated_splits_have_nothing_in_common() -> None:
 def test_an_instruction_is_read_by_its_own_template_only() -> None:
     templates = [(f"{topic}/{one.name}", one) for topic, many in TOPICS.items() for one in many]
     for whole in Generator(5).tasks(GENERATED_VALID, 200).values():
-        told = [(kind, one, one.read(whole.instruction)) for kind, one in templates]
-        reading = [(kind, one, places) for kind, one, places in told if places is not None]
+        outcome = [(kind, one, one.read(whole.instruction)) for kind, one in templates]
+        reading = [(kind, one, places) for kind, one, places in outcome if places is not None]
         assert [kind for kind, _, _ in reading] == [whole.kind], whole.instruction
         assert whole.example == Script(filled(reading[0][1].solution, reading[0][2]))
 
@@ -420,9 +420,9 @@ def test_many_sessions_at_once(machine: Os) -> None:
         session = await asyncio.to_thread(machine.start)
         await asyncio.to_thread(machine.run, session, f"echo {number} > /tmp/mine")
         await asyncio.sleep(random.Random(number).random() / 5)
-        told = await asyncio.to_thread(machine.run, session, "cat /tmp/*; ls /tmp | wc -l")
+        outcome = await asyncio.to_thread(machine.run, session, "cat /tmp/*; ls /tmp | wc -l")
         await asyncio.to_thread(machine.close, session)
-        return told
+        return outcome
 
     async def all_of_them() -> list[str]:
         return await asyncio.gather(*(one(number) for number in range(24)))

@@ -38,16 +38,16 @@ def how() -> Start:
 
 async def test_the_kernel_says_what_the_sandbox_is(how: Start) -> None:
     sandbox = await Sandbox.start(how)
-    told = (await sandbox.run(f"cat /proc/self/status; id -u; ls /sys {ROOT} /host 2>&1; env", 5)).output
-    lines = dict(line.split(":", 1) for line in told.splitlines() if line.count(":\t") == 1)
+    outcome = (await sandbox.run(f"cat /proc/self/status; id -u; ls /sys {ROOT} /host 2>&1; env", 5)).output
+    lines = dict(line.split(":", 1) for line in outcome.splitlines() if line.count(":\t") == 1)
     assert lines["Seccomp"].strip() == "2"
     assert lines["NoNewPrivs"].strip() == "1"
     # Over the sandbox's own files and programs, and no more.
     assert int(lines["CapEff"], 16) == int(lines["CapBnd"], 16) == 0b10000111011
     assert int(lines["CapAmb"], 16) == 0
-    assert told.count("No such file") == 3
-    assert "ESPALIER" not in told
-    assert "PATH=/usr/local/sbin:" in told
+    assert outcome.count("No such file") == 3
+    assert "ESPALIER" not in outcome
+    assert "PATH=/usr/local/sbin:" in outcome
     await sandbox.close()
 
 
@@ -106,21 +106,21 @@ async def test_it_works_for_a_user_without_any_privilege(
 async def test_limits_hold_for_all_programs_together(how: Start) -> None:
     sandbox = await Sandbox.start(how)
     hog = "python3 -c 'import time; x = bytearray(50_000_000); time.sleep(30)' &\n"
-    told = await sandbox.run(hog + "sleep 1; echo two", 5)
-    assert told.ended == "exit"
-    told = await sandbox.run(hog * 3 + "wait", 10)
-    assert (told.ended, told.restarted) == ("memory", True)
-    told = await sandbox.run("for i in $(seq 100); do sleep 3 & done 2>/dev/null; echo", 2)
+    outcome = await sandbox.run(hog + "sleep 1; echo two", 5)
+    assert outcome.ended == "exit"
+    outcome = await sandbox.run(hog * 3 + "wait", 10)
+    assert (outcome.ended, outcome.restarted) == ("memory", True)
+    outcome = await sandbox.run("for i in $(seq 100); do sleep 3 & done 2>/dev/null; echo", 2)
     assert (await sandbox.run("ps -e | wc -l", 5)).output.strip().isdigit()
-    told = await sandbox.run(
+    outcome = await sandbox.run(
         "head -c 20M /dev/zero > /tmp/x; stat -c %s /tmp/x; df --output=size -B1 / | tail -1", 5
     )
-    size, whole = [int(word) for word in told.output.split()[-2:]]
+    size, whole = [int(word) for word in outcome.output.split()[-2:]]
     assert size < whole == 8 * MIB
-    told = await sandbox.run(
+    outcome = await sandbox.run(
         "rm /tmp/x; cd /tmp; for i in $(seq 4000); do : > $i || break; done; ls | wc -l", 8
     )
-    assert int(told.output.split()[-1]) < 8 * 256 + 64
+    assert int(outcome.output.split()[-1]) < 8 * 256 + 64
     await sandbox.close()
 
 
@@ -162,8 +162,10 @@ async def test_copies_of_odd_files(how: Start) -> None:
         "stat -c '%b %h' hole; md5sum hole; cat $'n\nl'; ls -d d/d/d",
         "ls /opt",
     ):
-        told = [(await one.run(f"cd /srv; rm -f /run/socket; {look}", 5)).output for one in (sandbox, copy)]
-        assert told[0] == told[1] != ""
+        outcome = [
+            (await one.run(f"cd /srv; rm -f /run/socket; {look}", 5)).output for one in (sandbox, copy)
+        ]
+        assert outcome[0] == outcome[1] != ""
     # A folder's times are looked at before anything is written into it.
     fresh = await Sandbox.start(how, layer)
     first = (await fresh.run(NAMES, 5)).output
@@ -184,9 +186,9 @@ async def test_a_checker_has_the_hosts_programs_and_an_example_all_as_it_was(how
         "-c",
         "ls -d /etc/ld.so.preload /usr/local/lib/python3.11 2>&- | wc -l; readlink /bin",
     ]
-    for kind, told in ((Kind.CHECKER, "0\nusr/bin\n"), (Kind.EXAMPLE, "2\n")):
+    for kind, outcome in ((Kind.CHECKER, "0\nusr/bin\n"), (Kind.EXAMPLE, "2\n")):
         copy = await Sandbox.start(how, layer, kind)
-        assert (await copy.once(look, 5)).output == told
+        assert (await copy.once(look, 5)).output == outcome
         await copy.close()
     await sandbox.close()
 

@@ -233,8 +233,8 @@ def test_a_lost_instance_that_cannot_be_rebuilt_is_gone(served: Serve) -> None:
     s.step(session, "north")
     s.twin.lose_all()
     s.twin.drifts = True
-    told = problem(s.step(session, "north"), 410, "gone")
-    assert "could not be rebuilt" in told["detail"]
+    found = problem(s.step(session, "north"), 410, "gone")
+    assert "could not be rebuilt" in found["detail"]
     problem(s.http.get(f"/v1/sessions/{session}"), 410, "gone")
 
 
@@ -346,8 +346,8 @@ def test_pages_cover_every_task_once(served: Serve) -> None:
         if cursor is None:
             break
     assert seen == [f"corridors/{number}" for number in range(50)]
-    told = problem(s.http.get("/v1/tasks", params={"split": "attics"}), 422, "unprocessable")
-    assert told["allowed"] == ["corridors"]
+    found = problem(s.http.get("/v1/tasks", params={"split": "attics"}), 422, "unprocessable")
+    assert found["allowed"] == ["corridors"]
     problem(s.http.get("/v1/tasks", params={"cursor": "attics:0"}), 422, "unprocessable")
     assert s.http.get("/v1/tasks/corridors/3").json()["instruction"] == "Go 4 cells north."
     problem(s.http.get("/v1/tasks/attics/3"), 404, "not-found")
@@ -355,8 +355,8 @@ def test_pages_cover_every_task_once(served: Serve) -> None:
 
 def test_metadata_and_schema(served: Serve) -> None:
     s = served()
-    told = s.http.get("/metadata").json()
-    assert (told["name"], told["fork"], told["done_means"]) == ("twin", "replay", "success")
+    found = s.http.get("/metadata").json()
+    assert (found["name"], found["fork"], found["done_means"]) == ("twin", "replay", "success")
     schema = s.http.get("/schema").json()
     assert "action" in schema["action"]["properties"]
     assert "observation" in schema["observation"]["properties"]

@@ -31,10 +31,10 @@ print(json.dumps(shown))
 
 
 def play(mode: str, cache: Path, houses: str) -> list[dict[str, object]]:
-    told = subprocess.run(
+    found = subprocess.run(
         [sys.executable, "-c", PLAY, mode, str(cache), houses], check=True, capture_output=True, text=True
     )
-    return json.loads(told.stdout)
+    return json.loads(found.stdout)
 
 
 def test_shortcuts_change_nothing_that_is_shown(tmp_path: Path) -> None:

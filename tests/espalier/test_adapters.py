@@ -50,8 +50,8 @@ def test_what_is_shipped_is_whole(name: str) -> None:
     assert found is not None
     folder, card = found
     assert (folder / WEIGHTS).stat().st_size <= LARGEST
-    told = "agent" if len(card.roles) == 3 else "-".join(card.roles)
-    assert Adapter(name=card.name).name.partition("@")[0] == told
+    outcome = "agent" if len(card.roles) == 3 else "-".join(card.roles)
+    assert Adapter(name=card.name).name.partition("@")[0] == outcome
     assert load_profile(card.profile.partition("@")[0]).id == card.profile, "the profile has changed since"
     assert card.measured, "a shipped adapter says what it was measured at"
     assert not any(one.trained_on for one in card.measured if not one.split.startswith("generated"))
@@ -91,8 +91,8 @@ def test_the_roles_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert read_card(tmp_path / "mine") == card
     monkeypatch.delenv("ESPALIER_PROMPT_PROFILE", raising=False)
     monkeypatch.delenv("ESPALIER_MERGED_ADAPTER", raising=False)
-    told = ServedModel(tmp_path, card).environment()
-    assert told == {"ESPALIER_MERGED_ADAPTER": card.name, "ESPALIER_PROMPT_PROFILE": "compact"}
+    outcome = ServedModel(tmp_path, card).environment()
+    assert outcome == {"ESPALIER_MERGED_ADAPTER": card.name, "ESPALIER_PROMPT_PROFILE": "compact"}
     monkeypatch.setenv("ESPALIER_PROMPT_PROFILE", "paper")
     assert ServedModel(tmp_path, card).environment()["ESPALIER_PROMPT_PROFILE"] == "paper"
     assert ServedModel(tmp_path).environment() == {}
@@ -125,8 +125,8 @@ def test_the_alphas_of_single_layers_shrink_too(tmp_path: Path) -> None:
     config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "alpha_pattern": {"layer": 8}}
     make(tmp_path / "whole", config=json.dumps(config))
     shrink(tmp_path / "whole", 0.75, tmp_path / "part")
-    told = json.loads((tmp_path / "part" / CONFIG).read_text())
-    assert (told["lora_alpha"], told["alpha_pattern"]) == (3, {"layer": 6})
+    outcome = json.loads((tmp_path / "part" / CONFIG).read_text())
+    assert (outcome["lora_alpha"], outcome["alpha_pattern"]) == (3, {"layer": 6})
 
 
 @pytest.mark.parametrize("name", NOT_PLAIN)
@@ -159,8 +159,8 @@ def test_what_cannot_be_shrunk_is_refused(tmp_path: Path) -> None:
         shrink(tmp_path / "mine", 0.5, tmp_path / "out")
     with pytest.raises(AdapterError, match="there already"):
         shrink(tmp_path / "mine", 0.5, tmp_path / "mine")
-    told = CliRunner().invoke(
+    outcome = CliRunner().invoke(
         app, ["adapters", "shrink", str(tmp_path / "none"), "--out", str(tmp_path / "x")]
     )
-    assert told.exit_code != 0
+    assert outcome.exit_code != 0
     assert not (tmp_path / "out").exists()

@@ -67,18 +67,18 @@ def total(stack: Stack) -> int:
 
 
 def test_tasks_are_listed_over_pages(espalier: Command) -> None:
-    told = espalier("tasks", "--env", "twin", "--split", "corridors", "--limit", "3")
-    assert told.code == 0
-    assert [line.split("\t")[0] for line in told.out.splitlines()] == [f"corridors/{n}" for n in range(3)]
-    assert told.out.splitlines()[0].endswith("Go 1 cells north.")
+    found = espalier("tasks", "--env", "twin", "--split", "corridors", "--limit", "3")
+    assert found.code == 0
+    assert [line.split("\t")[0] for line in found.out.splitlines()] == [f"corridors/{n}" for n in range(3)]
+    assert found.out.splitlines()[0].endswith("Go 1 cells north.")
 
 
 def test_a_run_draws_the_tree_and_says_solved(espalier: Command, worker: str) -> None:
-    told = espalier("run", "--env", "twin", "--task", "corridors/1", "--method", "tmbr")
-    assert told.code == 0, told.err
-    assert told.out.splitlines()[-1] == "solved"
+    found = espalier("run", "--env", "twin", "--task", "corridors/1", "--method", "tmbr")
+    assert found.code == 0, found.err
+    assert found.out.splitlines()[-1] == "solved"
     for part in ("Go 2 cells north.", "path 0.0", "1. look", "north", "good enough", "model calls", "cached"):
-        assert part in told.out
+        assert part in found.out
 
 
 def test_a_run_that_does_not_solve_ends_well_all_the_same(
@@ -86,16 +86,16 @@ def test_a_run_that_does_not_solve_ends_well_all_the_same(
 ) -> None:
     stack.model.script = act("THOUGHT: hm\nACTION: look")
     try:
-        told = espalier(*RUN, "--max-steps", "2")
+        found = espalier(*RUN, "--max-steps", "2")
     finally:
         stack.model.script = act("THOUGHT: on\nACTION: north")
-    assert (told.code, told.out.splitlines()[-1]) == (0, "not solved")
+    assert (found.code, found.out.splitlines()[-1]) == (0, "not solved")
 
 
 def test_a_run_as_json_is_the_record(espalier: Command, worker: str) -> None:
-    told = espalier(*RUN, "--seed", "7", "--json")
-    episode = Episode.model_validate_json(told.out)
-    assert (told.code, episode.state, episode.request.seed) == (0, State.COMPLETED, 7)
+    found = espalier(*RUN, "--seed", "7", "--json")
+    episode = Episode.model_validate_json(found.out)
+    assert (found.code, episode.state, episode.request.seed) == (0, State.COMPLETED, 7)
     assert episode.figures is not None
     assert episode.figures.steps == 2
 
@@ -103,8 +103,8 @@ def test_a_run_as_json_is_the_record(espalier: Command, worker: str) -> None:
 def test_a_recorded_episode_is_replayed(espalier: Command, stack: Stack, worker: str) -> None:
     episode = json.loads(espalier(*RUN, "--json").out)["id"]
     asked = len(stack.model.log)
-    told = espalier("replay", episode)
-    assert (told.code, "identical" in told.out) == (0, True)
+    found = espalier("replay", episode)
+    assert (found.code, "identical" in found.out) == (0, True)
     assert len(stack.model.log) == asked, "a replay asks no model"
 
 
@@ -124,12 +124,12 @@ def test_a_recorded_episode_is_replayed(espalier: Command, stack: Stack, worker:
 def test_what_is_wrong_is_told_in_a_line(
     espalier: Command, words: tuple[str, ...], says: tuple[str, ...]
 ) -> None:
-    told = espalier(*words)
-    assert told.code == 1
-    assert told.err.startswith("error: ")
-    assert "Traceback" not in told.err
+    found = espalier(*words)
+    assert found.code == 1
+    assert found.err.startswith("error: ")
+    assert "Traceback" not in found.err
     for part in says:
-        assert part in told.err.replace("\n", " ")
+        assert part in found.err.replace("\n", " ")
 
 
 @pytest.mark.parametrize("words", [("run",), ("run", "--env", "twin", "--feedback", "god"), ("prune",)])
@@ -138,9 +138,9 @@ def test_misuse_is_2(espalier: Command, words: tuple[str, ...]) -> None:
 
 
 def test_nobody_there_is_told(espalier: Command) -> None:
-    told = espalier("tasks", "--env", "twin", "--url", f"http://127.0.0.1:{free_port()}")
-    assert told.code == 1
-    assert "is the stack up" in told.err
+    found = espalier("tasks", "--env", "twin", "--url", f"http://127.0.0.1:{free_port()}")
+    assert found.code == 1
+    assert "is the stack up" in found.err
 
 
 def test_without_a_stack_status_and_down_say_so(espalier: Command) -> None:
@@ -166,8 +166,8 @@ def test_a_part_told_to_listen_off_loopback_needs_a_key(
 
 
 def test_a_part_that_is_none_is_told(espalier: Command) -> None:
-    told = espalier("serve", "oven")
-    assert (told.code, "planner" in told.err) == (2, True)
+    found = espalier("serve", "oven")
+    assert (found.code, "planner" in found.err) == (2, True)
 
 
 # Evaluation
@@ -201,7 +201,7 @@ def test_an_evaluation_is_written_and_not_run_twice(
     assert set(summary["ci95"]) == {"success_rate", "mean_reward"}
     assert summary["feedback"] == "judge"
     episodes = [Episode.model_validate_json(line) for line in (out / "episodes.jsonl").open()]
-    assert {told.request.task_id for told in episodes} == {f"corridors/{n}" for n in range(4)}
+    assert {found.request.task_id for found in episodes} == {f"corridors/{n}" for n in range(4)}
 
     before = total(stack)
     again = espalier(*EVAL, "--out", str(out))
@@ -228,8 +228,8 @@ def test_a_folder_of_another_policy_is_left_alone(espalier: Command, worker: str
     out = tmp_path / "results"
     espalier(*EVAL, "--out", str(out))
     kept = {path.name: path.read_bytes() for path in out.iterdir()}
-    told = espalier(*EVAL, "--out", str(out), "--seed", "1")
-    assert (told.code, "holds another run" in told.err) == (1, True)
+    found = espalier(*EVAL, "--out", str(out), "--seed", "1")
+    assert (found.code, "holds another run" in found.err) == (1, True)
     assert {path.name: path.read_bytes() for path in out.iterdir()} == kept
 
 
@@ -244,11 +244,11 @@ def test_a_folder_of_another_policy_is_left_alone(espalier: Command, worker: str
 def test_an_evaluation_that_cannot_begin_says_why(
     espalier: Command, tmp_path: Path, change: tuple[str, str], says: str
 ) -> None:
-    told = espalier(*EVAL, *change, "--out", str(tmp_path / "results"))
-    assert told.code == 1
-    assert told.err.count("error: ") == 1
-    assert says in told.err
-    assert "Traceback" not in told.err
+    found = espalier(*EVAL, *change, "--out", str(tmp_path / "results"))
+    assert found.code == 1
+    assert found.err.count("error: ") == 1
+    assert says in found.err
+    assert "Traceback" not in found.err
 
 
 def test_a_mistake_does_not_take_the_folder(espalier: Command, worker: str, tmp_path: Path) -> None:

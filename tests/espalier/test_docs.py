@@ -76,8 +76,8 @@ def test_a_section_lists_what_its_class_reads(name: str, text: str) -> None:
     module, _, kind_name = name.rpartition(".")
     kind = getattr(importlib.import_module(module), kind_name)
     own = [field for field in kind.__annotations__ if field in kind.model_fields]
-    told = {variable: default for variable, default, _ in ROW.findall(text)}
-    assert told == {f"ESPALIER_{field.upper()}": default_of(kind, field) for field in own}
+    outcome = {variable: default for variable, default, _ in ROW.findall(text)}
+    assert outcome == {f"ESPALIER_{field.upper()}": default_of(kind, field) for field in own}
 
 
 def test_every_variable_that_is_read_anywhere_is_listed() -> None:
@@ -152,13 +152,13 @@ async def test_the_example_method_runs_and_replays(
     bench: Bench, example: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(METHODS, "vote", example.METHOD)
-    told = await bench.run("vote", num_branch=3)
-    assert told.result is not None
-    assert (told.state, told.result.success, told.result.steps) == (State.COMPLETED, True, 3)
+    outcome = await bench.run("vote", num_branch=3)
+    assert outcome.result is not None
+    assert (outcome.state, outcome.result.success, outcome.result.steps) == (State.COMPLETED, True, 3)
     assert bench.environment.corridors == {}
-    record = await bench.store.record(told.id)
+    record = await bench.store.record(outcome.id)
     assert record is not None
-    assert (await replay_episode(told, record, await bench.store.events(told.id))).identical
+    assert (await replay_episode(outcome, record, await bench.store.events(outcome.id))).identical
 
     spent = await bench.run("vote", budget={"model_calls": 2})
     assert spent.result is not None

@@ -69,7 +69,7 @@ def episode(state: State, score: float = 0.0, **figures: Any) -> Episode:
 
 
 def test_failed_is_not_zero() -> None:
-    told = summarise(
+    outcome = summarise(
         [
             episode(State.COMPLETED, 1.0),
             episode(State.COMPLETED, 0.5),
@@ -78,35 +78,43 @@ def test_failed_is_not_zero() -> None:
         ],
         "corridors",
     )
-    assert (told.n, told.failed) == (4, 2)
-    assert (told.success_rate, told.success_rate_failed_as_zero, told.mean_reward) == (0.5, 0.25, 0.75)
-    assert told.ci95.success_rate == wilson(1, 2)
+    assert (outcome.n, outcome.failed) == (4, 2)
+    assert (outcome.success_rate, outcome.success_rate_failed_as_zero, outcome.mean_reward) == (
+        0.5,
+        0.25,
+        0.75,
+    )
+    assert outcome.ci95.success_rate == wilson(1, 2)
 
 
 def test_where_all_failed_there_is_no_rate() -> None:
-    told = summarise([episode(State.FAILED)], "corridors")
-    assert (told.success_rate, told.mean_reward, told.ci95.success_rate) == (None, None, None)
-    assert (told.steps_mean, told.invalid_action_rate, told.format_error_rate) == (None, None, None)
-    assert told.success_rate_failed_as_zero == 0.0
+    outcome = summarise([episode(State.FAILED)], "corridors")
+    assert (outcome.success_rate, outcome.mean_reward, outcome.ci95.success_rate) == (None, None, None)
+    assert (outcome.steps_mean, outcome.invalid_action_rate, outcome.format_error_rate) == (None, None, None)
+    assert outcome.success_rate_failed_as_zero == 0.0
 
 
 def test_rates_and_sums_are_over_all_steps() -> None:
     usage = Usage(calls=3, prompt_tokens=100, cached_tokens=60, completion_tokens=9)
-    told = summarise(
+    outcome = summarise(
         [
             episode(State.COMPLETED, 1.0, steps=6, invalid_actions=3, candidates=8, malformed=2, usage=usage),
             episode(State.COMPLETED, 0.0, steps=2, repeated=2, usage=usage),
         ],
         "corridors",
     )
-    assert (told.invalid_action_rate, told.loop_rate, told.format_error_rate) == (3 / 8, 2 / 8, 2 / 8)
-    assert (told.llm_calls, told.prompt_tokens, told.cached_tokens, told.completion_tokens) == (
+    assert (outcome.invalid_action_rate, outcome.loop_rate, outcome.format_error_rate) == (
+        3 / 8,
+        2 / 8,
+        2 / 8,
+    )
+    assert (outcome.llm_calls, outcome.prompt_tokens, outcome.cached_tokens, outcome.completion_tokens) == (
         6,
         200,
         120,
         18,
     )
-    assert (told.wall_s, told.num_branch) == (10.0, None)
+    assert (outcome.wall_s, outcome.num_branch) == (10.0, None)
 
 
 def test_nothing_is_not_summed_up() -> None:
@@ -132,7 +140,7 @@ def test_a_table_has_a_row_a_run(
 )
 def test_a_folder_without_a_summary_is_told(
     text: str | None,
-    told: str,
+    outcome: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -143,7 +151,7 @@ def test_a_folder_without_a_summary_is_told(
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 2
-    assert told in capsys.readouterr().err
+    assert outcome in capsys.readouterr().err
 
 
 def test_a_cell_shows_its_value_its_interval_and_what_stands_beside_it() -> None:

@@ -146,11 +146,13 @@ def test_one_that_is_in_use_stays(site: Site, card: Card, tmp_path: Path) -> Non
         ({"profile": "paper@0123456789ab"}, "ESPALIER_PROMPT_PROFILE=paper"),
     ],
 )
-def test_what_does_not_fit_is_refused(site: Site, tmp_path: Path, changes: dict[str, str], told: str) -> None:
+def test_what_does_not_fit_is_refused(
+    site: Site, tmp_path: Path, changes: dict[str, str], found: str
+) -> None:
     make(tmp_path / "mine", b"weights", **{"profile": load_profile("compact").id, **changes})
     done = site.push(tmp_path / "mine")
     assert done.exit_code == 1
-    assert told in done.output
+    assert found in done.output
     assert set(site.engines[0].adapters) == {OLD, OTHER}
 
 

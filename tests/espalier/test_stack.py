@@ -60,12 +60,12 @@ def part(name: str, port: int, after: str = "") -> Part:
 
 
 def supervisor(folder: Path, *parts: Part, news: list[tuple[str, str]] | None = None) -> Supervisor:
-    told = news if news is not None else []
+    outcome = news if news is not None else []
     return Supervisor(
         list(parts),
         folder / "logs",
         folder / "run" / "stack.json",
-        lambda name, new: told.append((name, new)),
+        lambda name, new: outcome.append((name, new)),
     )
 
 
@@ -96,7 +96,7 @@ async def another(folder: Path, before: int) -> int:
 
     def changed() -> bool:
         state = read_state(folder / "run" / "stack.json")
-        found[:] = [told["pid"] for told in state["parts"]] if state else []
+        found[:] = [outcome["pid"] for outcome in state["parts"]] if state else []
         return found not in ([], [before])
 
     await asyncio.to_thread(eventually, changed)
@@ -121,7 +121,10 @@ async def test_parts_start_and_nothing_is_left_after_them(tmp_path: Path) -> Non
         state = read_state(tmp_path / "run" / "stack.json")
         assert state is not None
         assert state["pid"] == os.getpid()
-        assert {told["name"]: told["pid"] for told in state["parts"]} == {"first": pids[0], "second": pids[1]}
+        assert {outcome["name"]: outcome["pid"] for outcome in state["parts"]} == {
+            "first": pids[0],
+            "second": pids[1],
+        }
         assert "a part speaks" in (tmp_path / "logs" / "first.log").read_text()
         happened = [name for name, new in news if "ready" in new or "starting" in new]
         assert happened == ["first", "first", "second", "second"]
@@ -187,12 +190,12 @@ async def test_a_part_that_does_not_come_up_is_told_with_its_log(
     well, ill = free_port(), free_port()
     command = ["sh", "-c", f"echo 'no weights [/home]'; {ending}"]
     made = supervisor(tmp_path, part("well", well), Part("ill", command, ill, "/", patience))
-    with pytest.raises(PartError) as told:
+    with pytest.raises(PartError) as outcome:
         async with up(made):
             pass
-    assert says in str(told.value)
-    assert "no weights [/home]" in str(told.value)
-    assert str(tmp_path / "logs" / "ill.log") in str(told.value)
+    assert says in str(outcome.value)
+    assert "no weights [/home]" in str(outcome.value)
+    assert str(tmp_path / "logs" / "ill.log") in str(outcome.value)
     assert port_holder(well) is None
 
 
@@ -271,8 +274,8 @@ def test_openenv_servers_are_parts_of_their_own(tmp_path: Path) -> None:
     assert [parts[name].port for name in ("echo", "chess")] == [8210, 8211]
     assert parts["chess"].environment["ESPALIER_OPENENV_URL"] == "http://b:2"
     assert parts["chess"].environment["ESPALIER_OPENENV_NAME"] == "chess"
-    told = json.loads(parts["worker"].environment["ESPALIER_ENVIRONMENTS"])
-    assert (told["chess"], told["dbbench"]) == ("http://127.0.0.1:8211", "http://127.0.0.1:8205")
+    outcome = json.loads(parts["worker"].environment["ESPALIER_ENVIRONMENTS"])
+    assert (outcome["chess"], outcome["dbbench"]) == ("http://127.0.0.1:8211", "http://127.0.0.1:8205")
 
 
 async def test_a_stack_is_up_without_a_part_that_it_can_do_without(

@@ -57,8 +57,8 @@ def scripted(settings: StackSettings, _: ServedModel, number: int, **environment
     """An engine that answers by a script, each answer a while later."""
     port = settings.port("engine") + number
     command = [sys.executable, "-m", "espalier", "serve", "scripted-model", "--port", str(port)]
-    told = {"ESPALIER_SCRIPTED_LATENCY": "0.3", "ESPALIER_SCRIPTED_MODEL": MODEL, **environment}
-    return Part("engine" if number == 0 else "engine-2", command, port, "/health", 60, told)
+    found = {"ESPALIER_SCRIPTED_LATENCY": "0.3", "ESPALIER_SCRIPTED_MODEL": MODEL, **environment}
+    return Part("engine" if number == 0 else "engine-2", command, port, "/health", 60, found)
 
 
 @dataclass
@@ -197,14 +197,14 @@ def another_base(settings: StackSettings, model: ServedModel, number: int) -> Pa
 @pytest.mark.parametrize(
     ("plan", "told"), [(dies, "no memory for weights"), (another_base, "serves Llama-2-7b")]
 )
-async def test_a_swap_that_fails_changes_nothing(site: Site, plan: Plan, told: str) -> None:
+async def test_a_swap_that_fails_changes_nothing(site: Site, plan: Plan, found: str) -> None:
     def second(settings: StackSettings, model: ServedModel, number: int) -> Part:
         return (plan if number else scripted)(settings, model, number)
 
     async with site.up(second):
         failed = await asyncio.to_thread(site.push, 1)
         assert failed.exit_code == 1
-        assert told in failed.output
+        assert found in failed.output
         assert site.all_list((site.cards[0].name, False))
         assert port_holder(site.settings.port("engine") + 1) is None
         assert "engine" in site.parts()
@@ -254,7 +254,7 @@ async def test_what_cannot_follow_is_refused(site: Site, tmp_path: Path) -> None
     swapper = Swapper(site.settings, supervisor, site.model(0))
     serving = asyncio.create_task(swapper.serve())
     try:
-        for adapter, told in [
+        for adapter, found in [
             (str(tmp_path / "other"), f"learned from prompts of {other.profile}"),
             ("none", "Only a merged adapter"),
             (str(tmp_path / "nowhere"), "ESPALIER_ADAPTER names"),
@@ -269,7 +269,7 @@ async def test_what_cannot_follow_is_refused(site: Site, tmp_path: Path) -> None
             await asyncio.to_thread(eventually, failed)
             swap = read_swap(site.settings, request.id)
             assert swap is not None
-            assert told in swap.error
+            assert found in swap.error
         for number in range(2 * KEPT):
             Progress(progress_folder(site.settings), f"{number:032x}")
         assert len(list(progress_folder(site.settings).iterdir())) == KEPT

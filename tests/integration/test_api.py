@@ -26,14 +26,14 @@ def test_an_episode_over_all_services(stack: Stack, worker: str) -> None:
     with Espalier(stack.url) as client:
         made = client.create(create(stack, method="tmbr"))
         assert made.state in (State.QUEUED, State.RUNNING)
-        told = client.wait(made.id)
+        outcome = client.wait(made.id)
         tree = client.tree(made.id)
         replay = client.replay(made.id)
-    assert told.result is not None
-    assert told.figures is not None
-    assert (told.state, told.result.success, told.result.steps) == (State.COMPLETED, True, 3)
-    assert told.figures.usage.prompt_tokens > told.figures.usage.cached_tokens > 0
-    wall = told.figures.wall
+    assert outcome.result is not None
+    assert outcome.figures is not None
+    assert (outcome.state, outcome.result.success, outcome.result.steps) == (State.COMPLETED, True, 3)
+    assert outcome.figures.usage.prompt_tokens > outcome.figures.usage.cached_tokens > 0
+    wall = outcome.figures.wall
     split = wall.model + wall.environment + wall.orchestration + wall.queueing
     assert split == pytest.approx(wall.total, abs=0.01)
     assert [node.action for node in tree.branches[0].nodes] == ["north"] * 3
@@ -134,8 +134,8 @@ def test_a_cancelled_episode_frees_its_session(stack: Stack, worker: str) -> Non
             episode = client.create(create(stack, max_steps=200)).id
             eventually(lambda: len(client.tree(episode).branches) > 0)
             eventually(lambda: len(client.tree(episode).branches[0].nodes) > 1)
-            told = client.cancel(episode)
-            assert told.state is State.CANCELLED
+            outcome = client.cancel(episode)
+            assert outcome.state is State.CANCELLED
             eventually(lambda: stack.environment.walkers == {}, within=5)
             assert client.cancel(episode).state is State.CANCELLED
             assert list(client.events(episode))[-1].type is EventType.EPISODE_CANCELLED
@@ -153,12 +153,12 @@ def test_episodes_are_listed_and_paged(stack: Stack) -> None:
         cursor = None
         while len(listed) < len(ids):
             page = client.list(limit=2, cursor=cursor)
-            listed += [told.id for told in page.episodes]
+            listed += [outcome.id for outcome in page.episodes]
             cursor = page.next
         assert listed == ids
         for episode in ids:
             client.cancel(episode)
-        assert {told.id for told in client.list(state="cancelled", limit=24).episodes} == set(ids)
+        assert {outcome.id for outcome in client.list(state="cancelled", limit=24).episodes} == set(ids)
 
 
 def test_a_killed_workers_episode_is_taken_over(stack: Stack) -> None:
@@ -171,9 +171,9 @@ def test_a_killed_workers_episode_is_taken_over(stack: Stack) -> None:
             first.kill()
             first.wait(10)
             _, second = stack.start_worker()
-            told = client.wait(episode)
-            assert told.result is not None
-            assert (told.state, told.result.success, told.result.steps) == (State.COMPLETED, True, 9)
+            outcome = client.wait(episode)
+            assert outcome.result is not None
+            assert (outcome.state, outcome.result.success, outcome.result.steps) == (State.COMPLETED, True, 9)
             assert client.replay(episode).identical
         eventually(lambda: "espalier_takeovers_total 1.0" in httpx.get(f"{second}/metrics").text)
     finally:
@@ -228,11 +228,11 @@ def test_a_short_outage_of_the_model_pauses_the_branch(stack: Stack, worker: str
     stack.model.faults.add(Fault(503), times=40)
     try:
         with Espalier(stack.url) as client:
-            told = client.wait(client.create(create(stack)).id)
+            outcome = client.wait(client.create(create(stack)).id)
     finally:
         stack.model.faults.clear()
-    assert told.result is not None
-    assert told.result.success
+    assert outcome.result is not None
+    assert outcome.result.success
     paused = re.search(r'espalier_pauses_total\{part="actor"\} (\d+)', httpx.get(f"{worker}/metrics").text)
     assert paused is not None
     assert int(paused[1]) >= 1

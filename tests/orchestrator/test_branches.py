@@ -32,8 +32,8 @@ class Found(BaseModel):
     below: int = 0
 
 
-async def _ask(world: World, spec: Spec) -> None:
-    await world.ask(ACT, ActionRequest(context=Context(environment=spec.brief, task=spec.instruction)))
+async def _query(world: World, spec: Spec) -> None:
+    await world.query(ACT, ActionRequest(context=Context(environment=spec.brief, task=spec.instruction)))
 
 
 async def grow(world: World, spec: Spec) -> Committed:
@@ -58,7 +58,7 @@ async def node(world: World, spec: Spec, arguments: dict[str, Any]) -> Found:
     given = Node.model_validate(arguments)
     session = world.inherited
     assert session is not None
-    await _ask(world, spec)
+    await _query(world, spec)
     seen = await world.step(session.session, given.action)
     below = 0
     if given.depth < 2:
@@ -83,7 +83,7 @@ async def run(world: World, spec: Spec, arguments: dict[str, Any]) -> Found:
     """Take as many steps as the depth."""
     opened = await world.open()
     for _ in range(Node.model_validate(arguments).depth):
-        await _ask(world, spec)
+        await _query(world, spec)
         await world.step(opened.session, "north")
     await world.close(opened.session)
     return Found(branch=world.branch, cell="")

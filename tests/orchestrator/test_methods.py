@@ -108,11 +108,11 @@ async def test_a_search_that_may_not_see_success_does_not(bench: Bench) -> None:
     bench.roles.act_by = lambda request: moves("look" if request.context.tried else "north")
     bench.roles.good_by = lambda context: 0.9 if context.tried else 0.1
     honest = await bench.run("tmbr", max_steps=3)
-    told = await bench.run("tmbr", max_steps=3, feedback="done")
+    found = await bench.run("tmbr", max_steps=3, feedback="done")
     assert honest.result is not None
-    assert told.result is not None
+    assert found.result is not None
     assert (honest.result.branch, honest.result.success) == ("0.1", False)
-    assert (told.result.branch, told.result.success) == ("0.0", True)
+    assert (found.result.branch, found.result.success) == ("0.0", True)
 
 
 async def test_a_subtask_that_is_never_done_is_passed_over(bench: Bench) -> None:

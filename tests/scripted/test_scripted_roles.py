@@ -67,8 +67,8 @@ def test_actions_are_well_formed_and_differ(
 ) -> None:
     ask = _asking(actor_api.create, settings)
     context = {**CONTEXT, "plan": PLAN, "turns": turns}
-    told = ask("/v1/actions", context=context, form=form, n=4, grammar=grammar, subtask=PLAN[0])
-    candidates = told["candidates"]
+    found = ask("/v1/actions", context=context, form=form, n=4, grammar=grammar, subtask=PLAN[0])
+    candidates = found["candidates"]
     assert len(candidates) == 4
     assert all(candidate["well_formed"] for candidate in candidates)
     verbs = ("go to ", "take ", "open ", "examine ", "look", "inventory")

@@ -82,7 +82,7 @@ def urls() -> Iterator[dict[str, str]]:
         }
 
 
-def told(answer: httpx.Response, status: int, name: str) -> dict[str, Any]:
+def found(answer: httpx.Response, status: int, name: str) -> dict[str, Any]:
     """The problem that an answer is."""
     assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM), answer.text
     problem = answer.json()
@@ -103,7 +103,7 @@ def test_without_a_key_nothing_is_served(urls: dict[str, str], header: str | Non
     headers = {"Authorization": header} if header else {}
     for path in ("/numbers", "/openapi.json", "/docs", "/nowhere"):
         answer = httpx.get(f"{urls['locked']}{path}", headers=headers)
-        told(answer, 401, "unauthorized")
+        found(answer, 401, "unauthorized")
         assert answer.headers["www-authenticate"] == "Bearer"
 
 
@@ -169,13 +169,13 @@ def test_a_large_body_is_refused(urls: dict[str, str], known: bool) -> None:
     headers = {"content-type": "application/json"}
     assert httpx.post(url, content=content(LIMIT // 2), headers=headers).json() == 4
     answer = httpx.post(url, content=content(LIMIT * 2), headers=headers)
-    problem = told(answer, 413, "too-large")
+    problem = found(answer, 413, "too-large")
     assert str(LIMIT) in problem["detail"]
     assert "ESPALIER_MAX_BODY_BYTES" in problem["detail"]
 
 
 def test_a_slow_answer_is_cut_off(urls: dict[str, str]) -> None:
-    problem = told(httpx.get(f"{urls['hasty']}/slow"), 504, "timeout")
+    problem = found(httpx.get(f"{urls['hasty']}/slow"), 504, "timeout")
     assert "ESPALIER_REQUEST_TIMEOUT" in problem["detail"]
 
 
@@ -199,7 +199,7 @@ def test_every_error_is_a_problem(
 ) -> None:
     headers = {"content-type": "application/json"}
     answer = httpx.request(method, f"{urls['open']}{path}", content=content, headers=headers)
-    problem = told(answer, status, name)
+    problem = found(answer, status, name)
     assert says in problem["detail"]
     assert problem["request_id"] == answer.headers["x-request-id"]
 
@@ -212,7 +212,7 @@ def test_a_field_that_is_wrong_is_named(urls: dict[str, str]) -> None:
 
 
 def test_a_bug_is_told_without_its_insides(urls: dict[str, str]) -> None:
-    problem = told(httpx.get(f"{urls['open']}/bug"), 500, "internal")
+    problem = found(httpx.get(f"{urls['open']}/bug"), 500, "internal")
     assert "RuntimeError" in problem["detail"]
     assert "secret" not in problem["detail"]
     assert problem["request_id"]

@@ -27,20 +27,20 @@ TURNS = st.lists(TURN, max_size=12)
 
 
 def context(turns: list[Turn] | None = None, **fields: Any) -> Context:
-    told = {"environment": BRIEF, "task": "put a mug on a shelf", "observation": "A room.", **fields}
-    return Context(turns=turns or [], **told)
+    found = {"environment": BRIEF, "task": "put a mug on a shelf", "observation": "A room.", **fields}
+    return Context(turns=turns or [], **found)
 
 
-def questions(told: Context) -> list[str]:
+def questions(found: Context) -> list[str]:
     """What each role asks of one and the same context."""
     options = [Option(action="go north"), Option(action="go south")]
     return [
-        RENDERER.planner(PlanRequest(context=told)),
-        *(RENDERER.actor(ActionRequest(context=told, form=form, subtask="find a mug")) for form in Form),
-        RENDERER.subtask(SubtaskQuestion(context=told, subtask="find a mug")),
-        RENDERER.selection(SelectionQuestion(context=told, subtask="find a mug", options=options)),
-        RENDERER.path(told),
-        RENDERER.paths(PathQuestion(paths=[told, told])),
+        RENDERER.planner(PlanRequest(context=found)),
+        *(RENDERER.actor(ActionRequest(context=found, form=form, subtask="find a mug")) for form in Form),
+        RENDERER.subtask(SubtaskQuestion(context=found, subtask="find a mug")),
+        RENDERER.selection(SelectionQuestion(context=found, subtask="find a mug", options=options)),
+        RENDERER.path(found),
+        RENDERER.paths(PathQuestion(paths=[found, found])),
     ]
 
 
@@ -70,25 +70,25 @@ def test_the_prompt_of_a_step_begins_as_the_one_before_it(turns: list[Turn], tri
 
 @given(turns=TURNS)
 def test_all_roles_share_everything_but_the_question(turns: list[Turn]) -> None:
-    told = context(turns, plan=["find a mug"])
-    asked = questions(told)
+    found = context(turns, plan=["find a mug"])
+    asked = questions(found)
     assert len(set(asked)) == len(asked)
-    shared = [without(question, RENDERER.messages(told, question)) for question in asked]
+    shared = [without(question, RENDERER.messages(found, question)) for question in asked]
     assert all(prompt == shared[0] for prompt in shared)
 
 
 def test_the_head_tells_what_was_tried_before_the_plan() -> None:
-    told = context(tried=[TriedPath(actions=["look", "go north"])], plan=["find a mug", "bring it"])
-    head = RENDERER.messages(told, "Question?")[1]["content"]
+    found = context(tried=[TriedPath(actions=["look", "go north"])], plan=["find a mug", "bring it"])
+    head = RENDERER.messages(found, "Question?")[1]["content"]
     places = [
-        head.index(part) for part in ("A house.", told.task, "A room.", "1. look -> go north", "2. bring")
+        head.index(part) for part in ("A house.", found.task, "A room.", "1. look -> go north", "2. bring")
     ]
     assert places == sorted(places)
 
 
 def test_what_a_task_says_is_text_and_never_a_template() -> None:
-    told = context([Turn(action="{{ 1 + 1 }}", observation="{% raw %}")], task="{{ environment.name }}")
-    said = "\n".join(message["content"] for message in RENDERER.messages(told, "Question?"))
+    found = context([Turn(action="{{ 1 + 1 }}", observation="{% raw %}")], task="{{ environment.name }}")
+    said = "\n".join(message["content"] for message in RENDERER.messages(found, "Question?"))
     assert "{{ environment.name }}" in said
     assert "{{ 1 + 1 }}" in said
     assert "{% raw %}" in said
@@ -255,13 +255,13 @@ SIZES = st.lists(st.integers(0, 400), min_size=1, max_size=25)
 
 @given(sizes=SIZES, room=st.integers(0, 3000))
 async def test_a_prompt_never_exceeds_the_window_and_keeps_its_ends(sizes: list[int], room: int) -> None:
-    told = context(numbered(sizes))
-    smallest = await count(RENDERER.messages(told, "Question?", len(sizes) - 1))
+    found = context(numbered(sizes))
+    smallest = await count(RENDERER.messages(found, "Question?", len(sizes) - 1))
     limit = smallest + room
-    messages, window = await fit(RENDERER, told, "Question?", limit=limit, count=count)
+    messages, window = await fit(RENDERER, found, "Question?", limit=limit, count=count)
     assert await count(messages) <= window.prompt_tokens <= limit
-    assert messages[:2] == RENDERER.messages(told, "Question?")[:2]
-    assert messages[2:] == RENDERER.messages(told, "Question?")[2 + 2 * window.first_turn :]
+    assert messages[:2] == RENDERER.messages(found, "Question?")[:2]
+    assert messages[2:] == RENDERER.messages(found, "Question?")[2 + 2 * window.first_turn :]
     assert f"<{len(sizes) - 1}>" in messages[-1]["content"]
     assert window.cut == window.first_turn
     if window.cut:
@@ -271,10 +271,10 @@ async def test_a_prompt_never_exceeds_the_window_and_keeps_its_ends(sizes: list[
 
 @given(sizes=SIZES, missing=st.integers(1, 50))
 async def test_what_cannot_fit_is_told(sizes: list[int], missing: int) -> None:
-    told = context(numbered(sizes))
-    smallest = await count(RENDERER.messages(told, "Question?", len(sizes) - 1))
+    found = context(numbered(sizes))
+    smallest = await count(RENDERER.messages(found, "Question?", len(sizes) - 1))
     with pytest.raises(WindowOverflowError, match=str(smallest)):
-        await fit(RENDERER, told, "Question?", limit=smallest - missing, count=count)
+        await fit(RENDERER, found, "Question?", limit=smallest - missing, count=count)
 
 
 @settings(max_examples=40)
@@ -285,12 +285,12 @@ async def test_after_a_cut_the_prompt_grows_without_another_until_it_is_full(siz
     turns = numbered(sizes)
     first, cuts = 0, 0
     for steps in range(len(turns) + 1):
-        told = context(turns[:steps], first_turn=first)
-        full = await count(RENDERER.messages(told, "Question?", first)) > limit
-        messages, window = await fit(RENDERER, told, "Question?", limit=limit, count=count)
+        found = context(turns[:steps], first_turn=first)
+        full = await count(RENDERER.messages(found, "Question?", first)) > limit
+        messages, window = await fit(RENDERER, found, "Question?", limit=limit, count=count)
         assert (window.cut > 0) == full
         assert window.first_turn == first + window.cut
-        assert messages == RENDERER.messages(told, "Question?", window.first_turn)
+        assert messages == RENDERER.messages(found, "Question?", window.first_turn)
         first = window.first_turn
         cuts += full
     assert 0 < cuts < len(turns) / 4, "a cut makes room for many steps"

@@ -168,10 +168,10 @@ def test_candidates_come_of_one_call_distinct_and_counted(roles: Roles) -> None:
     go, look = "THOUGHT: on\nACTION: go north", "THOUGHT: see\nACTION: look"
     say(roles, go, look, "THOUGHT: oh\nACTION: GO  north", "north!")
     actions = roles.ask("/v1/actions", n=4)
-    told = [
+    found = [
         (item["action"].lower().split(), item["count"], item["well_formed"]) for item in actions["candidates"]
     ]
-    assert told == [(["go", "north"], 2, True), (["look"], 1, True), (["north!"], 1, False)]
+    assert found == [(["go", "north"], 2, True), (["look"], 1, True), (["north!"], 1, False)]
     assert [chat.call.n for chat in roles.chats] == [4]
     assert roles.chats[0].call.temperature == RoleSettings().temperature
     assert all(item["logprob"] < 0 for item in actions["candidates"])
@@ -234,8 +234,8 @@ def test_an_adapter_is_loaded_and_then_used(roles: Roles) -> None:
         loaded = httpx.post(url, json=new)
         assert loaded.status_code == 201, loaded.text
         assert [item["name"] for item in loaded.json()["adapters"]] == [KNOWN, new["name"]]
-    told = roles.ask("/v1/actions", adapter=new["name"])
-    assert (told["adapter"], roles.chats[-1].call.adapter) == (new["name"], new["name"])
+    found = roles.ask("/v1/actions", adapter=new["name"])
+    assert (found["adapter"], roles.chats[-1].call.adapter) == (new["name"], new["name"])
     assert roles.ask("/v1/actions")["adapter"] is None
 
 
@@ -364,7 +364,7 @@ def test_an_engine_that_cannot_take_over_is_refused(start: Start, roles: Roles) 
     merged = start(ScriptedModel(), "actor", merged_adapter=KNOWN, engines=local(port, away))
     url, new = f"{merged.urls['actor']}/v1/adapters", "actor@bbbbbbbb"
     with served(create_model(ScriptedModel(name="Llama-2-7b")), port) as other:
-        for engine, told in [
+        for engine, found in [
             (other, "serves Llama-2-7b"),
             (local(away), "does not answer"),
             ("ftp://engine", "engine"),
@@ -372,7 +372,7 @@ def test_an_engine_that_cannot_take_over_is_refused(start: Start, roles: Roles) 
         ]:
             answer = httpx.post(url, json={"name": new, "engine": engine}, timeout=30)
             assert answer.status_code == 422, answer.text
-            assert told in answer.json()["detail"]
+            assert found in answer.json()["detail"]
         both = {"name": new, "engine": other, "path": "/adapters/b"}
         for body in (both, {"name": new}):
             assert "either path or engine" in httpx.post(url, json=body).json()["detail"]

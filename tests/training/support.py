@@ -66,8 +66,8 @@ class RoleServer:
             chat: Chat = body["messages"]
             role = role_of(chat)
             self.asked.append((role, chat))
-            told = self.script(role, chat)
-            reply = Reply(told) if isinstance(told, str) else told
+            found = self.script(role, chat)
+            reply = Reply(found) if isinstance(found, str) else found
             if reply.never:
                 await _gone(request)
             if reply.raw:

@@ -45,25 +45,25 @@ def shown(what: RenderableType) -> str:
 
 
 def test_a_card_counts(path: Path) -> None:
-    told = write_card(path)
-    assert json.loads(card_file(path).read_text()) == told.model_dump(mode="json")
+    found = write_card(path)
+    assert json.loads(card_file(path).read_text()) == found.model_dump(mode="json")
     assert card_file(path).name == "records.jsonl.card.json"
-    assert (told.file, told.records) == ("records.jsonl", 4)
-    assert told.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    groups = {(one.kind, one.source): (one.records, one.mean_reward, one.mean_turns) for one in told.groups}
+    assert (found.file, found.records) == ("records.jsonl", 4)
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    groups = {(one.kind, one.source): (one.records, one.mean_reward, one.mean_turns) for one in found.groups}
     assert groups == {
         ("trajectory", "expert"): (1, 1.0, 4.0),
         ("trajectory", "grounded"): (2, 0.5, 1.5),
         ("plan", "expert"): (1, 1.0, 0.0),
     }
-    assert told.models == {"action_maker": ["m1", "m2"], "question_generator": ["m1"]}
-    assert told.filters == {"loops": 1, "success": 1}
-    assert told.rejected == {"action_maker: rambles": 2, "action_maker: refuses": 1}
+    assert found.models == {"action_maker": ["m1", "m2"], "question_generator": ["m1"]}
+    assert found.filters == {"loops": 1, "success": 1}
+    assert found.rejected == {"action_maker: rambles": 2, "action_maker: refuses": 1}
 
 
 def test_nothing_has_an_empty_card(tmp_path: Path) -> None:
-    told = data_card(tmp_path / "nothing")
-    assert (told.records, told.groups, told.rejected) == (0, [], {})
+    found = data_card(tmp_path / "nothing")
+    assert (found.records, found.groups, found.rejected) == (0, [], {})
 
 
 def test_a_file_of_something_else_has_no_card(tmp_path: Path) -> None:

@@ -18,14 +18,14 @@ NOBODY = "http://127.0.0.1:1"
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help(construct: Construct, command: str) -> None:
-    told = construct(command, "--help")
-    assert told.exit_code == 0
-    assert "Usage: " in told.stdout
+    found = construct(command, "--help")
+    assert found.exit_code == 0
+    assert "Usage: " in found.stdout
 
 
 def test_the_help_names_every_command(construct: Construct) -> None:
-    told = construct("--help")
-    assert all(f" {name} " in told.stdout for name in COMMANDS)
+    found = construct("--help")
+    assert all(f" {name} " in found.stdout for name in COMMANDS)
 
 
 def test_from_an_expert_to_what_is_accepted(
@@ -34,23 +34,23 @@ def test_from_an_expert_to_what_is_accepted(
     """The whole way, with a server of its own that the command starts and stops."""
     monkeypatch.setenv("ESPALIER_ALFWORLD_GENERATED", "50")
     raw, good, accepted = (tmp_path / "data" / f"{name}.jsonl" for name in ("raw", "good", "accepted"))
-    told = construct(
+    found = construct(
         "experts", "--env", "alfworld", "--split", SPLIT, "--limit", 2, "--derived", 1, "--out", raw
     )
-    assert told.exit_code == 0, told.stderr
-    assert "2 of 2 kept" in told.stdout
-    told = construct("filter", raw, "--out", good)
-    assert told.exit_code == 0, told.stderr
+    assert found.exit_code == 0, found.stderr
+    assert "2 of 2 kept" in found.stdout
+    found = construct("filter", raw, "--out", good)
+    assert found.exit_code == 0, found.stderr
     count = len(list(read_records(raw)))
-    assert told.stdout.splitlines()[-1] == f"{good}: {count} of {count} kept"
-    assert "replay" in told.stdout
-    told = construct("review", good, "--out", accepted, keys="a\nr\na\nq\n")
-    assert told.exit_code == 0, told.stderr
-    assert f"2 accepted, 1 rejected, {count - 3} left" in told.stdout
+    assert found.stdout.splitlines()[-1] == f"{good}: {count} of {count} kept"
+    assert "replay" in found.stdout
+    found = construct("review", good, "--out", accepted, keys="a\nr\na\nq\n")
+    assert found.exit_code == 0, found.stderr
+    assert f"2 accepted, 1 rejected, {count - 3} left" in found.stdout
     assert [one.provenance.filters[-1] for one in read_records(accepted)] == ["review", "review"]
-    told = construct("show", accepted)
-    rows = [line.split() for line in told.stdout.splitlines()[1:]]
-    assert (told.exit_code, {row[0] for row in rows}, sum(int(row[3]) for row in rows)) == (
+    found = construct("show", accepted)
+    rows = [line.split() for line in found.stdout.splitlines()[1:]]
+    assert (found.exit_code, {row[0] for row in rows}, sum(int(row[3]) for row in rows)) == (
         0,
         {"alfworld"},
         2,
@@ -62,18 +62,18 @@ def test_from_an_expert_to_what_is_accepted(
 def test_rooms_are_imagined(construct: Construct, roles: RoleServer, tmp_path: Path) -> None:
     out = tmp_path / "out"
     words = ("roleplay", "--imagined", "--limit", 3, "--out", out, "--role-url", roles.url)
-    told = construct(*words)
-    assert (told.exit_code, told.stdout) == (0, f"{out}: 3 kept, 0 rejected, 0 failed, 0 were there\n")
+    found = construct(*words)
+    assert (found.exit_code, found.stdout) == (0, f"{out}: 3 kept, 0 rejected, 0 failed, 0 were there\n")
     assert construct(*words).stdout == f"{out}: 0 kept, 0 rejected, 0 failed, 3 were there\n"
 
 
 def test_rejections_are_counted(construct: Construct, roles: RoleServer, tmp_path: Path) -> None:
     roles.script = lambda role, chat: "Sorry, no."
-    told = construct(
+    found = construct(
         "roleplay", "--imagined", "--limit", 3, "--out", tmp_path / "out", "--role-url", roles.url
     )
-    assert told.exit_code == 0
-    assert "0 kept, 3 rejected (3 question_generator: refuses), 0 failed" in told.stdout
+    assert found.exit_code == 0
+    assert "0 kept, 3 rejected (3 question_generator: refuses), 0 failed" in found.stdout
     assert len(rejected_file(tmp_path / "out").read_text().splitlines()) == 3
 
 
@@ -84,16 +84,16 @@ def test_a_corridor_is_played_and_imitated(
     monkeypatch.setenv("ESPALIER_ROLE_KEY", "secret")
     played, imitated, good = (tmp_path / name for name in ("played", "imitated", "good"))
     common = ("--env", "twin", "--split", "corridors", "--url", corridor, "--limit", 3)
-    told = construct("roleplay", *common, "--reword", "--out", played)
-    assert (told.exit_code, "3 kept" in told.stdout) == (0, True), told.stderr
-    told = construct(
+    found = construct("roleplay", *common, "--reword", "--out", played)
+    assert (found.exit_code, "3 kept" in found.stdout) == (0, True), found.stderr
+    found = construct(
         "in-context", *common, "--seed", 5, "--examples", played, "--shots", 1, "--out", imitated
     )
-    assert (told.exit_code, "3 kept" in told.stdout) == (0, True), told.stderr
+    assert (found.exit_code, "3 kept" in found.stdout) == (0, True), found.stderr
     assert set(roles.keys) == {"Bearer secret"}
-    told = construct("filter", imitated, "--out", good, "--skip", "loops", "--url", f"twin={corridor}")
-    assert told.exit_code == 0, told.stderr
-    assert "loops" not in told.stdout
+    found = construct("filter", imitated, "--out", good, "--skip", "loops", "--url", f"twin={corridor}")
+    assert found.exit_code == 0, found.stderr
+    assert "loops" not in found.stdout
 
 
 def test_a_filter_tells_what_it_rejected(construct: Construct, tmp_path: Path) -> None:
@@ -101,11 +101,11 @@ def test_a_filter_tells_what_it_rejected(construct: Construct, tmp_path: Path) -
     append_records(raw, [record(*SOLVED), record(*SOLVED, reward=0.5)])
     with raw.open("a") as lines:
         lines.write("nothing\n")
-    told = construct("filter", raw, "--out", good, "--no-replay")
-    rows = {line.split()[0]: line.split()[-2:] for line in told.stdout.splitlines()}
+    found = construct("filter", raw, "--out", good, "--no-replay")
+    rows = {line.split()[0]: line.split()[-2:] for line in found.stdout.splitlines()}
     assert rows["success"] == ["1", "1"]
     assert rows["malformed"] == ["0", "1"]
-    assert told.stdout.splitlines()[-1] == f"{good}: 1 of 3 kept"
+    assert found.stdout.splitlines()[-1] == f"{good}: 1 of 3 kept"
     assert construct("filter", raw, "--out", good, "--no-replay", "--least", 0.5).exit_code == 0
     assert [one.reward for one in read_records(good)] == [1.0], "the other is a duplicate then"
 
@@ -172,10 +172,10 @@ IN_CONTEXT = "in-context --env alfworld --split s --out OUT --examples GOOD"
 def test_what_is_wrong_is_told_in_a_line(construct: Construct, tmp_path: Path, words: str, says: str) -> None:
     names = wrong(tmp_path)
     before = {path: Path(path).read_bytes() for path in (names["POEM"], names["GOOD"])}
-    told = construct(*(names.get(word, word) for word in words.split()))
-    assert told.exit_code == 1
-    assert isinstance(told.exception, SystemExit)
-    [line] = told.stderr.splitlines()
+    found = construct(*(names.get(word, word) for word in words.split()))
+    assert found.exit_code == 1
+    assert isinstance(found.exception, SystemExit)
+    [line] = found.stderr.splitlines()
     assert line.startswith("error: ")
     assert says in line
     assert {path: Path(path).read_bytes() for path in before} == before
@@ -204,8 +204,8 @@ def test_what_is_wrong_is_told_in_a_line(construct: Construct, tmp_path: Path, w
 )
 def test_misuse_is_2(construct: Construct, tmp_path: Path, words: str) -> None:
     names = wrong(tmp_path)
-    told = construct(*(names.get(word, word) for word in words.split()))
-    assert told.exit_code == 2, told.stdout
+    found = construct(*(names.get(word, word) for word in words.split()))
+    assert found.exit_code == 2, found.stdout
     assert not Path(names["OUT"]).exists()
 
 
@@ -214,9 +214,9 @@ def test_a_model_that_stays_away_stops_the_run(
 ) -> None:
     monkeypatch.setenv("ESPALIER_ROLE_RETRY_FOR", "0")
     url = f"http://127.0.0.1:{free_port()}"
-    told = construct("roleplay", "--imagined", "--limit", 9, "--out", tmp_path / "out", "--role-url", url)
-    assert told.exit_code == 1
-    last = told.stderr.splitlines()[-1]
+    found = construct("roleplay", "--imagined", "--limit", 9, "--out", tmp_path / "out", "--role-url", url)
+    assert found.exit_code == 1
+    last = found.stderr.splitlines()[-1]
     assert last.startswith("error: stopped: the model of the question_generator")
     assert last.endswith("the same command goes on from here")
     assert list(tmp_path.iterdir()) == []
@@ -224,11 +224,11 @@ def test_a_model_that_stays_away_stops_the_run(
 
 def test_a_key_that_is_not_known_is_told(construct: Construct, roles: RoleServer, tmp_path: Path) -> None:
     roles.script = lambda role, chat: Reply("who are you?", status=401)
-    told = construct(
+    found = construct(
         "roleplay", "--imagined", "--limit", 3, "--out", tmp_path / "out", "--role-url", roles.url
     )
-    assert told.exit_code == 1
-    [line] = told.stderr.splitlines()
+    assert found.exit_code == 1
+    [line] = found.stderr.splitlines()
     assert "answers 401" in line
 
 
@@ -236,9 +236,9 @@ def test_a_setting_out_of_range_is_named(
     construct: Construct, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ESPALIER_ROLE_TOKENS", "many")
-    told = construct("roleplay", "--imagined", "--out", tmp_path / "out", "--role-url", NOBODY)
-    assert told.exit_code == 1
-    assert told.stderr.startswith("error: ESPALIER_ROLE_TOKENS: ")
+    found = construct("roleplay", "--imagined", "--out", tmp_path / "out", "--role-url", NOBODY)
+    assert found.exit_code == 1
+    assert found.stderr.startswith("error: ESPALIER_ROLE_TOKENS: ")
 
 
 def test_cards_are_json(construct: Construct, tmp_path: Path) -> None:

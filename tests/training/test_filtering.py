@@ -114,10 +114,10 @@ async def test_reasons_are_kept_and_counted(tmp_path: Path) -> None:
     found = await filtered(source, out)
     assert (found.read, found.kept) == (6, 1)
     assert found.rejected == {"success": 1, "duplicates": 1, "format": 1, "malformed": 2}
-    told = list(read_rejections(out))
-    assert [one.by for one in told] == ["success", "duplicates", "format", "malformed", "malformed"]
-    assert [one.record.id if one.record else "" for one in told] == [*(one.id for one in bad), "", ""]
-    assert told[3].detail.startswith("line 5: ")
+    outcome = list(read_rejections(out))
+    assert [one.by for one in outcome] == ["success", "duplicates", "format", "malformed", "malformed"]
+    assert [one.record.id if one.record else "" for one in outcome] == [*(one.id for one in bad), "", ""]
+    assert outcome[3].detail.startswith("line 5: ")
     card = DataCard.model_validate_json(card_file(out).read_text())
     assert (card.records, sum(card.rejected.values())) == (1, 5)
     assert card.rejected["malformed: is no record"] == 2

@@ -40,8 +40,8 @@ def test_filters_name_what_they_look_at() -> None:
 
 @pytest.mark.parametrize(("reward", "passes"), [(1.0, True), (0.99, True), (0.98, False), (0.0, False)])
 def test_success(reward: float, passes: bool) -> None:
-    told = why("success", record(*SOLVED, reward=reward))
-    assert told == (None if passes else f"reward {reward:g}, below 0.99")
+    found = why("success", record(*SOLVED, reward=reward))
+    assert found == (None if passes else f"reward {reward:g}, below 0.99")
 
 
 @pytest.mark.parametrize(
@@ -97,9 +97,9 @@ def test_length_counts_turns_and_characters() -> None:
     five = [turn("look")] * 5
     assert why("length", record(*five)) is None
     assert why("length", record(*five, turn("look"))) == "6 turns, more than 5"
-    told = why("length", record(turn("look", "x" * 2000)))
-    assert told is not None
-    assert told.endswith("characters, more than 2000")
+    found = why("length", record(turn("look", "x" * 2000)))
+    assert found is not None
+    assert found.endswith("characters, more than 2000")
     assert why("length", record(kind="plan", answer="x" * 2000)) is not None
     assert why("length", record(kind="plan", answer="x" * 1900)) is None
 

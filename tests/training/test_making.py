@@ -57,9 +57,9 @@ def answers(status: int) -> EspalierError:
 
 
 def misfit() -> ValidationError:
-    with pytest.raises(ValidationError) as told:
+    with pytest.raises(ValidationError) as found:
         Turn.model_validate({"action": 1})
-    return told.value
+    return found.value
 
 
 async def test_every_task_is_made_once(tmp_path: Path) -> None:
@@ -88,10 +88,10 @@ async def test_rejections_are_kept_and_not_tried_again(tmp_path: Path) -> None:
         "environment: answers 422": 1,
         "record: does not fit": 1,
     }
-    told = {one.task_id: (one.by, one.reason, one.detail) for one in read_rejections(out)}
-    assert told["a/1"] == ("action_maker", "rambles", "blah")
-    assert told["a/3"] == ("environment", "answers 422", "says 422")
-    assert told["a/5"][2].startswith("action: ")
+    found = {one.task_id: (one.by, one.reason, one.detail) for one in read_rejections(out)}
+    assert found["a/1"] == ("action_maker", "rambles", "blah")
+    assert found["a/3"] == ("environment", "answers 422", "says 422")
+    assert found["a/5"][2].startswith("action: ")
     assert (await run(maker, out)).there == 12
     assert set(maker.made.values()) == {1}
 

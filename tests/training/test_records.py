@@ -21,8 +21,8 @@ def without(name: str) -> str:
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     out = tmp_path / "new" / "records.jsonl"
-    told = turn("say “ä\u2028b”", "line\r\nline\ttab", "naïve")
-    several = [GOOD, record(told, kind="step", question={"subtask": "say it"}, reward=0.5)]
+    found = turn("say “ä\u2028b”", "line\r\nline\ttab", "naïve")
+    several = [GOOD, record(found, kind="step", question={"subtask": "say it"}, reward=0.5)]
     assert append_records(out, several[:1]) + append_records(out, several[1:]) == 2
     out.write_bytes(out.read_bytes() + b"\n   \n")
     assert list(read_records(out)) == several
@@ -45,9 +45,9 @@ def test_a_malformed_line_is_told_with_its_place(tmp_path: Path, line: bytes, sa
     out = tmp_path / "records.jsonl"
     append_records(out, [GOOD])
     out.write_bytes(out.read_bytes() + line + b"\n")
-    with pytest.raises(RecordError, match=r"records\.jsonl, line 2: ") as told:
+    with pytest.raises(RecordError, match=r"records\.jsonl, line 2: ") as found:
         list(read_records(out))
-    assert says in str(told.value)
+    assert says in str(found.value)
 
 
 def test_an_id_is_of_what_is_said_alone() -> None:
@@ -78,9 +78,9 @@ def test_each_kind_has_who_learns_from_it(kind: str, role: str) -> None:
 
 
 def test_provenance_is_kept(tmp_path: Path) -> None:
-    told = Provenance(source="imagined", models={"action_maker": "m"}, split="s", seed=4, filters=["loops"])
-    append_records(tmp_path / "out", [record(*SOLVED, provenance=told)])
-    assert next(read_records(tmp_path / "out")).provenance == told
+    found = Provenance(source="imagined", models={"action_maker": "m"}, split="s", seed=4, filters=["loops"])
+    append_records(tmp_path / "out", [record(*SOLVED, provenance=found)])
+    assert next(read_records(tmp_path / "out")).provenance == found
 
 
 # A run that was killed

@@ -86,12 +86,12 @@ def test_rooms_are_whole() -> None:
 
 def test_only_those_who_may_know_are_told_what_lies_where() -> None:
     room, _ = draw_room(0, 1)
-    seen, told = room.seen("put a mug on the desk"), room.describe()
+    seen, outcome = room.seen("put a mug on the desk"), room.describe()
     for place, things in room.places.items():
         assert f"a {place}" in seen
-        assert place in told
+        assert place in outcome
         for thing in things:
-            assert thing in told
+            assert thing in outcome
             assert not re.search(rf"\b{thing}\b", seen)
     assert seen.endswith("Your task is to: put a mug on the desk")
 
@@ -180,9 +180,9 @@ async def test_a_role_that_spoils_its_conversations_ends_no_run(
     assert (made.kept, made.failed, made.stopped) == (0, 0, "")
     assert made.rejected == {f"{role}: {reason}": 4}
     assert not out.exists()
-    told = rejections(out)
-    assert {(one.by, one.reason, one.environment) for one in told} == {(role, reason, "alfworld")}
-    assert {one.task_id for one in told} == {f"imagined/3/{number}" for number in range(4)}
+    outcome = rejections(out)
+    assert {(one.by, one.reason, one.environment) for one in outcome} == {(role, reason, "alfworld")}
+    assert {one.task_id for one in outcome} == {f"imagined/3/{number}" for number in range(4)}
 
 
 async def test_a_role_that_is_silent_ends_no_run(roles: RoleServer, tmp_path: Path) -> None:
@@ -301,10 +301,10 @@ async def test_a_reworded_run_of_a_house_passes_every_filter(
     )
     cast = Cast(maker, Prompts(), generator)
     async with AsyncSessions(houses, timeout=60) as sessions:
-        told = await grounded(cast, sessions, await sessions.metadata(), one.task_id, seed=0, limit=50)
+        outcome = await grounded(cast, sessions, await sessions.metadata(), one.task_id, seed=0, limit=50)
         await cast.close()
-        assert told.context.task == f"Please: {one.context.task}"
-        assert told.context.task in told.context.observation
-        append_records(out, [told])
+        assert outcome.context.task == f"Please: {one.context.task}"
+        assert outcome.context.task in outcome.context.observation
+        append_records(out, [outcome])
         found = await filter_file(out, good, standard(0.99, 50, 60_000), {"alfworld": sessions}, print)
     assert (found.kept, found.passed["replay"]) == (1, 1), rejections(good)

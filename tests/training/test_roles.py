@@ -91,17 +91,17 @@ async def test_an_answer_without_the_form_spoils_one_conversation(
     roles: RoleServer, reply: str | Reply, reason: str, times: int
 ) -> None:
     roles.script = in_turn(reply)
-    with pytest.raises(RoleError) as told:
+    with pytest.raises(RoleError) as found:
         await ask(roles)
-    assert (told.value.role, told.value.reason, len(roles.asked)) == ("action_maker", reason, times)
-    assert len(told.value.detail) <= 300
+    assert (found.value.role, found.value.reason, len(roles.asked)) == ("action_maker", reason, times)
+    assert len(found.value.detail) <= 300
 
 
 async def test_silence_spoils_one_conversation(roles: RoleServer) -> None:
     roles.script = in_turn(Reply(never=True))
-    with pytest.raises(RoleError) as told:
+    with pytest.raises(RoleError) as found:
         await ask(roles, SETTINGS.model_copy(update={"role_timeout": 0.3}))
-    assert (told.value.reason, told.value.detail) == ("times out", "no answer within 0.3 s")
+    assert (found.value.reason, found.value.detail) == ("times out", "no answer within 0.3 s")
 
 
 async def test_tries_are_counted(roles: RoleServer) -> None:
@@ -216,10 +216,10 @@ def test_a_variable_out_of_range_is_named(monkeypatch: pytest.MonkeyPatch, name:
 
 
 def test_without_a_model_the_variables_are_named() -> None:
-    with pytest.raises(RoleSetupError) as told:
+    with pytest.raises(RoleSetupError) as found:
         ConstructSettings().address("question_generator")
     for name in ("ESPALIER_ROLE_URL", "ESPALIER_QUESTION_GENERATOR_URL", "--question-generator-url"):
-        assert name in str(told.value)
+        assert name in str(found.value)
 
 
 @pytest.mark.parametrize(

@@ -383,9 +383,9 @@ def test_general_ability_is_compared(
     card = train(learned, lines.append)
     questions = tmp_path / "questions.jsonl"
     questions.write_text('{"turns": ["Say 3."]}\n{"turns": ["Say 4."]}\n')
-    told = ["general", tmp_path / "adapter", "--base", base, "--held-out", alpaca, "--last", 1]
-    told += ["--questions", questions, "--limit", 2, "--most", 4, "--out", tmp_path / "out"]
-    monkeypatch.setattr("sys.argv", [str(part) for part in told])
+    outcome = ["general", tmp_path / "adapter", "--base", base, "--held-out", alpaca, "--last", 1]
+    outcome += ["--questions", questions, "--limit", 2, "--most", 4, "--out", tmp_path / "out"]
+    monkeypatch.setattr("sys.argv", [str(part) for part in outcome])
     main()
     found = General.model_validate_json((tmp_path / "out" / "general.json").read_bytes())
     assert (found.adapter, found.n) == (card.name, 1)
@@ -407,9 +407,9 @@ def test_mixes_are_compared_on_what_was_held_out(
     ]
     held = tmp_path / "held.jsonl"
     append_records(held, [trajectory(number) for number in range(6, 9)])
-    told = ["mixes", tmp_path / "0.0", tmp_path / "1.0", "--base", base, "--records", held]
-    told += ["--held-out", alpaca, "--last", 1, "--out", tmp_path / "out"]
-    monkeypatch.setattr("sys.argv", [str(part) for part in told])
+    outcome = ["mixes", tmp_path / "0.0", tmp_path / "1.0", "--base", base, "--records", held]
+    outcome += ["--held-out", alpaca, "--last", 1, "--out", tmp_path / "out"]
+    monkeypatch.setattr("sys.argv", [str(part) for part in outcome])
     main()
     found = [Mix.model_validate(one) for one in json.loads((tmp_path / "out" / "mixes.json").read_text())]
     assert [mix.adapter for mix in found] == ["", *(card.name for card in made)]

@@ -116,11 +116,11 @@ class RecordedWorld:
             self._sessions.inherit(opening.session)
             self.inherited = _opened(opening.session.session, self._sessions.get(opening.session.session))
 
-    async def ask(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
+    async def query(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
         """Return a role's answer."""
 
         async def live() -> AnswerT:
-            return await self._ground.roles.ask(question, request)
+            return await self._ground.roles.query(question, request)
 
         answer = await self._call(
             Call(question.event, question.event.value, request, live, costs=True, remote=True)

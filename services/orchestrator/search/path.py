@@ -177,7 +177,7 @@ class _Walker:
 
     async def _make_plan(self) -> None:
         request = self.spec.request
-        plan = await self.world.ask(
+        plan = await self.world.query(
             PLAN,
             PlanRequest(
                 context=self.context(),
@@ -192,7 +192,7 @@ class _Walker:
         """Well-formed candidates; none where the actor gave none."""
         request = self.spec.request
         grammar = self.policy.grammar
-        actions = await self.world.ask(
+        actions = await self.world.query(
             ACT,
             ActionRequest(
                 context=self.context(),
@@ -216,7 +216,7 @@ class _Walker:
             return candidates[0]
         if self.variant and not self.turns:
             return candidates[self.variant % len(candidates)]
-        choice = await self.world.ask(
+        choice = await self.world.query(
             SELECT,
             SelectionQuestion(
                 context=self.context(),
@@ -240,7 +240,7 @@ class _Walker:
 
     async def _judge_subtask(self) -> None:
         request = self.spec.request
-        verdict = await self.world.ask(
+        verdict = await self.world.query(
             JUDGE_SUBTASK,
             SubtaskQuestion(
                 context=self.context(),

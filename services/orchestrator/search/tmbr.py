@@ -144,7 +144,7 @@ class _Search:
             paths=[path.context for _, path in self.paths], adapter=request.adapter, seed=request.seed
         )
         try:
-            verdict = await self.world.ask(JUDGE_PATH, question)
+            verdict = await self.world.query(JUDGE_PATH, question)
         except (BudgetExhaustedError, InfrastructureError):
             return max(self.paths, key=lambda item: item[1].p_good_enough or 0.0)
         return self.paths[min(verdict.best, len(self.paths) - 1)]
@@ -168,7 +168,7 @@ async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Path
     if path.ended is Ended.BUDGET:
         return path
     try:
-        verdict = await world.ask(
+        verdict = await world.query(
             JUDGE_PATH, PathQuestion(paths=[path.context], adapter=request.adapter, seed=request.seed)
         )
     except BudgetExhaustedError:
