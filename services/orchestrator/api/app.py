@@ -9,6 +9,7 @@ from fastapi import FastAPI, Header, Query, Request, Response
 from redis.exceptions import RedisClusterException, RedisError
 from sse_starlette.sse import EventSourceResponse
 
+from services.contracts.adapter import PinnedAdapters
 from services.contracts.episode import EPISODE_ID, Episode, EpisodeCreate, EpisodePage, Replay, State
 from services.contracts.session import Metadata
 from services.contracts.task import TaskPage
@@ -198,10 +199,10 @@ def _add_catalogue(app: FastAPI) -> None:
         ]
 
     @app.get("/v1/adapters/pinned", tags=["catalogue"])
-    async def pinned(request: Request) -> dict[str, dict[str, int]]:
+    async def count_pinned(request: Request) -> PinnedAdapters:
         """How many live episodes use each adapter."""
         _, adapters = await _desk(request).store.count_live()
-        return {"adapters": adapters}
+        return PinnedAdapters(adapters=adapters)
 
     @app.get("/v1/environments", tags=["catalogue"])
     async def environments(request: Request) -> list[str]:
@@ -210,7 +211,7 @@ def _add_catalogue(app: FastAPI) -> None:
 
     @app.get("/v1/environments/{name}", tags=["catalogue"])
     async def environment(request: Request, name: str) -> Metadata:
-        """What an environment says of itself."""
+        """An environment's metadata."""
         return await _desk(request).creator.metadata(name)
 
     @app.get("/v1/environments/{name}/tasks", tags=["catalogue"])
