@@ -85,7 +85,7 @@ async def test_an_episode_that_ended_is_counted_once_by_all_workers(bench: Bench
     elif end == "crashed":  # the worker dies after the script that ends the episode
         workers.append(bench.worker("dead"))
 
-        async def die(_: str) -> None:
+        async def die(*_: object) -> None:
             raise asyncio.CancelledError
 
         workers[-1].sweeper.finish = die  # pyright: ignore[reportAttributeAccessIssue]
@@ -105,10 +105,10 @@ async def test_a_worker_that_counts_an_end_is_not_interrupted(bench: Bench) -> N
     counting, counted_ = asyncio.Event(), asyncio.Event()
     finish = worker.sweeper.finish
 
-    async def slow(episode: str) -> None:
+    async def slow(*given: Any) -> None:
         counting.set()
         await counted_.wait()
-        await finish(episode)
+        await finish(*given)
 
     worker.sweeper.finish = slow  # pyright: ignore[reportAttributeAccessIssue]
     await bench.create("react")

@@ -145,6 +145,8 @@ class JobRun:
         self._slots = slots
         self.stopped: set[str] = set()
         """Branches that an outage stopped."""
+        self.fold: Fold | None = None
+        """What the log amounts to, where the run has ended the episode with a result."""
 
     async def run(self, job: Job, record: Record) -> bool:
         """Run a job to its end or until it waits for others, and return whether the episode is over.
@@ -221,7 +223,7 @@ class JobRun:
         return True
 
     async def _complete(self, job: Job, committed: Committed, last: int) -> None:
-        fold = Fold(await self._store.events(job.episode))
+        fold = self.fold = Fold(await self._store.events(job.episode))
         score = fold.score(committed.branch)
         result = Result(
             branch=committed.branch,

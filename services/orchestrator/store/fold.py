@@ -112,7 +112,13 @@ class Fold:
                 for item in data.candidates:
                     self.candidates[item.well_formed] += item.count
                 self._proposed[branch] = [
-                    NodeCandidate.model_validate(item.model_dump()) for item in data.candidates
+                    NodeCandidate(
+                        action=item.action,
+                        thought=item.thought,
+                        well_formed=item.well_formed,
+                        count=item.count,
+                    )
+                    for item in data.candidates
                 ]
             case CandidateSelected(data=data):
                 self.verdicts["selection", str(data.index + 1)] += 1

@@ -15,6 +15,8 @@ from services.orchestrator.store.errors import UnreadableError
 
 LONG = 160
 """Texts of more characters than this are stored once."""
+SHORT_ENTRY = 4 * LONG
+"""In an entry of no more bytes than this nothing is looked for."""
 Packed = tuple[bytes, dict[str, str]]
 """An entry, and the long texts in it by digest."""
 
@@ -31,7 +33,7 @@ def pack(
     """Return an event as the stream holds it, and its long texts by digest."""
     event = _describe(kind, at, branch, seq, digest, data)
     packed = orjson.dumps(event)
-    if len(packed) <= LONG:
+    if len(packed) <= SHORT_ENTRY:
         return packed, {}
     texts: dict[str, str] = {}
     refs: list[list[Any]] = []

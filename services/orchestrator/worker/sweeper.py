@@ -37,11 +37,16 @@ class Sweeper:
         self._metrics = metrics
         self._looked = time.monotonic()
 
-    async def finish(self, episode: str) -> None:
-        """Count an episode that has just ended and close its sessions."""
+    async def finish(self, episode: str, fold: Fold | None = None) -> None:
+        """Count an episode that has just ended and close its sessions.
+
+        Args:
+            episode: The episode.
+            fold: Its log, where it is read already.
+        """
         for name in await self._episodes.claim_ended(episode):
-            await self._count(name)
-        await self._clean(episode)
+            await self._count(name, fold)
+        await self._clean(episode, fold)
 
     async def sweep(self) -> None:
         """Do what is due."""
@@ -73,21 +78,21 @@ class Sweeper:
                         log.info("closing a session that an ended episode left", session=session)
                         await self._close(environment, session)
 
-    async def _count(self, name: str) -> None:
+    async def _count(self, name: str, fold: Fold | None = None) -> None:
         with contextlib.suppress(UnreadableError):
             episode = await self._episodes.get(name)
             if episode is None or episode.ended_at is None:
                 return
-            fold = Fold(await self._episodes.events(name))
-            self._metrics.count(episode, fold)
+            self._metrics.count(episode, fold or Fold(await self._episodes.events(name)))
 
-    async def _clean(self, name: str) -> None:
+    async def _clean(self, name: str, fold: Fold | None = None) -> None:
         """Close whatever sessions an ended episode left open."""
         with contextlib.suppress(UnreadableError):
-            record = await self._episodes.record(name)
+            sessions = (fold or Fold(await self._episodes.events(name))).sessions
+            record = await self._episodes.record(name) if sessions else None
             environment = self._environments.get(record.request.environment) if record else None
             if environment is not None:
-                for session in Fold(await self._episodes.events(name)).sessions.values():
+                for session in sessions.values():
                     await self._close(environment, session)
         await self._episodes.mark_clean(name)
 

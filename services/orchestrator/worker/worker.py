@@ -161,7 +161,7 @@ class Worker:
         finally:
             self._held.discard(job.id)  # its end is seen to here: nobody is to cancel that
         if over:
-            await self.sweeper.finish(job.episode)
+            await self.sweeper.finish(job.episode, run.fold)
 
     async def _settle(self, job: Job, error: Exception) -> None:
         """Do what a run that broke off needs."""
