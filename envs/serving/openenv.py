@@ -137,17 +137,17 @@ class Connection:
                 if len(body) > self._longest:
                     await socket.close(TOO_BIG, f"messages are limited to {self._longest} bytes")
                     return
-                told = await self._told(body)
-                if told is None:
+                reply = await self._reply_to(body)
+                if reply is None:
                     await socket.close()
                     return
-                await socket.send_text(json.dumps(told))
+                await socket.send_text(json.dumps(reply))
         except WebSocketDisconnect:
             return
         finally:
             await self._end()
 
-    async def _told(self, body: bytes) -> dict[str, Any] | None:
+    async def _reply_to(self, body: bytes) -> dict[str, Any] | None:
         try:
             check_json(body)
             message = json.loads(body)

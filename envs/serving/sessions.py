@@ -91,9 +91,9 @@ class SessionTable:
         async with session.lock:
             self._check_live(session)
             session.admit(request.epoch)
-            told = session.answered(request.step_key, request.action)
-            if told is not None:
-                return told
+            first = session.answered(request.step_key, request.action)
+            if first is not None:
+                return first
             if session.present.done:
                 raise ProblemError(
                     Kind.CONFLICT, "The session is done and takes no more steps; create or fork another."

@@ -147,9 +147,9 @@ class Metadata(Message):
     max_steps: int = 30
     """The benchmark's own limit of steps a path."""
     description: str = ""
-    """What it is, as a model is told it."""
+    """What it is, as prompts have it."""
     actions: str = ""
-    """The action language, as a model is told it."""
+    """The action language, as prompts have it."""
     terminal_example: str = ""
     """The form of the terminal action, where one is required."""
     engine: str = ""
