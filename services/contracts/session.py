@@ -57,7 +57,7 @@ class SessionState(Message):
 
     session_id: str
     observation: str
-    reward: float = 0.0
+    reward: float = Field(default=0.0, allow_inf_nan=False)
     """The reward so far, 0 to 1. The search does not see it unless `feedback` says so."""
     done: bool = False
     valid: bool = True

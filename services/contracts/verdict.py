@@ -1,6 +1,6 @@
 """Judge: is the subtask done, which candidate, is the path good enough."""
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from services.contracts.answer import RoleAnswer
 from services.contracts.base import Int, Request
@@ -56,13 +56,13 @@ class Choice(RoleAnswer):
     """Which of several the judge prefers."""
 
     index: int = Field(ge=0)
-    scores: list[float]
+    scores: list[FiniteFloat]
     """A probability for each, summing to 1; all equal where the model named none of them."""
 
 
 class PathVerdict(RoleAnswer):
     """The verdict on one or several paths."""
 
-    scores: list[float]
+    scores: list[FiniteFloat]
     """One path: its P(good enough). Several: the probability that each is the best."""
     best: int = Field(ge=0)

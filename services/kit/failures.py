@@ -24,13 +24,21 @@ class OutageError(Exception):
 
 
 class BusyError(Exception):
-    """Raised when a part is at a limit of its own (429): backpressure, which is no outage."""
+    """Raised when a part is at a limit of its own (429): backpressure, which is no outage.
 
-    def __init__(self, part: str, reason: str, retry_after: float) -> None:
+    Args:
+        part: Its name.
+        reason: What happened, for people.
+        retry_after: When to try again, seconds.
+        answered: Whether the part answered so itself; False where the call never left this process.
+    """
+
+    def __init__(self, part: str, reason: str, retry_after: float, *, answered: bool = True) -> None:
         super().__init__(f"{part}: {reason}")
         self.part = part
         self.reason = reason
         self.retry_after = retry_after
+        self.answered = answered
 
 
 class RefusedError(Exception):

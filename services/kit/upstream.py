@@ -139,21 +139,27 @@ class Upstream:
 
         Raises:
             OutageError: The part is away, or does not answer in time.
-            BusyError: It answers 429, or too many requests wait for it already.
+            BusyError: It answers 429, or too many requests wait for it here.
             RefusedError: It answered anything else that is no success.
         """
         if self._present >= self._limit:
-            raise BusyError(self.part, f"{self._limit} requests wait for it already", 1.0)
+            raise BusyError(self.part, f"{self._limit} requests wait for it already", 1.0, answered=False)
         self._present += 1
         seconds = self.timeout if timeout is None else timeout
         deadline = asyncio.timeout(seconds)
+        sent = False
         try:
             async with deadline, self._places:
+                sent = True
                 lasting = self.retry_for if retry_for is None else retry_for
                 return await self._insist(method, path, body, params, headers, lasting)
         except TimeoutError:
             if not deadline.expired():
                 raise
+            if not sent:
+                raise BusyError(
+                    self.part, f"no place for it within {seconds:g} s", 1.0, answered=False
+                ) from None
             raise OutageError(self.part, f"no answer within {seconds:g} s from {self.shown}") from None
         finally:
             self._present -= 1

@@ -130,7 +130,7 @@ async def test_episodes_live_through_a_failover(cluster: list[Node]) -> None:
                 await worker.stop()
         for episode in episodes:
             found = await bench.get(episode)
-            assert (found.state, found.result) == (State.COMPLETED, whole.result)
+            assert (found.state, found.result) == (State.COMPLETED, whole.result), found.failure
             assert shape(await bench.store.events(episode)) == expected
         listed, _ = await bench.store.page(None, 100)
         assert {episode.id for episode in listed} == {whole.id, *episodes}

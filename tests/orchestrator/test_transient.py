@@ -4,10 +4,11 @@ import asyncio
 import builtins
 import json
 import time
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from redis.asyncio import Redis
+from redis.asyncio.connection import Connection
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
@@ -71,6 +72,16 @@ from tests.orchestrator.test_replay import line
 )
 def test_every_error_has_one_fate(error: Exception, fate: Fate) -> None:
     assert classify(error) is fate
+
+
+async def test_a_connection_that_the_client_closed_under_a_call_is_no_bug() -> None:
+    connection = Connection()
+    with pytest.raises(AttributeError) as closed:
+        await connection._send_packed_command([b"PING"])  # as a client of a cluster may
+    assert classify(closed.value) is Fate.REDIS
+    with pytest.raises(AttributeError) as ours:
+        _ = cast(Any, None).writelines
+    assert classify(ours.value) is Fate.BUG
 
 
 async def test_connections_that_are_cut_lose_no_episode_and_write_nothing_twice(

@@ -1,6 +1,7 @@
 """Why a run of a branch stops before its end."""
 
 from services.contracts.event import Parking
+from services.kit.failures import BusyError, OutageError
 
 
 class NondeterministicError(Exception):
@@ -9,6 +10,22 @@ class NondeterministicError(Exception):
 
 class ReplayEndError(Exception):
     """A replay without live ports came to the end of what is recorded."""
+
+
+class BrokenError(Exception):
+    """A branch that was waited for has ended by a bug: so does the episode."""
+
+
+class LaidAside(BaseException):
+    """A part is away or at its limit, and the branch is tried again later.
+
+    Args:
+        error: `OutageError` or `BusyError`.
+    """
+
+    def __init__(self, error: OutageError | BusyError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Parked(BaseException):

@@ -1,5 +1,6 @@
 """What all branches of one job stand on."""
 
+import time
 from dataclasses import dataclass, field
 
 from services.contracts.event import Event
@@ -24,13 +25,17 @@ class Ground:
     """When the outage that a branch waits out began, Unix seconds."""
     live: bool = True
     """False: a replay that may not call anything."""
-    stopped: set[str] = field(default_factory=set[str])
-    """Branches that an outage stopped in this run."""
+    stopped: dict[str, float] = field(default_factory=dict[str, float])
+    """Branches that an outage stopped in this run, each with when it began, Unix seconds."""
 
     def outage_deadline(self, branch: str) -> float | None:
         """Return when a branch's outage becomes a failure, Unix seconds; None where none is on."""
         began = self.outages.get(branch)
         return None if began is None else began + self.store.settings.outage_grace
+
+    def begin_outage(self, branch: str) -> None:
+        """Record that a part is away, from now on where no outage is on yet."""
+        self.outages.setdefault(branch, time.time())
 
     async def answered(self, branch: str) -> None:
         """Record that a part has answered live: a branch's outage is over."""

@@ -14,6 +14,7 @@ from services.orchestrator.search import METHODS
 from services.orchestrator.settings import Branches
 from services.orchestrator.store.base import ROOT
 from services.orchestrator.store.episodes import Record
+from services.orchestrator.store.errors import UnreadableError
 from services.orchestrator.store.jobs import Job
 
 
@@ -51,7 +52,10 @@ async def replay_episode(ended: Episode, record: Record, events: Sequence[Event]
         detail = f"recorded by {method.name} version {record.version}; here is version {method.version}"
         return Replay(id=ended.id, calls=0, identical=False, detail=detail)
     nowhere: Any = _Nowhere()
-    answers = Answers(events)
+    try:
+        answers = Answers(events)
+    except UnreadableError as error:
+        return Replay(id=ended.id, calls=0, identical=False, detail=str(error))
     # A branch that ended by itself is run again too; one that was ended early has no end to come to.
     early = {name: closing for name, closing in answers.closed.items() if closing.failure == "cancelled"}
     answers.closed = early
@@ -80,6 +84,8 @@ async def replay_episode(ended: Episode, record: Record, events: Sequence[Event]
         return Replay(id=ended.id, calls=branches.replayed, identical=False, detail=str(error))
     except (ReplayEndError, InfrastructureError, BudgetExhaustedError) as error:
         detail = str(error)
+    except Exception as error:  # the method broke then, and breaks again
+        detail = f"{type(error).__name__}: {error}"
     finally:
         await branches.scheduler.halt()
     same = (committed.branch if committed else None) == (ended.result.branch if ended.result else None)

@@ -13,14 +13,14 @@ from services.contracts.event import (
     BranchOpened,
     Closing,
     Event,
+    EventType,
     Opening,
     Share,
 )
-from services.kit.failures import BusyError, OutageError
 from services.orchestrator.durable.budget import Ledger
-from services.orchestrator.durable.errors import NondeterministicError, Parked
+from services.orchestrator.durable.errors import LaidAside, NondeterministicError, Parked
 from services.orchestrator.durable.ground import Ground
-from services.orchestrator.durable.scheduler import Scheduler, Slots
+from services.orchestrator.durable.scheduler import Scheduler, Slots, fold_spent
 from services.orchestrator.durable.world import RecordedWorld
 from services.orchestrator.durable.writer import LogWriter
 from services.orchestrator.environments import EnvironmentPort
@@ -33,9 +33,11 @@ from services.orchestrator.store.base import ROOT
 from services.orchestrator.store.episodes import Record
 from services.orchestrator.store.errors import LimitError, UnreadableError
 from services.orchestrator.store.fold import Fold
-from services.orchestrator.store.jobs import Job, JobStore
+from services.orchestrator.store.jobs import Job, JobStore, Line
+from services.orchestrator.store.log import pack
 
 FULL_REWARD = 1.0 - 1e-9
+FULL = Failure(reason="limit", detail="The log is full (ESPALIER_MAX_EVENTS, ESPALIER_MAX_BYTES).")
 
 
 class Answers:
@@ -100,13 +102,17 @@ class Branching:
                     detail = f"{type(error).__name__}: {error}"
                     self._close(branch, Closing(failure="error", detail=detail), world.last)
                 raise
-        closing = closing.model_copy(update=ledger.spent().model_dump())
+        await self.scheduler.stop_below(branch)
+        spent = ledger.spent()
+        if ledger.lent and self._ground.live:  # branches that it waited for no more
+            spent = fold_spent(await self._ground.history(), [branch])[branch]
+        closing = closing.model_copy(update=spent.model_dump())
         self._close(branch, closing, world.last)
         return closing
 
     async def _run_local(self, branch: str, opening: Opening, arguments: BaseModel) -> Closing:
         """Run a branch of this process; its arguments are what the method gave, recorded or not."""
-        given = arguments.model_dump(mode="json")
+        given = arguments.model_dump(mode="json", exclude_defaults=True)
         return await self.run_branch(branch, opening.model_copy(update={"arguments": given}))
 
     def _close(self, branch: str, closing: Closing, last: int) -> None:
@@ -143,8 +149,8 @@ class JobRun:
         self._environment = environment
         self._method = method
         self._slots = slots
-        self.stopped: set[str] = set()
-        """Branches that an outage stopped."""
+        self.stopped: dict[str, float] = {}
+        """Branches that an outage stopped, each with when it began, Unix seconds."""
         self.fold: Fold | None = None
         """What the log amounts to, where the run has ended the episode with a result."""
 
@@ -165,34 +171,33 @@ class JobRun:
             roles=self._roles,
             environment=self._environment,
             store=self._store,
-            writer=LogWriter(lambda lines: self._store.append(job, lines)),
+            writer=LogWriter(lambda lines: self._store.append(job, lines), _describe_taking(job)),
             outages=outages,
             stopped=self.stopped,
         )
         mode = self._store.settings.branches
         branches = Branching(ground, self._method, Answers(events), self._slots, mode)
         try:
-            outcome = await self._run(ground, branches)
-            await branches.scheduler.stop()
-            await ground.writer.flush()
-        except Parked as parked:
-            await branches.scheduler.halt()
-            await ground.writer.flush()
-            await self._store.park(job, parked.waits, branches.last[job.branch])
-            return False
-        except (OutageError, BusyError):
-            await branches.scheduler.halt()
-            await ground.writer.flush()  # the next run goes on from here, not from before
-            raise
+            try:
+                outcome = await self._run(ground, branches)
+                await branches.scheduler.stop()
+            except (Parked, LaidAside) as stopped:
+                await branches.scheduler.halt()
+                outcome = stopped
+            await ground.writer.flush()  # a run that goes on later goes on from here, not from before
         except LimitError:
-            detail = "The log is full (ESPALIER_MAX_EVENTS, ESPALIER_MAX_BYTES)."
-            outcome = Failure(reason="limit", detail=detail)
+            outcome = FULL
         except BaseException:
             await branches.scheduler.halt()
             with contextlib.suppress(Exception):
                 await ground.writer.flush()
             raise
         await branches.scheduler.halt()
+        if isinstance(outcome, Parked):
+            await self._store.park(job, outcome.waits, branches.last[job.branch])
+            return False
+        if isinstance(outcome, LaidAside):
+            raise outcome.error
         return await self._end(ground, outcome, branches.last.get(job.branch, -1))
 
     async def _run(self, ground: Ground, branches: Branching) -> Committed | Failure | None:
@@ -234,6 +239,15 @@ class JobRun:
             steps=committed.steps,
         )
         await self._store.complete(job, result, fold.figures(time.time()), last)
+
+
+def _describe_taking(job: Job) -> Line | None:
+    """Return the event of a worker that begins a branch; None where it had the branch before."""
+    if not job.worker:
+        return None
+    data = {"worker": job.worker, "epoch": job.epoch}
+    event = pack(EventType.BRANCH_TAKEN, time.time(), branch=job.branch, data=data)
+    return Line("take", job.branch, None, event, job.worker)
 
 
 async def fail(store: JobStore, job: Job, failure: Failure) -> None:

@@ -12,15 +12,12 @@ from typing import Protocol
 from pydantic import BaseModel
 
 from services.contracts.event import BranchClosed, Closing, Event, Opening, Parking, Place, Spent
-from services.kit.failures import BusyError, OutageError
-from services.orchestrator.durable.errors import Parked
+from services.orchestrator.durable.errors import BrokenError, LaidAside, Parked
 from services.orchestrator.durable.ground import Ground
 from services.orchestrator.settings import Branches
 
 LOOK = 0.25
 """Between two looks whether a job has closed, while local branches run on, seconds."""
-PAUSING = (OutageError, BusyError)
-"""What stops a branch until its job is taken again."""
 RunBranch = Callable[[str, Opening, BaseModel], Awaitable[Closing]]
 """Runs a branch here: its id, its opening, its arguments."""
 
@@ -105,18 +102,27 @@ class Scheduler:
             while open_ := await self._find_open(branches):
                 if not await self._wait_a_moment():
                     raise Parked(Parking(branches=open_))
-        return [self._closed[branch] for branch in branches]
+        closings = [self._closed[branch] for branch in branches]
+        for branch, closing in zip(branches, closings, strict=True):
+            if closing.failure == "error":
+                raise BrokenError(f"branch {branch}: {closing.detail}")
+        return closings
 
     async def first(self, waiter: str, branches: Sequence[str]) -> str:
         """Wait until one of several branches has closed and return which. Raises as `gather` does."""
         with self._wait(waiter):
             while True:
                 open_ = await self._find_open(branches)
-                if len(open_) < len(branches):
+                if len(open_) < len(set(branches)):
                     return next(branch for branch in self._closed if branch in branches)
                 tasks = self._list_tasks(branches)
                 if any(_broken(task) for task in tasks) or (tasks and all(task.done() for task in tasks)):
-                    await self._settle([task for task in tasks if task.done()])
+                    try:
+                        await self._settle([task for task in tasks if task.done()])
+                    except Parked as parked:  # whichever comes first: what they wait for, or a job
+                        jobs = [branch for branch in open_ if branch not in self._tasks]
+                        names = [*parked.waits.branches, *jobs]
+                        raise Parked(Parking(branches=names, first=True)) from None
                 if await self._wait_a_moment():
                     continue
                 if not tasks:
@@ -133,9 +139,34 @@ class Scheduler:
         for name in below:
             self._tasks.pop(name)
         await self._find_open(branches)
-        unknown = [branch for branch in open_ if self._closed[branch].failure == "cancelled"]
+        unknown = [branch for branch in branches if self._closed[branch].failure == "cancelled"]
         spent = fold_spent(await self._ground.history(), unknown)
         return {branch: spent.get(branch) or self._closed[branch] for branch in branches}
+
+    async def stop_below(self, branch: str) -> None:
+        """Stop what runs here below a branch that is about to close.
+
+        Raises:
+            Exception: A branch that nobody waited for broke.
+        """
+        below = [name for name in self._tasks if name != branch and _is_in(name, branch)]
+        broken = [error for name in below if (error := _broken(self._tasks[name]))]
+        await _stop(self._tasks[name] for name in below)
+        if broken:
+            raise broken[0]
+
+    async def pause(self, branch: str, seconds: float) -> bool:
+        """Wait while other branches run here; False where none does."""
+        if not self._list_running(branch):
+            return False
+        with self._wait(branch):
+            until = asyncio.get_running_loop().time() + seconds
+            while (left := until - asyncio.get_running_loop().time()) > 0:
+                running = self._list_running(branch)
+                if not running:
+                    break
+                await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        return True
 
     async def stop(self) -> None:
         """Stop the branches that still run here.
@@ -156,14 +187,14 @@ class Scheduler:
         """Wait for branches. What only stops them is raised when all others have come to rest, too."""
         try:
             await _settle(tasks)
-        except PAUSING:
+        except LaidAside:
             while await self._wait_a_moment():
                 pass
             raise
 
     async def _find_open(self, branches: Sequence[str]) -> list[str]:
         """Return which branches have not closed, after a look at those that run elsewhere."""
-        open_ = [branch for branch in branches if branch not in self._closed]
+        open_ = [branch for branch in dict.fromkeys(branches) if branch not in self._closed]
         elsewhere = [branch for branch in open_ if branch not in self._tasks]
         if elsewhere and self._ground.live:
             ends = await self._ground.store.closings(self._ground.job.episode, elsewhere)
@@ -171,17 +202,23 @@ class Scheduler:
             for event in await self._ground.store.entries(self._ground.job.episode, entries):
                 if isinstance(event, BranchClosed):
                     self._closed[event.branch] = event.data
-        return [branch for branch in branches if branch not in self._closed]
+        return [branch for branch in dict.fromkeys(branches) if branch not in self._closed]
 
     async def _wait_a_moment(self) -> bool:
         """Wait while local branches run that wait for nobody; False where there is none."""
-        running = [
-            task for name, task in self._tasks.items() if not task.done() and name not in self._waiting
-        ]
+        running = self._list_running()
         if not running:
             return False
         await asyncio.wait(running, timeout=LOOK, return_when=asyncio.FIRST_COMPLETED)
         return True
+
+    def _list_running(self, but: str = "") -> "list[asyncio.Task[Closing]]":
+        """Return the branches here, but one, that neither have come to rest nor wait for others."""
+        return [
+            task
+            for name, task in self._tasks.items()
+            if not task.done() and name not in self._waiting and name != but
+        ]
 
     @contextlib.contextmanager
     def _wait(self, waiter: str) -> Generator[None]:
@@ -224,7 +261,7 @@ async def _settle(tasks: Iterable["asyncio.Task[Closing]"]) -> None:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
         for task in done:
             error = task.exception()
-            if isinstance(error, (*PAUSING, Parked)):
+            if isinstance(error, LaidAside | Parked):
                 stopped.append(error)
             elif error is not None:
                 raise error
@@ -248,7 +285,7 @@ async def _stop(tasks: Iterable["asyncio.Task[Closing]"]) -> None:
 def _broken(task: "asyncio.Task[Closing]") -> Exception | None:
     """Return what broke a branch, but for what only stops it."""
     error = task.exception() if task.done() and not task.cancelled() else None
-    return error if isinstance(error, Exception) and not isinstance(error, PAUSING) else None
+    return error if isinstance(error, Exception) else None
 
 
 def _is_in(branch: str, above: str) -> bool:

@@ -4,6 +4,7 @@ A session's name is `<branch>/<handle>` of the branch that opened or forked it. 
 steps up to the forks and its own, all of which the log has, so that it can be rebuilt anywhere.
 """
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,9 +23,12 @@ from services.contracts.event import (
 from services.contracts.session import SessionState
 from services.orchestrator.durable.ground import Ground
 from services.orchestrator.environments import DivergedError, SessionLostError, Timed
+from services.orchestrator.identity import digest
 
 REBUILDS = 3
 """How often one session is rebuilt before the branch fails."""
+LONGEST_NAME = 100
+"""Characters of a branch that its sessions' keys have room for."""
 
 
 @dataclass
@@ -137,7 +141,7 @@ class Sessions:
         """Open a session at the task's start."""
         ground = self._ground
         await ground.writer.flush()
-        key = f"{ground.job.episode}/{self._branch}/{handle}"
+        key = self._name_key(handle)
         timed = await ground.environment.open(ground.record.request, key, ground.job.epoch)
         return Showing(session=handle, **_shown(timed))
 
@@ -154,40 +158,47 @@ class Sessions:
         at = known.steps if at_step is None else at_step
         if not 0 <= at <= known.steps:
             raise ValueError(f"session {known.name} has {known.steps} steps: it has no state after {at}")
-        key = f"{ground.job.episode}/{self._branch}/{handle}"
+        key = self._name_key(handle)
         try:
             timed = await ground.environment.fork(known.id, at, key, epoch)
         except SessionLostError:
             past = past or fold_past(await ground.history(), known.name)
-            timed = await self._replay(Past(past.first, past.steps[:at]))
+            timed = await self._build(Past(past.first, past.steps[:at]))
         return Forking(session=handle, of=known.name, at_step=at, **_shown(timed))
 
     async def step(self, handle: str, action: str) -> Stepping:
         """Take a step; a session that is lost, or ahead of its log, is rebuilt first."""
         ground, known = self._ground, self.get(handle)
         await ground.writer.flush()
-        number, lost = known.steps + 1, False
+        key = f"{self._branch}/{known.steps + 1}"
         while True:
             try:
-                if lost:
-                    await ground.store.check(ground.job)  # a run that is fenced opens no session
-                    past = fold_past(await ground.history(), known.name)
-                    known.id = (await self._replay(past)).state.session_id
-                    lost = False
-                timed = await ground.environment.step(
-                    known.id, action, f"{self._branch}/{number}", ground.job.epoch
-                )
-                return Stepping(session=handle, n=number, action=action, **_shown(timed))
+                timed = await ground.environment.step(known.id, action, key, ground.job.epoch)
+                return Stepping(session=handle, n=known.steps + 1, action=action, **_shown(timed))
             except SessionLostError:
-                if known.rebuilt >= REBUILDS:
-                    raise DivergedError(f"session lost after {REBUILDS} rebuilds") from None
                 known.rebuilt += 1
-                lost = True
+                if known.rebuilt > REBUILDS:
+                    raise DivergedError(f"session lost after {REBUILDS} rebuilds") from None
+                past = fold_past(await ground.history(), known.name)
+                known.id = (await self._build(past)).state.session_id
+
+    def _name_key(self, handle: str) -> str:
+        """Return the key that a session is opened under; deep branches have long names."""
+        branch = self._branch if len(self._branch) <= LONGEST_NAME else digest("branch", self._branch)
+        return f"{self._ground.job.episode}/{branch}/{handle}"
 
     async def close(self, handle: str) -> None:
         """Close a session, after all that it showed is written."""
         await self._ground.writer.flush()
         await self._ground.environment.close(self.get(handle).id, self._ground.job.epoch)
+
+    async def _build(self, past: Past) -> Timed:
+        """Build a session of its history; one that is lost meanwhile is built again."""
+        for _ in range(REBUILDS):
+            await self._ground.store.check(self._ground.job)  # a run that is fenced opens no session
+            with contextlib.suppress(SessionLostError):
+                return await self._replay(past)
+        raise DivergedError(f"session lost in {REBUILDS} rebuilds")
 
     async def _replay(self, past: Past) -> Timed:
         """Build a session of its history and compare what it shows.
@@ -195,7 +206,7 @@ class Sessions:
         Its key is new each time: under an earlier one there may be a session that is ahead of the log.
         """
         ground = self._ground
-        key = f"{ground.job.episode}/{self._branch}/{uuid4().hex}"
+        key = self._name_key(uuid4().hex)
         timed = await ground.environment.open(ground.record.request, key, ground.job.epoch)
         _compare(past.first, timed.state, "the first observation")
         for before in past.steps:

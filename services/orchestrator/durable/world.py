@@ -37,7 +37,7 @@ from services.contracts.event import (
 )
 from services.kit.failures import BusyError, OutageError, RefusedError
 from services.orchestrator.durable.budget import Ledger
-from services.orchestrator.durable.errors import NondeterministicError, ReplayEndError
+from services.orchestrator.durable.errors import LaidAside, NondeterministicError, ReplayEndError
 from services.orchestrator.durable.ground import Ground
 from services.orchestrator.durable.scheduler import Scheduler
 from services.orchestrator.durable.sessions import Known, Sessions
@@ -56,6 +56,8 @@ from services.orchestrator.ports import (
 from services.orchestrator.store.errors import BranchesError
 
 DataT = TypeVar("DataT")
+SHORTEST_WAIT, LONGEST_WAIT = 0.5, 30.0
+"""Between these a branch waits for a part that is at its limit, seconds."""
 NOTES: dict[EventType, type[Message]] = {
     EventType.SUBTASK_DONE: Subtask,
     EventType.SUBTASK_EXPIRED: Subtask,
@@ -110,7 +112,7 @@ class RecordedWorld:
         self._scheduler = scheduler
         self._seq = 0
         self._calling = False
-        self._children = 0
+        self._children: list[str] = []
         self._sessions = Sessions(ground, branch)
         if opening is not None and opening.session is not None:
             self._sessions.inherit(opening.session)
@@ -186,8 +188,8 @@ class RecordedWorld:
 
     async def spawn(self, body: str, arguments: BaseModel, session: str | None = None, parts: int = 1) -> str:
         """Open a branch and return its id; it begins at once."""
-        child = f"{self.branch}.{self._children}"
-        self._children += 1
+        child = f"{self.branch}.{len(self._children)}"
+        self._children.append(child)
         share = self.ledger.divide(parts)
 
         async def live() -> Opening:
@@ -212,6 +214,7 @@ class RecordedWorld:
 
         An outcome never changes, so that nothing is recorded.
         """
+        self._check_own(branches)
         closings = await self._scheduler.gather(self.branch, branches)
         for branch, closing in zip(branches, closings, strict=True):
             self.ledger.settle(branch, closing)
@@ -222,6 +225,9 @@ class RecordedWorld:
 
     async def first(self, branches: list[str]) -> BranchOutcome:
         """Wait for the first of several branches to close and return its outcome."""
+        self._check_own(branches)
+        if not branches:
+            raise ValueError(f"branch {self.branch} waits for the first of no branches")
 
         async def live() -> First:
             return First(first=await self._scheduler.first(self.branch, branches))
@@ -232,6 +238,7 @@ class RecordedWorld:
 
     async def cancel(self, branches: list[str]) -> None:
         """End branches early. What is left of their budgets returns to this branch."""
+        self._check_own(branches)
 
         async def live() -> Cancelling:
             spent = await self._scheduler.cancel(branches)
@@ -240,6 +247,11 @@ class RecordedWorld:
         data = await self._call(Call(EventType.BRANCH_CANCELLED, "cancel", "\0".join(branches), live))
         for branch, spent in data.spent.items():
             self.ledger.settle(branch, spent)
+
+    def _check_own(self, branches: list[str]) -> None:
+        foreign = [branch for branch in branches if branch not in self._children]
+        if foreign:
+            raise ValueError(f"branch {self.branch} has not opened {', '.join(foreign)}")
 
     async def draw(self, n: int) -> list[float]:
         """Return random numbers in [0, 1), from the episode's seed and the number of the call."""
@@ -287,21 +299,13 @@ class RecordedWorld:
             self._append(EventType.BUDGET_EXHAUSTED, Exhausted(limit=limit), call, seq)
             raise BudgetExhaustedError(limit)
         try:
-            data = await call.live()
-            if call.remote:
-                await self._ground.answered(self.branch)
+            data = await self._insist(call)
             if call.opens:
                 await self._open(call, cast(Opening, data), seq)
                 return data
         except OutageError as error:
-            deadline = self._ground.outage_deadline(self.branch)
-            if deadline is None or time.time() < deadline:
-                self._ground.stopped.add(self.branch)
-                raise
             failure = CallFailure(reason=error.part, detail=error.reason)
         except BusyError:
-            if not self.ledger.late():
-                raise
             self._append(EventType.BUDGET_EXHAUSTED, Exhausted(limit="seconds"), call, seq)
             raise BudgetExhaustedError("seconds") from None
         except BranchesError:
@@ -319,6 +323,41 @@ class RecordedWorld:
             return data
         self._append(EventType.CALL_FAILED, failure, call, seq)
         raise InfrastructureError(failure.reason, failure.detail)
+
+    async def _insist(self, call: Call[DataT]) -> DataT:
+        """Make a call; while other branches of the job run, wait here for a part that cannot answer now.
+
+        Raises:
+            OutageError: The outage has lasted too long.
+            BusyError: The budget of time is spent.
+            LaidAside: No other branch of the job runs: it is to be laid aside.
+        """
+        while True:
+            try:
+                data = await call.live()
+            except RefusedError:
+                await self._ground.answered(self.branch)
+                raise
+            except BusyError as error:
+                if error.answered:
+                    await self._ground.answered(self.branch)
+                if self.ledger.late():
+                    raise
+                laid, pause = error, min(max(error.retry_after, SHORTEST_WAIT), LONGEST_WAIT)
+            except OutageError as error:
+                deadline = self._ground.outage_deadline(self.branch)
+                if deadline is not None and time.time() >= deadline:
+                    raise
+                self._ground.begin_outage(self.branch)
+                laid, pause = error, self._ground.store.settings.outage_pause
+            else:
+                if call.remote:
+                    await self._ground.answered(self.branch)
+                return data
+            if not await self._scheduler.pause(self.branch, pause):
+                if isinstance(laid, OutageError):
+                    self._ground.stopped[self.branch] = self._ground.outages[self.branch]
+                raise LaidAside(laid)
 
     def _append(self, event: EventType, data: Any, call: Call[Any], seq: int) -> None:
         self._ground.writer.append(

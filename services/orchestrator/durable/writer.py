@@ -24,7 +24,9 @@ Sink = Callable[[Sequence[Line]], Awaitable[bool]]
 class LogWriter:
     """One job's way into its episode's log."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: Sink, taking: Line | None = None) -> None:
+        self._taking = taking
+        """Goes before the first event: a worker that has nothing to write for a branch leaves no trace."""
         self.full = False
         """Whether the log is full, so that the episode has to end by budget."""
         self._sink = sink
@@ -112,7 +114,8 @@ class LogWriter:
 
     async def _send(self, lines: Sequence[Line]) -> None:
         async with self._one:
-            self.full = await self._sink(lines) or self.full
+            taking, self._taking = self._taking, None
+            self.full = await self._sink([taking, *lines] if taking else lines) or self.full
 
 
 def _read_exception(task: asyncio.Task[None]) -> None:

@@ -7,6 +7,7 @@ weighs the end. If it is not good enough, the next path starts from the beginnin
 was tried, up to `num_path`. With `parallel` all paths begin together, each with another first candidate.
 """
 
+from contextlib import suppress
 from typing import Any
 
 from services.contracts.action import Form
@@ -121,7 +122,8 @@ class _Search:
         [outcome] = await self.world.gather([branch])
         if outcome.failure == "diverged" and not self.reopened:
             self.reopened = True
-            [outcome] = await self.world.gather([await self.world.spawn(PATH, arguments)])
+            with suppress(BudgetExhaustedError):  # others hold what is left: then this path is lost
+                [outcome] = await self.world.gather([await self.world.spawn(PATH, arguments)])
         if outcome.result is None:
             self.failures.append(outcome)
             return None

@@ -54,7 +54,9 @@ class Fold:
         self.sessions: dict[str, str] = {}
         """Open sessions, by name: the environment's ids."""
         self.scores: dict[str, float] = {}
-        """The reward so far, by branch."""
+        """The reward so far, by session."""
+        self._stepped: dict[str, str] = {}
+        """The session that a branch is about: the one that it stepped last, or began with."""
         self._workers: dict[str, str] = {}
         """The worker that took a branch last."""
         self._environment = 0.0
@@ -84,6 +86,7 @@ class Fold:
             case BranchOpened(data=data):
                 self._set(data.opened, parent=branch)
                 if data.session is not None:
+                    self._stepped[data.opened] = data.session.session
                     self._walked.add(data.opened)
                     self._set(data.opened, observation=data.session.observation)
             case BranchTaken(data=data):
@@ -144,7 +147,7 @@ class Fold:
 
     def score(self, branch: str) -> float:
         """Return the reward that a branch's path ended with; 0 before its first step."""
-        return min(1.0, max(0.0, self.scores.get(branch, 0.0)))
+        return min(1.0, max(0.0, self.scores.get(self._stepped.get(branch, ""), 0.0)))
 
     def figures(self, ended_at: float) -> Figures:
         """Return what the episode did and cost until a time, Unix seconds."""
@@ -178,8 +181,11 @@ class Fold:
 
     def _show(self, branch: str, shown: Showing) -> None:
         self._environment += shown.seconds
-        self.scores[branch] = shown.score
-        self.sessions[_name(branch, shown.session)] = shown.session_id
+        name = _name(branch, shown.session)
+        self.scores[name] = shown.score
+        self.sessions[name] = shown.session_id
+        if isinstance(shown, Stepping) or branch not in self._stepped:
+            self._stepped[branch] = name
 
     def _set(self, branch: str, **changes: Any) -> None:
         known = self.branches.get(branch) or Branch(id=branch, worker=self._workers.get(branch, ""))

@@ -1,7 +1,7 @@
 """The jobs of an episode's branches: taken, renewed, parked, released, and what they write into the log."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -31,19 +31,30 @@ class Job:
     epoch: int
     spec: bytes
     """The episode's record as it was created."""
-    opening: Event | None = None
-    """The event that opened the branch; None for the root."""
+    opened: Mapping[str, Any] | None = None
+    """The event that opened the branch, unread; None for the root."""
     resumed: bool = False
     """Whether it was taken before, so that there may be answers to replay."""
     outage: float | None = None
     """When the outage that it waits out began, Unix seconds."""
     started: float = field(default_factory=time.time)
     """When the episode started, Unix seconds."""
+    worker: str = ""
+    """The worker that took it, where another one had it before: the first batch of events records it."""
 
     @property
     def id(self) -> str:
         """`episode/branch`."""
         return f"{self.episode}/{self.branch}"
+
+    @property
+    def opening(self) -> Event | None:
+        """The event that opened the branch; None for the root.
+
+        Raises:
+            UnreadableError: It cannot be read.
+        """
+        return None if self.opened is None else parse_event("", self.opened)
 
     @property
     def root(self) -> bool:
@@ -55,12 +66,12 @@ class Line(NamedTuple):
     """One event to be written."""
 
     what: str
-    """`open`, `open-job` or `close` where it opens or closes a branch."""
+    """`open`, `open-job` or `close` where it opens or closes a branch; `take` where a worker begins it."""
     branch: str
     seq: int | None
     packed: Packed
     other: str = ""
-    """The branch that it opens; to close one, the number of its last call."""
+    """The branch that it opens; to close one, the number of its last call; to take one, the worker."""
 
 
 class JobStore(LogStore):
@@ -84,7 +95,7 @@ class JobStore(LogStore):
         )
         if answer[0] == b"none":
             return float("inf") if answer[1] < 0 else answer[1] / 1000
-        _, episode, branch, epoch, resumed, spec, opening, outage, started = answer
+        _, episode, branch, epoch, resumed, spec, opening, outage, started, moved = answer
         name = episode.decode()
         raw = orjson.loads(opening) if opening else None
         if raw is not None:
@@ -94,10 +105,11 @@ class JobStore(LogStore):
             branch=branch.decode(),
             epoch=int(epoch),
             spec=spec,
-            opening=parse_event("", raw) if raw else None,
+            opened=raw,
             resumed=bool(resumed),
             outage=float(outage) if outage else None,
             started=float(started),
+            worker=worker if moved else "",
         )
 
     @patient
@@ -125,15 +137,17 @@ class JobStore(LogStore):
             raise FencedError
 
     @patient
-    async def release(self, job: Job, pause: float, outages: Sequence[str] = ()) -> None:
-        """Lay a job aside for some seconds, and record which branches an outage stopped.
+    async def release(self, job: Job, pause: float, outages: Mapping[str, float] | None = None) -> None:
+        """Lay a job aside for some seconds, and record which branches an outage stopped, and since when.
 
         Raises:
             FencedError: Another worker has it.
         """
         partition = self.partitions.of(job.episode)
         keys = [partition.episode(job.episode, "branches"), partition.ready, partition.leases, partition.wake]
-        args = [job.episode, job.branch, job.epoch, int(pause * 1000), time.time(), *outages]
+        args: list[Any] = [job.episode, job.branch, job.epoch, int(pause * 1000)]
+        for branch, began in (outages or {}).items():
+            args += [branch, began]
         raise_refusal(await self._release(keys=keys, args=args))
 
     @patient

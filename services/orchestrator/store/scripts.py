@@ -10,7 +10,7 @@ Fields of a branch `<b>` in an episode's hash `branches`:
 Fields of a branch that is a job:
   `<b>:epoch`    raised whenever it is taken
   `<b>:state`    `ready`, `running` or `waiting`
-  `<b>:worker`   the worker that took it last
+  `<b>:worker`   the worker that wrote for it last
   `<b>:batch`    the last batch of events that it wrote
   `<b>:pending`  how many branches it waits for
 The field `#` counts the branches.
@@ -127,18 +127,12 @@ while true do
       redis.call('XADD', log, '*', 'e', '{"type":"episode.started","at":' .. ARGV[4] .. '}')
       redis.call('HINCRBY', hash, 'events', 1)
     end
-    if before[1] ~= ARGV[3] then
-      redis.call('XADD', log, '*', 'e', cjson.encode({type = 'branch.taken', at = tonumber(ARGV[4]),
-        branch = branch, data = {worker = ARGV[3], epoch = epoch}}))
-      redis.call('HINCRBY', hash, 'events', 1)
-    end
-    redis.call('HSET', branches, branch .. ':epoch', epoch, branch .. ':state', 'running',
-      branch .. ':worker', ARGV[3])
+    redis.call('HSET', branches, branch .. ':epoch', epoch, branch .. ':state', 'running')
     redis.call('ZADD', KEYS[2], now + tonumber(ARGV[2]), job)
     local opened = before[3] and redis.call('XRANGE', log, before[3], before[3]) or {}
     return {'job', episode, branch, epoch, before[2] and 1 or 0, redis.call('HGET', hash, 'spec') or '',
       opened[1] and opened[1][2][2] or '', redis.call('HGET', branches, branch .. ':outage') or '',
-      redis.call('HGET', hash, 'started') or ARGV[4]}
+      redis.call('HGET', hash, 'started') or ARGV[4], before[1] ~= ARGV[3] and 1 or 0}
   end
 end
 """
@@ -168,10 +162,10 @@ return lost
 
 RELEASE = """
 -- KEYS: branches, ready, leases, wake
--- ARGV: episode, job, epoch, pause ms, now (Unix seconds), then the branches that an outage stopped
+-- ARGV: episode, job, epoch, pause ms, then the branches that an outage stopped, and when each began
 if redis.call('HGET', KEYS[1], ARGV[2] .. ':epoch') ~= ARGV[3] then return 'fenced' end
 if redis.call('HGET', KEYS[1], ARGV[2] .. ':state') ~= 'running' then return 'ok' end  -- repeated
-for i = 6, #ARGV do redis.call('HSETNX', KEYS[1], ARGV[i] .. ':outage', ARGV[5]) end
+for i = 5, #ARGV, 2 do redis.call('HSETNX', KEYS[1], ARGV[i] .. ':outage', ARGV[i + 1]) end
 redis.call('ZREM', KEYS[3], ARGV[1] .. '/' .. ARGV[2])
 put_ready(KEYS[2], KEYS[4], KEYS[1], ARGV[1], ARGV[2], now_ms() + tonumber(ARGV[4]))
 return 'ok'
@@ -208,8 +202,9 @@ return 'ok'
 APPEND = """
 -- KEYS: episode (the others lie beside it and follow from its name, which saves their bytes at each step)
 -- ARGV: episode, job, epoch, batch id, max events, max bytes, last events, last bytes, max branches,
---   how many texts, digest and text of each, then of each entry: what it does ('open', 'open-job', 'close' or
---   ''), branch, seq ('' for none), event, and the branch that it opens or, to close one, its last seq
+--   how many texts, digest and text of each, then of each entry: what it does ('open', 'open-job', 'close',
+--   'take' or ''), branch, seq ('' for none), event, and the branch that it opens, its last seq to close it,
+--   or the worker that takes it
 for place, part in ipairs({'log', 'branches', 'texts'}) do KEYS[place + 1] = KEYS[1] .. ':' .. part end
 local tag = string.match(KEYS[1], '^.-}:')
 for place, name in ipairs({'ready', 'leases', 'wake'}) do KEYS[place + 4] = tag .. name end
@@ -230,8 +225,8 @@ for i = first, #ARGV, 5 do
   if ARGV[i] == 'close' then  -- the end of a log whose tail was lost is no end
     local last = seqs[branch] or tonumber(redis.call('HGET', KEYS[3], branch .. ':seq') or -1)
     if tonumber(ARGV[i + 4]) ~= last then return 'gap' end
-  elseif ARGV[i + 4] ~= '' and tonumber(redis.call('HGET', KEYS[3], '#')) >= tonumber(ARGV[9]) then
-    return 'branches'
+  elseif string.sub(ARGV[i], 1, 4) == 'open' then
+    if tonumber(redis.call('HGET', KEYS[3], '#')) >= tonumber(ARGV[9]) then return 'branches' end
   end
   bytes = bytes + #ARGV[i + 3]
   count = count + 1
@@ -258,6 +253,8 @@ for i = first, #ARGV, 5 do
     else
       redis.call('HSET', KEYS[3], other .. ':job', job)
     end
+  elseif what == 'take' then
+    redis.call('HSET', KEYS[3], branch .. ':worker', other)
   elseif what == 'close' then
     local keys = {KEYS[1], KEYS[2], KEYS[3], KEYS[5], KEYS[6], KEYS[7]}
     cancel_below(keys, ARGV[1], branch, cjson.decode(ARGV[i + 3]).at)

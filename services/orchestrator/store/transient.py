@@ -48,4 +48,19 @@ def is_transient(error: BaseException) -> bool:
         return NO_CLUSTER not in str(error).lower()
     if isinstance(error, ResponseError):
         return bool(REDIS_WORDS.search(str(error)))
+    if isinstance(error, AttributeError):
+        return _is_closed_under(error)
     return isinstance(error, builtins.ConnectionError) and not isinstance(error, RedisError)
+
+
+def _is_closed_under(error: AttributeError) -> bool:
+    """Return whether the client closed a connection while it was used.
+
+    A client of a cluster does so when it reads the cluster's layout anew, and then finds None in place of a
+    connection's streams.
+    """
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+    return error.obj is None and module.startswith("redis.")

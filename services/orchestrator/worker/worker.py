@@ -17,6 +17,7 @@ from services.contracts.episode import Failure
 from services.kit.failures import BusyError, OutageError
 from services.kit.metrics import Metrics
 from services.orchestrator.durable.run import JobRun, fail
+from services.orchestrator.durable.world import LONGEST_WAIT, SHORTEST_WAIT
 from services.orchestrator.environments import EnvironmentPort
 from services.orchestrator.failures import Fate, classify
 from services.orchestrator.roles import Roles
@@ -31,8 +32,6 @@ from services.orchestrator.worker.sweeper import Sweeper
 
 OTHER_VERSION_PAUSE = 5.0
 """Seconds until a job that another version must do is offered again."""
-SHORTEST_WAIT, LONGEST_WAIT = 0.5, 30.0
-"""Between these a branch waits for a part that is at its limit, seconds."""
 LOOK = 1.0
 """The longest that an idle worker waits before it looks for a job again, seconds."""
 LAST_CALLS = 3.0
@@ -70,7 +69,7 @@ class Worker:
         self.slots = WorkerSlots(settings.worker_concurrency)
         self.sweeper = Sweeper(parts.episodes, parts.jobs, parts.environments, self.metrics)
         self._running: dict[str, tuple[Job, asyncio.Task[None]]] = {}
-        self._held: set[str] = set()
+        self._held: dict[str, Job] = {}
         """Jobs whose leases are renewed: those that run, and not those that are being settled."""
         self._background: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -79,7 +78,8 @@ class Worker:
         """Begin to work."""
         partitions = self.parts.jobs.partitions.all
         self._background = [asyncio.create_task(self._take_jobs(partition)) for partition in partitions]
-        self._background += [asyncio.create_task(self._watch()), asyncio.create_task(self._sweep())]
+        self._background += [asyncio.create_task(self._watch(partition)) for partition in partitions]
+        self._background.append(asyncio.create_task(self._sweep()))
 
     async def stop(self) -> None:
         """Leave everything to others, at once: what is recorded is enough to go on."""
@@ -101,16 +101,26 @@ class Worker:
         while not self._stopping:  # the client may swallow a cancellation
             await self.slots.wait_for_free()
             with _survived("taking jobs"):
-                found = await self.parts.jobs.take(partition, self.name)
-                if isinstance(found, Job):
-                    if self._stopping:
-                        await self._release(found, 0.0)
-                        return
-                    self.begin(found)
-                else:
-                    await self.parts.jobs.wait(partition, min(found, LOOK))
+                pause = await self._take_job(partition)
+                if pause is not None:
+                    await self.parts.jobs.wait(partition, min(pause, LOOK))
                 continue
             await asyncio.sleep(LOOK)
+
+    async def _take_job(self, partition: Partition) -> float | None:
+        """Begin the next job that is due; where there is none, return in how many seconds one will be."""
+        self.slots.occupy()  # before the job is taken: other partitions want the slot, too
+        try:
+            found = await self.parts.jobs.take(partition, self.name)
+            if isinstance(found, Job):
+                if self._stopping:
+                    await self._release(found, 0.0)
+                else:
+                    self.begin(found)
+                return None
+            return found
+        finally:
+            self.slots.give_back()
 
     def begin(self, job: Job) -> "asyncio.Task[None]":
         """Run a job that was taken, beside the others."""
@@ -121,14 +131,14 @@ class Worker:
         self.metrics.running.inc()
         task = asyncio.create_task(self._work(job))
         self._running[job.id] = (job, task)
-        self._held.add(job.id)
+        self._held[job.id] = job
 
         def end(_: "asyncio.Task[None]") -> None:
             self.slots.give_back()
             self.metrics.running.dec()
             if self._running.get(job.id) == (job, task):
                 del self._running[job.id]
-                self._held.discard(job.id)
+            self._let_go(job)
 
         task.add_done_callback(end)
         return task
@@ -159,9 +169,14 @@ class Worker:
             await self._pause(job, error, run.stopped)
             return
         finally:
-            self._held.discard(job.id)  # its end is seen to here: nobody is to cancel that
+            self._let_go(job)  # its end is seen to here: nobody is to cancel that
         if over:
             await self.sweeper.finish(job.episode, run.fold)
+
+    def _let_go(self, job: Job) -> None:
+        """Renew a job's lease no more; a later run of the same job keeps its own."""
+        if self._held.get(job.id) is job:
+            del self._held[job.id]
 
     async def _settle(self, job: Job, error: Exception) -> None:
         """Do what a run that broke off needs."""
@@ -180,19 +195,19 @@ class Worker:
                 await self._release(job, min(max(error.retry_after, SHORTEST_WAIT), LONGEST_WAIT))
             case Fate.OUTAGE:
                 assert isinstance(error, OutageError)
-                await self._pause(job, error, {job.branch})
+                await self._pause(job, error, {})
             case Fate.BUG:
                 await self._give_up(job, error)
 
-    async def _pause(self, job: Job, error: OutageError, stopped: set[str]) -> None:
+    async def _pause(self, job: Job, error: OutageError, stopped: dict[str, float]) -> None:
         self.metrics.pauses.labels(error.part).inc()
         log.warning("a part is away; the branch waits", error=str(error))
-        await self._release(job, self.settings.outage_pause, *stopped)
+        await self._release(job, self.settings.outage_pause, stopped)
 
-    async def _release(self, job: Job, pause: float, *stopped: str) -> None:
+    async def _release(self, job: Job, pause: float, stopped: dict[str, float] | None = None) -> None:
         """Lay a job aside; where that fails, its lease runs out."""
         try:
-            await self.parts.jobs.release(job, pause, stopped)
+            await self.parts.jobs.release(job, pause, stopped or {})
         except Exception as error:
             if classify(error) is not Fate.TAKEN:
                 log.warning("a job could not be released; its lease runs out", error=str(error))
@@ -209,26 +224,26 @@ class Worker:
             return
         await self.sweeper.finish(job.episode)
 
-    async def _watch(self) -> None:
+    async def _watch(self, partition: Partition) -> None:
         """Renew leases, and stop work on what was lost or has ended."""
         while not self._stopping:
             await asyncio.sleep(self.settings.watch)
             with _survived("renewing leases"):
-                await self.renew()
+                await self._renew(partition)
 
     async def renew(self) -> None:
         """Renew the leases of all jobs that run, and stop those that are lost."""
+        for partition in self.parts.jobs.partitions.all:
+            await self._renew(partition)
+
+    async def _renew(self, partition: Partition) -> None:
         store = self.parts.jobs
-        for partition in store.partitions.all:
-            running = [self._running[name][0] for name in self._held]
-            jobs = [job for job in running if store.partitions.of(job.episode) == partition]
-            if not jobs:
-                continue
-            lost = await store.renew(partition, jobs)
-            for job in jobs:
-                known, task = self._running.get(job.id, (None, None))
-                if job.id in lost and known is job and job.id in self._held and task is not None:
-                    task.cancel()
+        jobs = [job for job in self._held.values() if store.partitions.of(job.episode) == partition]
+        lost = await store.renew(partition, jobs) if jobs else {}
+        for job in jobs:
+            known, task = self._running.get(job.id, (None, None))
+            if job.id in lost and known is job and self._held.get(job.id) is job and task is not None:
+                task.cancel()
 
     async def _sweep(self) -> None:
         while not self._stopping:
