@@ -423,5 +423,5 @@ async def test_the_deadline_counts_the_wait_for_a_place() -> None:
     client = upstream(Held(), concurrency=1, timeout=0.05)
     await client._places.acquire()  # as a call would that never ends
     async with asyncio.timeout(20):
-        with pytest.raises(OutageError):
+        with pytest.raises(BusyError):
             await client.request("GET", "/")
