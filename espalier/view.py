@@ -23,12 +23,12 @@ from services.contracts.event import (
     PlanMade,
     SessionForked,
     SessionOpened,
-    Stepping,
     StepTaken,
     SubtaskJudged,
     SubtaskOver,
     WindowCut,
 )
+from services.contracts.event_data import Stepping
 from services.contracts.plan import Plan
 
 ROOT = "0"

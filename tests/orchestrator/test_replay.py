@@ -13,7 +13,8 @@ from pydantic import BaseModel
 
 from services.contracts.action import ActionRequest, Candidate
 from services.contracts.episode import Episode, Figures, Result, State
-from services.contracts.event import EVENTS, EventType, Parking
+from services.contracts.event import EVENTS, EventType
+from services.contracts.event_data import Parking
 from services.kit.failures import OutageError
 from services.orchestrator import identity
 from services.orchestrator.durable.replay import replay_episode

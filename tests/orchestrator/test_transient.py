@@ -24,7 +24,8 @@ from espalier.client.calls import get_episode
 from services.contracts.action import ActionRequest, Candidate
 from services.contracts.context import MAX_TEXT
 from services.contracts.episode import Budget, EpisodeCreate, State
-from services.contracts.event import EventType, Share
+from services.contracts.event import EventType
+from services.contracts.event_data import Share
 from services.kit.failures import BusyError, OutageError
 from services.orchestrator.durable.budget import Ledger
 from services.orchestrator.durable.ground import Ground

@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from services.contracts.event import Share, Spent
+from services.contracts.event_data import Share, Spent
 from services.contracts.usage import Usage
 
 

@@ -1,6 +1,6 @@
 """Why a run of a branch stops before its end."""
 
-from services.contracts.event import Parking
+from services.contracts.event_data import Parking
 from services.kit.failures import BusyError, OutageError
 
 

@@ -8,15 +8,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from services.contracts.episode import Failure, Figures, Result
-from services.contracts.event import (
-    BranchClosed,
-    BranchOpened,
-    Closing,
-    Event,
-    EventType,
-    Opening,
-    Share,
-)
+from services.contracts.event import BranchClosed, BranchOpened, Event, EventType
+from services.contracts.event_data import Closing, Opening, Share
 from services.orchestrator.durable.budget import Ledger
 from services.orchestrator.durable.errors import LaidAside, NondeterministicError, Parked
 from services.orchestrator.durable.ground import Ground

@@ -11,7 +11,8 @@ from typing import Protocol
 
 from pydantic import BaseModel
 
-from services.contracts.event import BranchClosed, Closing, Event, Opening, Parking, Place, Spent
+from services.contracts.event import BranchClosed, Event
+from services.contracts.event_data import Closing, Opening, Parking, Place, Spent
 from services.orchestrator.durable.errors import BrokenError, LaidAside, Parked
 from services.orchestrator.durable.ground import Ground
 from services.orchestrator.settings import Branches

@@ -10,16 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
-from services.contracts.event import (
-    Event,
-    Forking,
-    SessionForked,
-    SessionOpened,
-    SessionRef,
-    Showing,
-    Stepping,
-    StepTaken,
-)
+from services.contracts.event import Event, SessionForked, SessionOpened, StepTaken
+from services.contracts.event_data import Forking, SessionRef, Showing, Stepping
 from services.contracts.session import SessionState
 from services.orchestrator.durable.ground import Ground
 from services.orchestrator.environments import DivergedError, SessionLostError, Timed

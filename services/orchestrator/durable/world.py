@@ -15,17 +15,14 @@ from pydantic import BaseModel
 
 from services.contracts.base import Message
 from services.contracts.episode import Feedback
-from services.contracts.event import (
+from services.contracts.event import BudgetExhausted, CallFailed, Event, EventType
+from services.contracts.event_data import (
     Backtrack,
-    BudgetExhausted,
-    CallFailed,
     CallFailure,
     Cancelling,
     Commitment,
     Cut,
     Draw,
-    Event,
-    EventType,
     Exhausted,
     First,
     Leaving,

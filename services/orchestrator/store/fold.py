@@ -22,12 +22,11 @@ from services.contracts.event import (
     SessionClosed,
     SessionForked,
     SessionOpened,
-    Showing,
-    Stepping,
     StepTaken,
     SubtaskJudged,
     WindowCut,
 )
+from services.contracts.event_data import Showing, Stepping
 from services.contracts.tree import Branch, Node, NodeCandidate, Tree
 from services.contracts.usage import Usage
 

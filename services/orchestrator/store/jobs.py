@@ -9,7 +9,8 @@ from uuid import uuid4
 import orjson
 
 from services.contracts.episode import Failure, Figures, Result, State
-from services.contracts.event import Event, EventType, Parking
+from services.contracts.event import Event, EventType
+from services.contracts.event_data import Parking
 from services.orchestrator.store import scripts
 from services.orchestrator.store.base import ROOT, raise_refusal
 from services.orchestrator.store.errors import FencedError

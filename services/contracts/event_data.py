@@ -1,0 +1,227 @@
+"""The data of events: what each type of event holds."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field, model_validator
+
+from services.contracts.base import Message
+from services.contracts.episode import Failure, Figures, Result
+
+
+class Spent(Message):
+    """What a branch spent of a budget, its children's part included."""
+
+    calls: int = 0
+    """Requests to the engine."""
+    tokens: int = 0
+    """Prompt and completion tokens."""
+
+
+class Share(Message):
+    """A branch's part of the episode's budget; None is no limit."""
+
+    calls: int | None = None
+    tokens: int | None = None
+
+
+class Created(Message):
+    """The episode's start."""
+
+    instruction: str = ""
+
+
+class Completed(Message):
+    """The episode's result."""
+
+    result: Result | None = None
+    """None in a stream that leaves out what shows the reward."""
+    figures: Figures
+
+
+class Failed(Message):
+    """Why the episode failed."""
+
+    failure: Failure
+    figures: Figures
+
+
+class Place(StrEnum):
+    """Where a branch runs."""
+
+    LOCAL = "local"
+    """In the process that runs its parent."""
+    JOB = "job"
+    """As a job that any worker takes."""
+
+
+class SessionRef(Message):
+    """A session that a branch hands to another one."""
+
+    session: str
+    """`<branch>/<handle>` of the branch that opened or forked it."""
+    session_id: str
+    """The environment's id."""
+    observation: str
+    done: bool = False
+    steps: int = 0
+    """Steps taken in it and, for a fork, in its ancestors up to the fork."""
+
+
+class Opening(Message):
+    """A branch that the event's branch opened."""
+
+    opened: str
+    """The new branch's id."""
+    body: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    session: SessionRef | None = None
+    """The session that it starts from; None: it opens its own."""
+    share: Share = Share()
+    place: Place = Place.LOCAL
+
+
+class Taking(Message):
+    """A worker that runs the event's branch from now on."""
+
+    worker: str
+    epoch: int
+
+
+class Parking(Message):
+    """The branch waits for others and holds no slot."""
+
+    branches: list[str]
+    first: bool = False
+    """Whether one of them is enough."""
+
+
+class First(Message):
+    """Which of several branches closed first."""
+
+    first: str
+
+
+class Cancelling(Message):
+    """Branches that were ended early, and what they had spent."""
+
+    branches: list[str]
+    spent: dict[str, Spent] = Field(default_factory=dict)
+
+
+class Closing(Spent):
+    """How the event's branch ended, and what it spent."""
+
+    result: dict[str, Any] | None = None
+    """The body's result; None where it failed."""
+    failure: str = ""
+    """The part that broke, `diverged`, `budget`, `cancelled` or `error`; empty where it did not fail."""
+    detail: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_nested(cls, data: Any) -> Any:
+        """Read the form of release 0.1, which held result, failure and detail in `outcome`."""
+        if isinstance(data, dict) and isinstance(data.get("outcome"), dict):  # pyright: ignore[reportUnknownMemberType]
+            return {**data, **data["outcome"]}  # pyright: ignore[reportUnknownVariableType]
+        return data  # pyright: ignore[reportUnknownVariableType]
+
+
+class Showing(Message):
+    """What a session showed."""
+
+    session: str
+    """The branch's handle of it."""
+    session_id: str
+    """The environment's id; another one after a rebuild."""
+    observation: str
+    essence: str = ""
+    """What a rebuilt session is compared by; empty: the observation itself."""
+    done: bool = False
+    valid: bool = True
+    score: float = 0.0
+    """The reward so far. Shown to people and to no method."""
+    seconds: float = 0.0
+    """From the request to the answer."""
+
+
+class Forking(Showing):
+    """A session in the state of another one."""
+
+    of: str
+    """The session that was forked, `<branch>/<handle>`."""
+    at_step: int
+    """Steps of that session that the fork shares."""
+
+
+class Stepping(Showing):
+    """A step that was taken."""
+
+    n: int
+    """The step's number in its session, from 1; a fork counts on."""
+    action: str
+
+
+class Leaving(Message):
+    """A session that the branch is done with."""
+
+    session: str
+    left: str = ""
+    """Why it could not be closed; it expires by itself."""
+
+
+class Subtask(Message):
+    """A subtask that is over."""
+
+    index: int
+    subtask: str
+    steps: int
+
+
+class PathEnd(Message):
+    """Why a path ended."""
+
+    reason: str
+    steps: int
+
+
+class Commitment(Message):
+    """The branch whose path is the episode's result."""
+
+    branch: str
+    good_enough: bool | None = None
+
+
+class Backtrack(Message):
+    """A path that was not good enough, so that another one begins."""
+
+    path: int
+    from_branch: str
+
+
+class Cut(Message):
+    """Turns that left the window."""
+
+    first_turn: int
+    turns: int
+
+
+class Draw(Message):
+    """Random numbers from the episode's seed, in [0, 1)."""
+
+    numbers: list[float]
+
+
+class CallFailure(Message):
+    """A call that failed for good: a part is away for too long, or refuses."""
+
+    reason: str
+    """The part's name, or `diverged`."""
+    detail: str = ""
+
+
+class Exhausted(Message):
+    """A call that was not made."""
+
+    limit: str
+    """`model_calls`, `tokens`, `seconds`, `log` or `branches`."""
