@@ -136,7 +136,7 @@ def test_a_table_has_a_row_a_run(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [(None, "the run has not ended"), ("{}", "is not a run's summary")]
+    ("text", "outcome"), [(None, "the run has not ended"), ("{}", "is not a run's summary")]
 )
 def test_a_folder_without_a_summary_is_told(
     text: str | None,

@@ -140,7 +140,7 @@ def test_one_that_is_in_use_stays(site: Site, card: Card, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "found"),
     [
         ({"base": "Llama-2-7b"}, "an adapter of Llama-2-7b"),
         ({"profile": "paper@0123456789ab"}, "ESPALIER_PROMPT_PROFILE=paper"),

@@ -195,7 +195,7 @@ def another_base(settings: StackSettings, model: ServedModel, number: int) -> Pa
 
 
 @pytest.mark.parametrize(
-    ("plan", "told"), [(dies, "no memory for weights"), (another_base, "serves Llama-2-7b")]
+    ("plan", "found"), [(dies, "no memory for weights"), (another_base, "serves Llama-2-7b")]
 )
 async def test_a_swap_that_fails_changes_nothing(site: Site, plan: Plan, found: str) -> None:
     def second(settings: StackSettings, model: ServedModel, number: int) -> Part:
