@@ -6,6 +6,9 @@ from services.kit.failures import BusyError, OutageError
 from services.orchestrator.store.errors import FencedError, OverError
 from services.orchestrator.store.transient import is_transient
 
+SHORTEST_WAIT, LONGEST_WAIT = 0.5, 30.0
+"""Between these a branch waits for a part that is at its limit, seconds."""
+
 
 class Fate(StrEnum):
     """What becomes of a run."""
@@ -33,3 +36,8 @@ def classify(error: BaseException) -> Fate:
             return Fate.TAKEN
         case _:
             return Fate.REDIS if is_transient(error) else Fate.BUG
+
+
+def choose_pause(error: BusyError) -> float:
+    """Return how long a branch waits for a part that is at its limit, seconds."""
+    return min(max(error.retry_after, SHORTEST_WAIT), LONGEST_WAIT)

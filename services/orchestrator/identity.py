@@ -1,4 +1,4 @@
-"""Names of episodes and digests of requests."""
+"""Names of episodes, branches and sessions, and digests of requests."""
 
 import hashlib
 import re
@@ -26,6 +26,16 @@ def made_at(episode: str) -> float | None:
     if not ID.fullmatch(episode):
         return None
     return ULID.from_str(episode.removeprefix(PREFIX).upper()).timestamp
+
+
+def is_within(branch: str, above: str) -> bool:
+    """Return whether a branch is another one, or below it."""
+    return branch == above or branch.startswith(f"{above}.")
+
+
+def name_session(branch: str, handle: str) -> str:
+    """Return a session's full name; a handle of another branch is one already."""
+    return handle if "/" in handle else f"{branch}/{handle}"
 
 
 def digest(kind: str, request: BaseModel | str) -> str:

@@ -30,13 +30,13 @@ from services.kit.failures import BusyError, OutageError
 from services.orchestrator.durable.budget import Ledger
 from services.orchestrator.durable.ground import Ground
 from services.orchestrator.durable.run import Answers, Branching
+from services.orchestrator.durable.slots import Slots
 from services.orchestrator.durable.world import RecordedWorld
 from services.orchestrator.durable.writer import LogWriter
 from services.orchestrator.failures import Fate, classify
 from services.orchestrator.search import METHODS
 from services.orchestrator.settings import Branches, OrchestratorSettings
 from services.orchestrator.store.errors import FencedError, OverError, UnreadableError
-from services.orchestrator.worker.slots import WorkerSlots
 from tests.orchestrator.conftest import Bench, KilledError, shape
 from tests.orchestrator.test_replay import line
 
@@ -413,7 +413,7 @@ async def test_a_note_or_a_close_in_vain_is_no_answer_of_a_part(bench: Bench) ->
     assert job is not None
     writer = LogWriter(lambda lines: bench.jobs.append(job, lines))
     ground = Ground(job, record, bench.roles, bench.environment, bench.jobs, writer, outages={"0": 1.0})
-    branching = Branching(ground, METHODS["react"], Answers(), WorkerSlots(1), Branches.LOCAL)
+    branching = Branching(ground, METHODS["react"], Answers(), Slots(1), Branches.LOCAL)
     world = RecordedWorld(ground, "0", {}, Ledger(Share(), None), branching.scheduler)
     opened = await world.open()
     assert ground.outages == {}, "the environment has answered"

@@ -21,8 +21,7 @@ class Ledger:
 
     def add(self, usage: Usage) -> None:
         """Count a call's cost."""
-        self.calls += usage.calls
-        self.tokens += usage.prompt_tokens + usage.completion_tokens
+        self._add(count_spent(usage))
 
     def find_exhausted(self) -> str:
         """Return which limit is reached; empty where none is."""
@@ -59,12 +58,20 @@ class Ledger:
     def settle(self, branch: str, spent: Spent) -> None:
         """Take back what a branch that closed has left of its share."""
         if self.lent.pop(branch, None) is not None:
-            self.calls += spent.calls
-            self.tokens += spent.tokens
+            self._add(spent)
 
     def spent(self) -> Spent:
         """Return what was spent."""
         return Spent(calls=self.calls, tokens=self.tokens)
+
+    def _add(self, spent: Spent) -> None:
+        self.calls += spent.calls
+        self.tokens += spent.tokens
+
+
+def count_spent(usage: Usage) -> Spent:
+    """Return what model calls take from a budget."""
+    return Spent(calls=usage.calls, tokens=usage.prompt_tokens + usage.completion_tokens)
 
 
 def _subtract(limit: int | None, spent: int, lent: list[int | None]) -> int | None:

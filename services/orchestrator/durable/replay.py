@@ -1,5 +1,6 @@
 """Runs an ended episode's method again, on the recorded answers alone."""
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
@@ -8,6 +9,7 @@ from services.contracts.event import EpisodeStarted, Event
 from services.orchestrator.durable.errors import NondeterministicError, ReplayEndError
 from services.orchestrator.durable.ground import Ground
 from services.orchestrator.durable.run import Answers, Branching
+from services.orchestrator.durable.slots import Slots
 from services.orchestrator.durable.writer import LogWriter
 from services.orchestrator.ports import BudgetExhaustedError, Committed, InfrastructureError
 from services.orchestrator.search import METHODS
@@ -26,20 +28,6 @@ class _Nowhere:
             raise ReplayEndError(f"{name} was called live in a replay")
 
         return refuse
-
-
-class Unlimited:
-    """Slots without a limit."""
-
-    def free(self) -> bool:
-        """Return whether a slot is free."""
-        return True
-
-    def occupy(self) -> None:
-        """Take a slot."""
-
-    def give_back(self) -> None:
-        """Give a slot back."""
 
 
 async def replay_episode(ended: Episode, record: Record, events: Sequence[Event]) -> Replay:
@@ -74,7 +62,7 @@ async def replay_episode(ended: Episode, record: Record, events: Sequence[Event]
         outages={},
         live=False,
     )
-    branches = Branching(ground, method, answers, Unlimited(), Branches.LOCAL)
+    branches = Branching(ground, method, answers, Slots(math.inf), Branches.LOCAL)
     committed: Committed | None = None
     try:
         committed = await branches.run_root()

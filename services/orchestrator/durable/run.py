@@ -13,7 +13,8 @@ from services.contracts.event_data import Closing, Opening, Share
 from services.orchestrator.durable.budget import Ledger
 from services.orchestrator.durable.errors import LaidAside, NondeterministicError, Parked
 from services.orchestrator.durable.ground import Ground
-from services.orchestrator.durable.scheduler import Scheduler, Slots, fold_spent
+from services.orchestrator.durable.scheduler import Scheduler, fold_spent
+from services.orchestrator.durable.slots import Slots
 from services.orchestrator.durable.world import RecordedWorld
 from services.orchestrator.durable.writer import LogWriter
 from services.orchestrator.environments import EnvironmentPort
@@ -95,7 +96,7 @@ class Branching:
                     detail = f"{type(error).__name__}: {error}"
                     self._close(branch, Closing(failure="error", detail=detail), world.last)
                 raise
-        await self.scheduler.stop_below(branch)
+        await self.scheduler.stop(branch)
         spent = ledger.spent()
         if ledger.lent and self._ground.live:  # branches that it waited for no more
             spent = fold_spent(await self._ground.history(), [branch])[branch]
@@ -142,13 +143,16 @@ class JobRun:
         self._environment = environment
         self._method = method
         self._slots = slots
-        self.stopped: dict[str, float] = {}
-        """Branches that an outage stopped, each with when it began, Unix seconds."""
         self.fold: Fold | None = None
         """What the log amounts to, where the run has ended the episode with a result."""
 
-    async def run(self, job: Job, record: Record) -> bool:
+    async def run(self, job: Job, record: Record, stopped: dict[str, float]) -> bool:
         """Run a job to its end or until it waits for others, and return whether the episode is over.
+
+        Args:
+            job: The job.
+            record: Its episode's.
+            stopped: Gets the branches that an outage stopped, each with when it began, Unix seconds.
 
         Raises:
             FencedError: Another worker has it.
@@ -166,7 +170,7 @@ class JobRun:
             store=self._store,
             writer=LogWriter(lambda lines: self._store.append(job, lines), _describe_taking(job)),
             outages=outages,
-            stopped=self.stopped,
+            stopped=stopped,
         )
         mode = self._store.settings.branches
         branches = Branching(ground, self._method, Answers(events), self._slots, mode)
@@ -174,18 +178,17 @@ class JobRun:
             try:
                 outcome = await self._run(ground, branches)
                 await branches.scheduler.stop()
-            except (Parked, LaidAside) as stopped:
+            except (Parked, LaidAside) as interruption:
+                outcome = interruption
+            finally:
                 await branches.scheduler.halt()
-                outcome = stopped
             await ground.writer.flush()  # a run that goes on later goes on from here, not from before
         except LimitError:
             outcome = FULL
         except BaseException:
-            await branches.scheduler.halt()
             with contextlib.suppress(Exception):
                 await ground.writer.flush()
             raise
-        await branches.scheduler.halt()
         if isinstance(outcome, Parked):
             await self._store.park(job, outcome.waits, branches.last[job.branch])
             return False

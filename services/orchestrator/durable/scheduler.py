@@ -7,36 +7,23 @@ slot, and is ready again when they have closed.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
-from typing import Protocol
 
 from pydantic import BaseModel
 
 from services.contracts.event import BranchClosed, Event
 from services.contracts.event_data import Closing, Opening, Parking, Place, Spent
+from services.contracts.usage import Usage
+from services.orchestrator.durable.budget import count_spent
 from services.orchestrator.durable.errors import BrokenError, LaidAside, Parked
 from services.orchestrator.durable.ground import Ground
+from services.orchestrator.durable.slots import Slots
+from services.orchestrator.identity import is_within
 from services.orchestrator.settings import Branches
 
 LOOK = 0.25
 """Between two looks whether a job has closed, while local branches run on, seconds."""
 RunBranch = Callable[[str, Opening, BaseModel], Awaitable[Closing]]
 """Runs a branch here: its id, its opening, its arguments."""
-
-
-class Slots(Protocol):
-    """The slots of a worker: one for each branch that runs and does not wait for others."""
-
-    def free(self) -> bool:
-        """Return whether a slot is free."""
-        ...
-
-    def occupy(self) -> None:
-        """Take a slot, a free one or one too many."""
-        ...
-
-    def give_back(self) -> None:
-        """Give a slot back."""
-        ...
 
 
 class Scheduler:
@@ -133,7 +120,7 @@ class Scheduler:
     async def cancel(self, branches: Sequence[str]) -> dict[str, Spent]:
         """End branches early and return what each has spent."""
         open_ = await self._find_open(branches)
-        below = [name for name in self._tasks if any(_is_in(name, branch) for branch in open_)]
+        below = [name for name in self._tasks if any(is_within(name, branch) for branch in open_)]
         await _stop(self._tasks[name] for name in below)
         await self._ground.writer.flush()
         await self._ground.store.cancel(self._ground.job, open_)
@@ -143,18 +130,6 @@ class Scheduler:
         unknown = [branch for branch in branches if self._closed[branch].failure == "cancelled"]
         spent = fold_spent(await self._ground.history(), unknown)
         return {branch: spent.get(branch) or self._closed[branch] for branch in branches}
-
-    async def stop_below(self, branch: str) -> None:
-        """Stop what runs here below a branch that is about to close.
-
-        Raises:
-            Exception: A branch that nobody waited for broke.
-        """
-        below = [name for name in self._tasks if name != branch and _is_in(name, branch)]
-        broken = [error for name in below if (error := _broken(self._tasks[name]))]
-        await _stop(self._tasks[name] for name in below)
-        if broken:
-            raise broken[0]
 
     async def pause(self, branch: str, seconds: float) -> bool:
         """Wait while other branches run here; False where none does."""
@@ -169,14 +144,18 @@ class Scheduler:
                 await asyncio.wait(running, timeout=left, return_when=asyncio.FIRST_COMPLETED)
         return True
 
-    async def stop(self) -> None:
+    async def stop(self, above: str = "") -> None:
         """Stop the branches that still run here.
+
+        Args:
+            above: Only those below this branch, which is about to close.
 
         Raises:
             Exception: A branch that nobody waited for broke.
         """
-        broken = [error for task in self._tasks.values() if (error := _broken(task))]
-        await self.halt()
+        names = [name for name in self._tasks if not above or (name != above and is_within(name, above))]
+        broken = [error for name in names if (error := _broken(self._tasks[name]))]
+        await _stop(self._tasks[name] for name in names)
         if broken:
             raise broken[0]
 
@@ -240,19 +219,14 @@ class Scheduler:
 
 def fold_spent(events: Iterable[Event], branches: Sequence[str]) -> dict[str, Spent]:
     """Return what branches spent, with all below them, as far as the log has it."""
-    spent = {branch: Spent() for branch in branches}
+    totals = {branch: Usage() for branch in branches}
     for event in events:
         usage = getattr(event.data, "usage", None)
-        if usage is None:
-            continue
-        for branch in branches:
-            if _is_in(event.branch, branch):
-                before = spent[branch]
-                spent[branch] = Spent(
-                    calls=before.calls + usage.calls,
-                    tokens=before.tokens + usage.prompt_tokens + usage.completion_tokens,
-                )
-    return spent
+        if usage is not None:
+            for branch in branches:
+                if is_within(event.branch, branch):
+                    totals[branch] += usage
+    return {branch: count_spent(usage) for branch, usage in totals.items()}
 
 
 async def _settle(tasks: Iterable["asyncio.Task[Closing]"]) -> None:
@@ -287,10 +261,6 @@ def _broken(task: "asyncio.Task[Closing]") -> Exception | None:
     """Return what broke a branch, but for what only stops it."""
     error = task.exception() if task.done() and not task.cancelled() else None
     return error if isinstance(error, Exception) else None
-
-
-def _is_in(branch: str, above: str) -> bool:
-    return branch == above or branch.startswith(f"{above}.")
 
 
 def _parse_entry(entry: str) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from services.contracts.event_data import Forking, SessionRef, Showing, Stepping
 from services.contracts.session import SessionState
 from services.orchestrator.durable.ground import Ground
 from services.orchestrator.environments import DivergedError, SessionLostError, Timed
-from services.orchestrator.identity import digest
+from services.orchestrator.identity import digest, name_session
 
 REBUILDS = 3
 """How often one session is rebuilt before the branch fails."""
@@ -44,11 +44,6 @@ class Past:
     steps: list[Stepping] = field(default_factory=list[Stepping])
     id: str = ""
     """The environment's id of it, as last recorded."""
-
-
-def name_session(branch: str, handle: str) -> str:
-    """Return a session's full name; a handle of another branch is one already."""
-    return handle if "/" in handle else f"{branch}/{handle}"
 
 
 def fold_past(events: Iterable[Event], name: str) -> Past:

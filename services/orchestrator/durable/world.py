@@ -39,6 +39,7 @@ from services.orchestrator.durable.ground import Ground
 from services.orchestrator.durable.scheduler import Scheduler
 from services.orchestrator.durable.sessions import Known, Sessions
 from services.orchestrator.environments import DivergedError
+from services.orchestrator.failures import choose_pause
 from services.orchestrator.identity import digest, digest_whole
 from services.orchestrator.ports import (
     AnswerT,
@@ -53,8 +54,6 @@ from services.orchestrator.ports import (
 from services.orchestrator.store.errors import BranchesError
 
 DataT = TypeVar("DataT")
-SHORTEST_WAIT, LONGEST_WAIT = 0.5, 30.0
-"""Between these a branch waits for a part that is at its limit, seconds."""
 NOTES: dict[EventType, type[Message]] = {
     EventType.SUBTASK_DONE: Subtask,
     EventType.SUBTASK_EXPIRED: Subtask,
@@ -340,7 +339,7 @@ class RecordedWorld:
                     await self._ground.answered(self.branch)
                 if self.ledger.late():
                     raise
-                laid, pause = error, min(max(error.retry_after, SHORTEST_WAIT), LONGEST_WAIT)
+                laid, pause = error, choose_pause(error)
             except OutageError as error:
                 deadline = self._ground.outage_deadline(self.branch)
                 if deadline is not None and time.time() >= deadline:

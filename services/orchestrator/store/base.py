@@ -39,6 +39,10 @@ class Store:
         self.patience = patience
         self.partitions = Partitions(settings.partitions)
 
+    def key(self, episode: str, part: str = "") -> str:
+        """Return a key of one episode: its hash, or its `log`, `branches` or `texts`."""
+        return self.partitions.of(episode).episode(episode, part)
+
     def script(self, text: str, *parts: str) -> Any:
         """Register a script, with the functions that it uses."""
         return self.redis.register_script("".join([scripts.SHARED, *parts, text]))

@@ -83,7 +83,7 @@ class EpisodeStore(LogStore):
         """
         episode = new_id()
         if key:
-            partition = self.partitions.of_key(key)
+            partition = self.partitions.of(key)
             while self.partitions.of(episode) != partition:
                 episode = new_id()
         return await self._create_as(episode, record, key, request_digest or digest("create", record.request))
@@ -121,7 +121,7 @@ class EpisodeStore(LogStore):
         Raises:
             KeyReusedError: The key was used for another request.
         """
-        fields = await self.redis.hmget(self.partitions.of_key(key).idempotency(key), ["id", "digest"])
+        fields = await self.redis.hmget(self.partitions.of(key).idempotency(key), ["id", "digest"])
         if fields[0] is None:
             return None
         if fields[1].decode() != request_digest:
@@ -139,7 +139,7 @@ class EpisodeStore(LogStore):
         Raises:
             UnreadableError: The record is there and cannot be read.
         """
-        spec = await self.redis.hget(self.partitions.of(episode).episode(episode), "spec")
+        spec = await self.redis.hget(self.key(episode), "spec")
         return parse_record(episode, spec) if spec else None
 
     @patient
@@ -149,13 +149,13 @@ class EpisodeStore(LogStore):
         Raises:
             UnreadableError: The record is there and cannot be read.
         """
-        fields = await self.redis.hgetall(self.partitions.of(episode).episode(episode))
+        fields = await self.redis.hgetall(self.key(episode))
         return _parse_episode(episode, fields) if fields else None
 
     @patient
     async def exists(self, episode: str) -> bool:
         """Return whether an episode is there."""
-        return bool(await self.redis.exists(self.partitions.of(episode).episode(episode)))
+        return bool(await self.redis.exists(self.key(episode)))
 
     def expired(self, episode: str) -> bool:
         """Return whether an id that is not there is of an episode that was, and has expired."""
@@ -173,7 +173,7 @@ class EpisodeStore(LogStore):
         ids = sorted(ids, reverse=True)[:limit]
         pipeline = self.redis.pipeline(transaction=False)
         for episode in ids:
-            pipeline.hgetall(self.partitions.of(episode).episode(episode))
+            pipeline.hgetall(self.key(episode))
         episodes: list[Episode] = []
         for episode, row in zip(ids, await pipeline.execute() if ids else [], strict=True):
             try:
@@ -243,11 +243,11 @@ class EpisodeStore(LogStore):
     @patient
     async def states(self, episodes: list[str]) -> dict[str, str]:
         """Return the states of several episodes; empty for one that is not there."""
-        states: dict[str, str] = {}
+        pipeline = self.redis.pipeline(transaction=False)
         for episode in episodes:
-            state = await self.redis.hget(self.partitions.of(episode).episode(episode), "state")
-            states[episode] = (state or b"").decode()
-        return states
+            pipeline.hget(self.key(episode), "state")
+        states: list[bytes | None] = await pipeline.execute() if episodes else []
+        return {name: (state or b"").decode() for name, state in zip(episodes, states, strict=True)}
 
 
 def parse_record(episode: str, spec: bytes) -> Record:

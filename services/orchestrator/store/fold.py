@@ -29,6 +29,7 @@ from services.contracts.event import (
 from services.contracts.event_data import Showing, Stepping
 from services.contracts.tree import Branch, Node, NodeCandidate, Tree
 from services.contracts.usage import Usage
+from services.orchestrator.identity import name_session
 
 YES = 0.5
 """At this probability a verdict counts as a yes."""
@@ -99,7 +100,7 @@ class Fold:
                 self._walked.add(branch)
                 self._set(branch, observation=data.observation)
             case SessionClosed(data=data):
-                self.sessions.pop(_name(branch, data.session), None)
+                self.sessions.pop(name_session(branch, data.session), None)
             case _:
                 self._add_reasoning(event)
         return self
@@ -128,10 +129,10 @@ class Fold:
             case StepTaken(data=data):
                 self._step(branch, data)
             case SubtaskJudged(data=data):
-                self.verdicts["subtask", _say(data.p_yes)] += 1
+                self.verdicts["subtask", _describe_verdict(data.p_yes)] += 1
                 self._mark_last(branch, p_subtask_done=data.p_yes)
             case PathJudged(data=data) if len(data.scores) == 1:
-                self.verdicts["path", _say(data.scores[0])] += 1
+                self.verdicts["path", _describe_verdict(data.scores[0])] += 1
                 self._set(branch, p_good_enough=data.scores[0])
             case PathEnded(data=data):
                 self._set(branch, ended=data.reason)
@@ -180,7 +181,7 @@ class Fold:
 
     def _show(self, branch: str, shown: Showing) -> None:
         self._environment += shown.seconds
-        name = _name(branch, shown.session)
+        name = name_session(branch, shown.session)
         self.scores[name] = shown.score
         self.sessions[name] = shown.session_id
         if isinstance(shown, Stepping) or branch not in self._stepped:
@@ -224,9 +225,5 @@ class Fold:
             nodes[-1] = nodes[-1].model_copy(update=changes)
 
 
-def _name(branch: str, session: str) -> str:
-    return session if "/" in session else f"{branch}/{session}"
-
-
-def _say(probability: float) -> str:
+def _describe_verdict(probability: float) -> str:
     return "yes" if probability >= YES else "no"

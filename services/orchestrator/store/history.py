@@ -1,5 +1,6 @@
 """Reads episodes' logs, and writes their ends."""
 
+import itertools
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ import orjson
 
 from services.contracts.episode import State
 from services.contracts.event import Event, EventType
+from services.orchestrator.identity import is_within
 from services.orchestrator.store import scripts
 from services.orchestrator.store.base import Store, raise_refusal
 from services.orchestrator.store.log import list_references, pack_whole, parse_event, put_back
@@ -33,15 +35,11 @@ class LogStore(Store):
         self._finish = self.script(scripts.FINISH)
 
     @patient
-    async def events(
-        self, episode: str, after: str = "-", limit: int | None = None, below: str = ""
-    ) -> list[Event]:
+    async def events(self, episode: str, below: str = "") -> list[Event]:
         """Return the log, or a part of it; events that only readers need may be left out.
 
         Args:
             episode: The episode.
-            after: Begin after this event's id.
-            limit: At most so many.
             below: Only events of the episode, of this branch and of those below it.
 
         Raises:
@@ -49,14 +47,13 @@ class LogStore(Store):
         """
         key = self.log_key(episode)
         found: list[Event] = []
-        start = after if after == "-" else f"({after}"
-        while limit is None or len(found) < limit:
+        start = "-"
+        while True:
             batch = await self.redis.xrange(key, start, "+", count=PAGE)
             found.extend(await self.parse(episode, batch, below))
             if len(batch) < PAGE:
-                break
+                return found
             start = f"({batch[-1][0].decode()}"
-        return found[:limit]
 
     @patient
     async def last_event(self, episode: str) -> Event | None:
@@ -69,10 +66,11 @@ class LogStore(Store):
     @patient
     async def entries(self, episode: str, ids: Sequence[str]) -> list[Event]:
         """Return single events by their ids."""
-        found: list[Any] = []
+        pipeline = self.redis.pipeline(transaction=False)
         for entry in ids:
-            found.extend(await self.redis.xrange(self.log_key(episode), entry, entry))
-        return await self.parse(episode, found)
+            pipeline.xrange(self.log_key(episode), entry, entry)
+        found: list[list[Any]] = await pipeline.execute() if ids else []
+        return await self.parse(episode, itertools.chain.from_iterable(found))
 
     async def parse(self, episode: str, entries: Iterable[Any], below: str = "") -> list[Event]:
         """Return a stream's entries as events, with their long texts."""
@@ -89,14 +87,14 @@ class LogStore(Store):
         names = list({name for raw in wanting for name in list_references(raw)})
         if not names:
             return
-        texts = await self.redis.hmget(self.partitions.of(episode).episode(episode, "texts"), names)
+        texts = await self.redis.hmget(self.key(episode, "texts"), names)
         known = {name: (text or b"").decode() for name, text in zip(names, texts, strict=True)}
         for raw in wanting:
             put_back(raw, known)
 
     def log_key(self, episode: str) -> str:
         """Return the stream of an episode's events."""
-        return self.partitions.of(episode).episode(episode, "log")
+        return self.key(episode, "log")
 
     async def finish(
         self,
@@ -138,4 +136,4 @@ class LogStore(Store):
 
 def _is_below(raw: dict[str, Any], branch: str) -> bool:
     at: str = raw.get("branch", "")
-    return not at or at == branch or at.startswith(f"{branch}.")
+    return not at or is_within(at, branch)

@@ -190,7 +190,7 @@ class JobStore(LogStore):
 
     @patient
     async def _append_once(self, job: Job, args: list[Any]) -> bool:
-        key = self.partitions.of(job.episode).episode(job.episode)
+        key = self.key(job.episode)
         return raise_refusal(await self._append(keys=[key], args=args))
 
     @patient
@@ -212,14 +212,14 @@ class JobStore(LogStore):
     @patient
     async def closings(self, episode: str, branches: Sequence[str]) -> dict[str, str]:
         """Return the branches that have closed, each with the entry of the log that closed it."""
-        key = self.partitions.of(episode).episode(episode, "branches")
+        key = self.key(episode, "branches")
         ends = await self.redis.hmget(key, [f"{branch}:end" for branch in branches])
         return {branch: end.decode() for branch, end in zip(branches, ends, strict=True) if end}
 
     @patient
     async def outages(self, episode: str) -> dict[str, float]:
         """Return the branches that wait out an outage, each with when it began, Unix seconds."""
-        fields = await self.redis.hgetall(self.partitions.of(episode).episode(episode, "branches"))
+        fields = await self.redis.hgetall(self.key(episode, "branches"))
         suffix = b":outage"
         return {
             name.removesuffix(suffix).decode(): float(value)
@@ -230,7 +230,7 @@ class JobStore(LogStore):
     @patient
     async def end_outage(self, episode: str, branch: str) -> None:
         """The part that a branch waited for has answered."""
-        await self.redis.hdel(self.partitions.of(episode).episode(episode, "branches"), f"{branch}:outage")
+        await self.redis.hdel(self.key(episode, "branches"), f"{branch}:outage")
 
     @patient
     async def depth(self) -> int:

@@ -71,10 +71,6 @@ class Partitions:
     def __init__(self, count: int) -> None:
         self.all = [Partition(number) for number in range(count)]
 
-    def of(self, episode: str) -> Partition:
-        """Return an episode's partition."""
-        return self.all[zlib.crc32(episode.encode()) % len(self.all)]
-
-    def of_key(self, key: str) -> Partition:
-        """Return the partition that an idempotency key's episode is made in."""
-        return self.of(key)
+    def of(self, name: str) -> Partition:
+        """Return the partition of an episode, or the one that an idempotency key's episode is made in."""
+        return self.all[zlib.crc32(name.encode()) % len(self.all)]

@@ -17,9 +17,9 @@ from services.contracts.episode import Failure
 from services.kit.failures import BusyError, OutageError
 from services.kit.metrics import Metrics
 from services.orchestrator.durable.run import JobRun, fail
-from services.orchestrator.durable.world import LONGEST_WAIT, SHORTEST_WAIT
+from services.orchestrator.durable.slots import Slots
 from services.orchestrator.environments import EnvironmentPort
-from services.orchestrator.failures import Fate, classify
+from services.orchestrator.failures import SHORTEST_WAIT, Fate, choose_pause, classify
 from services.orchestrator.roles import Roles
 from services.orchestrator.search import METHODS
 from services.orchestrator.settings import OrchestratorSettings
@@ -27,7 +27,6 @@ from services.orchestrator.store.episodes import EpisodeStore, parse_record
 from services.orchestrator.store.jobs import Job, JobStore
 from services.orchestrator.store.keys import Partition
 from services.orchestrator.worker.metrics import EpisodeMetrics
-from services.orchestrator.worker.slots import WorkerSlots
 from services.orchestrator.worker.sweeper import Sweeper
 
 OTHER_VERSION_PAUSE = 5.0
@@ -66,7 +65,7 @@ class Worker:
         self.settings = settings
         self.name = name or f"{socket.gethostname()}/{os.getpid()}"
         self.metrics = EpisodeMetrics(metrics.registry)
-        self.slots = WorkerSlots(settings.worker_concurrency)
+        self.slots = Slots(settings.worker_concurrency)
         self.sweeper = Sweeper(parts.episodes, parts.jobs, parts.environments, self.metrics)
         self._running: dict[str, tuple[Job, asyncio.Task[None]]] = {}
         self._held: dict[str, Job] = {}
@@ -148,14 +147,20 @@ class Worker:
             log.info("branch taken", epoch=job.epoch, resumed=job.resumed)
             if job.resumed and job.outage is None:
                 self.metrics.takeovers.inc()
+            stopped: dict[str, float] = {}
             try:
-                await self._run(job)
+                await self._run(job, stopped)
             except Exception as error:
                 with _survived("laying a job aside"):
-                    await self._settle(job, error)
+                    await self._settle(job, error, stopped)
 
-    async def _run(self, job: Job) -> None:
-        """Run a job to its end, or lay it aside where this worker cannot run it."""
+    async def _run(self, job: Job, stopped: dict[str, float]) -> None:
+        """Run a job to its end, or lay it aside where this worker cannot run it.
+
+        Args:
+            job: The job.
+            stopped: Gets the branches that an outage stopped, each with when it began, Unix seconds.
+        """
         record = parse_record(job.episode, job.spec)
         method = METHODS.get(record.request.method)
         environment = self.parts.environments.get(record.request.environment)
@@ -164,10 +169,7 @@ class Worker:
             return
         run = JobRun(self.parts.jobs, self.parts.roles, environment, method, self.slots)
         try:
-            over = await run.run(job, record)
-        except OutageError as error:
-            await self._pause(job, error, run.stopped)
-            return
+            over = await run.run(job, record, stopped)
         finally:
             self._let_go(job)  # its end is seen to here: nobody is to cancel that
         if over:
@@ -178,7 +180,7 @@ class Worker:
         if self._held.get(job.id) is job:
             del self._held[job.id]
 
-    async def _settle(self, job: Job, error: Exception) -> None:
+    async def _settle(self, job: Job, error: Exception, stopped: dict[str, float]) -> None:
         """Do what a run that broke off needs."""
         match classify(error):
             case Fate.TAKEN:
@@ -192,17 +194,14 @@ class Worker:
                 assert isinstance(error, BusyError)
                 self.metrics.pauses.labels(error.part).inc()
                 log.info("a part is at its limit; the branch waits", error=str(error))
-                await self._release(job, min(max(error.retry_after, SHORTEST_WAIT), LONGEST_WAIT))
+                await self._release(job, choose_pause(error))
             case Fate.OUTAGE:
                 assert isinstance(error, OutageError)
-                await self._pause(job, error, {})
+                self.metrics.pauses.labels(error.part).inc()
+                log.warning("a part is away; the branch waits", error=str(error))
+                await self._release(job, self.settings.outage_pause, stopped)
             case Fate.BUG:
                 await self._give_up(job, error)
-
-    async def _pause(self, job: Job, error: OutageError, stopped: dict[str, float]) -> None:
-        self.metrics.pauses.labels(error.part).inc()
-        log.warning("a part is away; the branch waits", error=str(error))
-        await self._release(job, self.settings.outage_pause, stopped)
 
     async def _release(self, job: Job, pause: float, stopped: dict[str, float] | None = None) -> None:
         """Lay a job aside; where that fails, its lease runs out."""

@@ -3,14 +3,14 @@
 import asyncio
 
 
-class WorkerSlots:
+class Slots:
     """A count of what runs, against a limit that local branches may exceed.
 
     Args:
         limit: Jobs are taken while fewer branches run.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: float) -> None:
         self._limit = limit
         self._busy = 0
         self._freed = asyncio.Event()
