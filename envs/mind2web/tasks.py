@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 
+from envs.mind2web import official
 from envs.mind2web.generator import SPLITS, Generator
 from envs.mind2web.record import Record
-from envs.serving.tasks import Shown, Split, TaskTable, list_split, number_split
+from envs.serving.tasks import Shown, Split, TaskTable, halve, list_split, number_split
 
 GENERATED_CANDIDATES = 30
 """Candidates of a generated step."""
@@ -14,15 +15,19 @@ GENERATED_CANDIDATES = 30
 def make_table(recorded: Mapping[str, Sequence[Record]], generated: int) -> TaskTable[Record]:
     """Return all steps, the recorded ones first.
 
+    The halves of the single steps part them by visit: steps of one visit have one half.
+
     Args:
         recorded: Recorded steps by split.
         generated: How many steps each generated split has.
     """
     generator = Generator()
-    splits: dict[str, Split[Record]] = {
-        split: list_split({record.id.partition("/")[2]: record for record in records}, _show)
+    named = {
+        split: {record.id.partition("/")[2]: record for record in records}
         for split, records in recorded.items()
     }
+    named |= halve(named.get(official.STEPS, {}), _visit)
+    splits: dict[str, Split[Record]] = {split: list_split(records, _show) for split, records in named.items()}
     for split in SPLITS:
         splits[split] = number_split(
             generated, partial(generator.record, split), partial(_show_generated, generator, split)
@@ -34,6 +39,11 @@ def count_most_candidates(recorded: Mapping[str, Sequence[Record]]) -> int:
     """Return the most candidates that a recorded step has; without any, those of a generated step."""
     counts = (len(record.candidates) for records in recorded.values() for record in records)
     return max(counts, default=GENERATED_CANDIDATES)
+
+
+def _visit(record: Record) -> str:
+    """Return the id of the visit that a step is of, its `annotation_id`."""
+    return record.id.partition("/")[2].rpartition("-")[0]
 
 
 def _show(record: Record) -> Shown:

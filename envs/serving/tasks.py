@@ -4,6 +4,7 @@ A task's id is its split and its name, `valid/17`. A split is either a list of i
 or so many tasks that are made from their numbers when they are needed.
 """
 
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from services.contracts.task import Task
 
 T = TypeVar("T")
 NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
+DEVELOPMENT, REPORTED = "development", "reported"
+"""The halves of a benchmark's file: one may be read and trained on, the other is only ever scored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,22 @@ def number_split(count: int, make: Callable[[int], T], describe: Callable[[int],
         find=lambda name: make(int(name)),
         describe=lambda name: describe(int(name)),
     )
+
+
+def halve(tasks: Mapping[str, T], key: Callable[[T], str]) -> dict[str, dict[str, T]]:
+    """Return the halves of a benchmark's tasks, `development` and `reported`, under the names that they have.
+
+    A task is in `development` where the SHA-256 of its key, as a number, is even. Equal keys stay together.
+
+    Args:
+        tasks: The tasks by name, in order.
+        key: What must not be in both halves: a task's text, or the id of the visit that it is a step of.
+    """
+    halves: dict[str, dict[str, T]] = {DEVELOPMENT: {}, REPORTED: {}}
+    for name, task in tasks.items():
+        digest = hashlib.sha256(key(task).encode(errors="surrogatepass")).digest()
+        halves[REPORTED if digest[-1] % 2 else DEVELOPMENT][name] = task
+    return halves
 
 
 class TaskTable(Generic[T]):

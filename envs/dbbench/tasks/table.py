@@ -5,7 +5,7 @@ from functools import partial
 
 from envs.dbbench.tasks.generator import Generator
 from envs.dbbench.tasks.questions import Question
-from envs.serving.tasks import Shown, Split, TaskTable, number_split
+from envs.serving.tasks import Shown, Split, TaskTable, halve, list_split, number_split
 
 GENERATED_TRAIN, GENERATED_VALID = "generated_train", "generated_valid"
 GENERATED = (GENERATED_TRAIN, GENERATED_VALID)
@@ -14,6 +14,8 @@ GENERATED = (GENERATED_TRAIN, GENERATED_VALID)
 def make_table(official: Mapping[str, Sequence[Question]], generated: int, seed: int) -> TaskTable[Question]:
     """Return all tasks, the official splits first. A task's name is its position, from 0.
 
+    The halves of `dev` have the names that its tasks have in it.
+
     Args:
         official: The official splits by name.
         generated: How many tasks each generated split has.
@@ -21,6 +23,9 @@ def make_table(official: Mapping[str, Sequence[Question]], generated: int, seed:
     """
     generator = Generator(seed)
     splits = {name: _split(len(questions), questions.__getitem__) for name, questions in official.items()}
+    dev = {str(number): question for number, question in enumerate(official.get("dev", ()))}
+    halves = halve(dev, lambda question: question.text)
+    splits |= {name: list_split(half, _show) for name, half in halves.items()}
     splits |= {name: _split(generated, partial(generator.question, name)) for name in GENERATED}
     return TaskTable(splits)
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from envs.serving.tasks import Shown, TaskTable, list_split
+from envs.serving.tasks import Shown, TaskTable, halve, list_split
 
 GENERATED_TRAIN, GENERATED_VALID = "generated_train", "generated_valid"
 
@@ -71,12 +71,16 @@ class OsTask:
 
 
 def make_table(splits: Mapping[str, Mapping[str, OsTask]]) -> TaskTable[OsTask]:
-    """Return the table of all splits.
+    """Return the table of all splits and of the halves of `dev`.
+
+    A split that is named like a half is played in its place.
 
     Args:
         splits: The tasks of each split by name, in order.
     """
-    return TaskTable({name: list_split(tasks, _show) for name, tasks in splits.items()})
+    halves = halve(splits.get("dev", {}), lambda task: task.instruction)
+    added = {name: half for name, half in halves.items() if name not in splits}
+    return TaskTable({name: list_split(tasks, _show) for name, tasks in {**splits, **added}.items()})
 
 
 def _show(task: OsTask) -> Shown:
