@@ -213,6 +213,10 @@ def filter_records(
     most_turns: Annotated[int, typer.Option(min=1, help="The most turns.")] = 50,
     most_characters: Annotated[int, typer.Option(min=1, help="The most characters of a record.")] = 60_000,
     skip: Annotated[list[str] | None, typer.Option(help="Leave a filter out; may be given again.")] = None,
+    exclude: Annotated[
+        list[Path] | None, typer.Option(help="Evaluation tasks that are kept out; may be given again.")
+    ] = None,
+    near: Annotated[float, typer.Option(min=0.1, max=1, help="How like one a task must be, of 1.")] = 0.8,
     replay: Annotated[bool, typer.Option(help="Take the actions again in the real environments.")] = True,
     url: Annotated[
         list[str] | None, typer.Option(help="ENV=URL: its server; by default one is started.")
@@ -220,6 +224,7 @@ def filter_records(
     concurrency: Concurrency = 8,
 ) -> None:
     """Keep the records that pass every filter; the others go into a file with the reasons."""
+    from training.construct.exclusion import make_filter, read_exclusions
     from training.construct.filtering import MALFORMED, environments_of, filter_with_servers
     from training.construct.filters import standard
     from training.construct.replay import ABOUT as REPLAYED
@@ -227,6 +232,9 @@ def filter_records(
     from training.construct.servers import server
 
     filters = standard(least, most_turns, most_characters)
+    if exclude:
+        with describe_errors():
+            filters.insert(0, make_filter(read_exclusions(exclude, near)))
     unknown = set(skip or ()) - {one.name for one in filters}
     if unknown:
         raise typer.BadParameter(f"filters are {', '.join(one.name for one in filters)}")

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 
 from tests.training.support import SOLVED, record
 from training.construct.cards import card_file, data_card, write_card
-from training.construct.record import Provenance, RecordError, append_records
+from training.construct.record import Provenance, RecordError, append_records, read_records
 from training.construct.rejections import Rejection, append_rejection
 from training.construct.viewer import card, conversation
 
@@ -59,6 +59,17 @@ def test_a_card_counts(path: Path) -> None:
     assert found.models == {"action_maker": ["m1", "m2"], "question_generator": ["m1"]}
     assert found.filters == {"loops": 1, "success": 1}
     assert found.rejected == {"action_maker: rambles": 2, "action_maker: refuses": 1}
+
+
+def test_licences_are_counted_and_do_not_change_ids(tmp_path: Path) -> None:
+    out = tmp_path / "records.jsonl"
+    licensed = Provenance(source="expert", split="generated_train", licence="Apache-2.0")
+    records = [record(*SOLVED), record(*SOLVED, provenance=licensed), record(*SOLVED, provenance=licensed)]
+    append_records(out, records)
+    assert data_card(out).licences == {"Apache-2.0": 2, "not stated": 1}
+    assert len({one.id for one in records}) == 1
+    assert [one.provenance.licence for one in read_records(out)] == ["", "Apache-2.0", "Apache-2.0"]
+    assert "licence" not in out.read_text().splitlines()[0], "older files stay as they are"
 
 
 def test_nothing_has_an_empty_card(tmp_path: Path) -> None:

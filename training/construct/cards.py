@@ -11,6 +11,8 @@ from services.contracts.base import Message
 from training.construct.record import Record, read_records
 from training.construct.rejections import read_rejections
 
+NOT_STATED = "not stated"
+
 
 class Group(Message):
     """Records of one environment, kind and source."""
@@ -35,6 +37,8 @@ class DataCard(Message):
     """The models that played each role."""
     filters: dict[str, int] = Field(default_factory=dict[str, int])
     """How many records passed each filter."""
+    licences: dict[str, int] = Field(default_factory=dict[str, int])
+    """How many records are under each licence; `not stated` stands for an empty one."""
     rejected: dict[str, int] = Field(default_factory=dict[str, int])
     """How many were rejected, by who rejected and why."""
 
@@ -53,10 +57,12 @@ def data_card(out: Path) -> DataCard:
     groups: dict[tuple[str, str, str], list[Record]] = {}
     models: dict[str, set[str]] = {}
     filters: Counter[str] = Counter()
+    licences: Counter[str] = Counter()
     for record in read_records(out) if out.is_file() else ():
         source = record.provenance
         groups.setdefault((record.environment, record.kind, source.source), []).append(record)
         filters.update(source.filters)
+        licences[source.licence or NOT_STATED] += 1
         for role, model in source.models.items():
             models.setdefault(role, set()).add(model)
     rejected = Counter(f"{one.by}: {one.reason}" for one in read_rejections(out))
@@ -68,6 +74,7 @@ def data_card(out: Path) -> DataCard:
         groups=[_group(key, found) for key, found in sorted(groups.items())],
         models={role: sorted(names) for role, names in sorted(models.items())},
         filters=dict(sorted(filters.items())),
+        licences=dict(sorted(licences.items())),
         rejected=dict(rejected.most_common()),
     )
 

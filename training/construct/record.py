@@ -42,6 +42,8 @@ class Provenance(Message):
     seed: int = 0
     filters: list[str] = Field(default_factory=list[str])
     """The filters that it passed."""
+    licence: str = ""
+    """Of the data that its task is from, such as `Apache-2.0`; empty where none is stated."""
 
 
 class Record(Message):
