@@ -15,6 +15,7 @@ from services.contracts.event import (
     CallFailed,
     CandidateSelected,
     CandidatesProposed,
+    CandidatesRepeated,
     Event,
     EventType,
     PathCommitted,
@@ -85,6 +86,12 @@ class EpisodeView:
     def _add_note(self, event: Event) -> None:
         branch = event.branch
         match event:
+            case CandidatesRepeated(data=data):
+                self._proposed[branch] = [
+                    item for item in self._proposed.get(branch, []) if item.action not in data.actions
+                ]
+                for action in data.actions:
+                    self._branch(branch).add(f"[yellow]had no effect: {escape(action[:LONGEST])}[/]")
             case SubtaskOver(type=EventType.SUBTASK_DONE, data=data):
                 self._branch(branch).add(f"[green]✓ subtask: {escape(data.subtask)}[/]")
             case SubtaskOver(data=data):

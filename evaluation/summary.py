@@ -93,6 +93,15 @@ class Summary(BaseModel):
         Metric(lambda run: rate(run.total("repeated"), run.total("steps")), "loops", show_percent),
     ]
     """Of environment steps: the same action and observation as before on the path."""
+    repeat_after_refusal_rate: Annotated[
+        float | None,
+        Metric(
+            lambda run: rate(run.total("refused_repeated"), run.total("refused_followed")),
+            "repeats after a refusal",
+            show_percent,
+        ),
+    ] = None
+    """Of refused steps that another one followed: those that the same action followed at once."""
     steps_mean: Annotated[
         float | None,
         Metric(

@@ -1,5 +1,7 @@
 """Candidates for the next action: n samples of one model call, parsed and without repeats."""
 
+from collections.abc import Sequence
+
 from services.contracts.action import ActionRequest, Actions, Candidate, Form
 from services.kit.model import Sample
 from services.prompting.parser import parse_action
@@ -39,7 +41,9 @@ async def propose(model: PromptedModel, request: ActionRequest) -> Actions:
     )
     samples, placeholders = prompted.completion.samples, model.profile.placeholders
     return Actions(
-        candidates=distinct([_candidate(sample, request.form, placeholders) for sample in samples]),
+        candidates=distinct(
+            [_candidate(sample, request.form, placeholders) for sample in samples], request.avoid
+        ),
         usage=prompted.usage,
         window=prompted.window,
         model=prompted.completion.model,
@@ -48,11 +52,12 @@ async def propose(model: PromptedModel, request: ActionRequest) -> Actions:
     )
 
 
-def distinct(candidates: list[Candidate]) -> list[Candidate]:
-    """Return one candidate for each action, the most frequent first.
+def distinct(candidates: list[Candidate], avoid: Sequence[str] = ()) -> list[Candidate]:
+    """Return one candidate for each action, the most frequent first and those of `avoid` last.
 
     Of equal actions the well-formed one with the highest log-probability is kept.
     """
+    avoided = {_same(action) for action in avoid}
     groups: dict[str, list[Candidate]] = {}
     for candidate in candidates:
         groups.setdefault(_same(candidate.action), []).append(candidate)
@@ -64,7 +69,15 @@ def distinct(candidates: list[Candidate]) -> list[Candidate]:
         max(group, key=rank).model_copy(update={"count": sum(item.count for item in group)})
         for group in groups.values()
     ]
-    return sorted(best, key=lambda candidate: (candidate.well_formed, candidate.count), reverse=True)
+    return sorted(
+        best,
+        key=lambda candidate: (
+            candidate.well_formed,
+            _same(candidate.action) not in avoided,
+            candidate.count,
+        ),
+        reverse=True,
+    )
 
 
 def _same(action: str) -> str:

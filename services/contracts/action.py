@@ -1,12 +1,16 @@
 """Actor: candidates for the next action."""
 
 from enum import StrEnum
+from typing import Annotated
 
 from pydantic import Field
 
 from services.contracts.answer import RoleAnswer
-from services.contracts.base import Bool, Float, Int, Message, Request
+from services.contracts.base import SINCE_0_2, Bool, Float, Int, Message, Request
 from services.contracts.context import MAX_TEXT, Context
+
+MAX_AVOIDED = 64
+"""Actions that one request may rule out."""
 
 
 class Form(StrEnum):
@@ -35,6 +39,10 @@ class ActionRequest(Request):
     """None: 0 for one candidate, the service's own setting for several."""
     grammar: Bool = False
     """Constrain the answer to the form by a grammar."""
+    avoid: list[Annotated[str, Field(max_length=MAX_TEXT)]] = Field(
+        default_factory=list[str], max_length=MAX_AVOIDED, json_schema_extra=SINCE_0_2
+    )
+    """Actions that may not be taken now: candidates that are one of them come last."""
     adapter: str | None = Field(default=None, max_length=200)
     seed: Int | None = Field(default=None, ge=0, le=2**31 - 1)
 

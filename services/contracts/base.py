@@ -8,7 +8,7 @@ for requests within them too.
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Strict, model_validator
+from pydantic import BaseModel, ConfigDict, JsonValue, Strict, model_validator
 
 Int = Annotated[int, Strict()]
 """An integer of a request: no boolean, no text, no fraction."""
@@ -16,6 +16,8 @@ Float = Annotated[float, Strict()]
 """A number of a request: no boolean and no text."""
 Bool = Annotated[bool, Strict()]
 """A boolean of a request: no number and no text."""
+SINCE_0_2: dict[str, JsonValue] = {"since": "0.2"}
+"""Marks a field that logs of release 0.1 do not cover: the digests that they recorded leave it out."""
 
 
 class Message(BaseModel):

@@ -107,6 +107,10 @@ class Figures(Message):
     """Steps that the environment did not understand or could not do."""
     repeated: int = 0
     """Steps whose action and observation stood in the same path before: loops."""
+    refused_followed: int = 0
+    """Steps that the environment refused and that another step followed on the same path."""
+    refused_repeated: int = 0
+    """Of them, those that the same action followed at once."""
     backtracks: int = 0
     forks: int = 0
     """Sessions that began in the state of another one."""

@@ -28,6 +28,7 @@ from services.contracts.event_data import (
     Opening,
     Parking,
     PathEnd,
+    Repeated,
     Showing,
     Stepping,
     Subtask,
@@ -56,6 +57,7 @@ class EventType(StrEnum):
     SESSION_FORKED = "session.forked"
     SESSION_CLOSED = "session.closed"
     CANDIDATES_PROPOSED = "candidates.proposed"
+    CANDIDATES_REPEATED = "candidates.repeated"
     VERDICT_SUBTASK = "verdict.subtask"
     VERDICT_SELECTION = "verdict.selection"
     VERDICT_PATH = "verdict.path"
@@ -204,6 +206,13 @@ class CandidatesProposed(Entry):
     data: Actions
 
 
+class CandidatesRepeated(Entry):
+    """`candidates.repeated`."""
+
+    type: Literal[EventType.CANDIDATES_REPEATED]
+    data: Repeated
+
+
 class SubtaskJudged(Entry):
     """`verdict.subtask`."""
 
@@ -305,6 +314,7 @@ Event = Annotated[
     | SessionForked
     | SessionClosed
     | CandidatesProposed
+    | CandidatesRepeated
     | SubtaskJudged
     | CandidateSelected
     | PathJudged

@@ -178,6 +178,14 @@ class Subtask(Message):
     steps: int
 
 
+class Repeated(Message):
+    """Candidates that were passed over, because they would repeat what had no effect."""
+
+    actions: list[str]
+    avoided: list[str]
+    """All actions that may not be taken now."""
+
+
 class PathEnd(Message):
     """Why a path ended."""
 

@@ -14,6 +14,8 @@ class NodeCandidate(Message):
     score: float | None = None
     """The judge's score, where there is one."""
     count: int = 1
+    repeated: bool = False
+    """Whether it was passed over, because it would repeat what had no effect."""
 
 
 class Node(Message):

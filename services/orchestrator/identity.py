@@ -61,5 +61,10 @@ def digest_whole(kind: str, request: BaseModel | str) -> str:
     return _hash(kind, request.model_dump_json(exclude=added))
 
 
+def normalise_action(action: str) -> str:
+    """Return what two texts of the same action have in common: case and blanks make no difference."""
+    return " ".join(action.lower().split())
+
+
 def _hash(kind: str, text: str) -> str:
     return hashlib.blake2b(f"{kind}\0{text}".encode(), digest_size=8).hexdigest()

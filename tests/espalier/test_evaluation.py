@@ -99,7 +99,8 @@ def test_rates_and_sums_are_over_all_steps() -> None:
     outcome = summarise(
         [
             episode(State.COMPLETED, 1.0, steps=6, invalid_actions=3, candidates=8, malformed=2, usage=usage),
-            episode(State.COMPLETED, 0.0, steps=2, repeated=2, usage=usage),
+            episode(State.COMPLETED, 0.0, refused_followed=3, refused_repeated=1),
+            episode(State.COMPLETED, 0.0, steps=2, repeated=2, refused_followed=2, usage=usage),
         ],
         "corridors",
     )
@@ -114,6 +115,7 @@ def test_rates_and_sums_are_over_all_steps() -> None:
         120,
         18,
     )
+    assert outcome.repeat_after_refusal_rate == 1 / 5
     assert (outcome.wall_s, outcome.num_branch) == (10.0, None)
 
 

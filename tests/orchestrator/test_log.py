@@ -35,7 +35,7 @@ async def test_a_text_that_is_shown_again_is_stored_once(bench: Bench, length: i
     page = "p" * length
     bench.environment._state = lambda session: state(session).model_copy(update={"observation": page})  # pyright: ignore[reportAttributeAccessIssue]
     bench.roles.act_by = lambda request: [Candidate(action="look", well_formed=True)]
-    found = await bench.run("tmbr", max_steps=20, num_path=1, num_subtasks=0)
+    found = await bench.run("tmbr", max_steps=20, num_path=1, num_subtasks=0, params={"repeats": "allow"})
     fields = await bench.store.redis.hgetall(bench.store.partitions.of(found.id).episode(found.id))
     shown = [data.observation for data in await bench.data(found.id, EventType.STEP_TAKEN)]
     assert shown == [page] * 20

@@ -178,6 +178,16 @@ def test_candidates_come_of_one_call_distinct_and_counted(roles: Roles) -> None:
     assert actions["usage"]["calls"] == 1
 
 
+def test_candidates_that_are_to_be_avoided_come_last(roles: Roles) -> None:
+    say(roles, *["THOUGHT: on\nACTION: Go  north"] * 2, "THOUGHT: see\nACTION: look", "north!")
+    found = roles.ask("/v1/actions", n=4, avoid=["go north"])["candidates"]
+    assert [(item["action"], item["count"]) for item in found] == [
+        ("look", 1),
+        ("Go  north", 2),
+        ("north!", 1),
+    ]
+
+
 def test_one_candidate_is_greedy_unless_told_otherwise(roles: Roles) -> None:
     say(roles, "THOUGHT: on\nACTION: look")
     roles.ask("/v1/actions")

@@ -67,7 +67,7 @@ class Branching:
         self._ground = ground
         self._method = method
         self._answers = answers
-        self._spec = ground.record.spec
+        self._spec = method.adapt(ground.record.spec, ground.record.version)
         self.scheduler = Scheduler(ground, answers.closed, self._run_local, slots, mode)
         seconds = ground.record.request.budget.seconds
         self._deadline = None if seconds is None else ground.job.started + seconds

@@ -17,25 +17,21 @@ from services.contracts.base import Message
 from services.contracts.episode import Feedback
 from services.contracts.event import BudgetExhausted, CallFailed, Event, EventType
 from services.contracts.event_data import (
-    Backtrack,
     CallFailure,
     Cancelling,
-    Commitment,
-    Cut,
     Draw,
     Exhausted,
     First,
     Leaving,
     Opening,
-    PathEnd,
     Place,
     Showing,
-    Subtask,
 )
 from services.kit.failures import BusyError, OutageError, RefusedError
 from services.orchestrator.durable.budget import Ledger
 from services.orchestrator.durable.errors import LaidAside, NondeterministicError, ReplayEndError
 from services.orchestrator.durable.ground import Ground
+from services.orchestrator.durable.notes import NOTES
 from services.orchestrator.durable.scheduler import Scheduler
 from services.orchestrator.durable.sessions import Known, Sessions
 from services.orchestrator.environments import DivergedError
@@ -54,15 +50,6 @@ from services.orchestrator.ports import (
 from services.orchestrator.store.errors import BranchesError
 
 DataT = TypeVar("DataT")
-NOTES: dict[EventType, type[Message]] = {
-    EventType.SUBTASK_DONE: Subtask,
-    EventType.SUBTASK_EXPIRED: Subtask,
-    EventType.PATH_ENDED: PathEnd,
-    EventType.PATH_COMMITTED: Commitment,
-    EventType.BACKTRACKED: Backtrack,
-    EventType.WINDOW_CUT: Cut,
-}
-"""What a method may write down."""
 
 
 @dataclass(frozen=True)

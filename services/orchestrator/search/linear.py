@@ -3,20 +3,18 @@
 from services.contracts.action import Form
 from services.contracts.event import EventType
 from services.orchestrator.ports import Committed, Spec, World
-from services.orchestrator.search.method import Method, Params, Run
-from services.orchestrator.search.path import Grammar, PathArguments, Policy, walk
+from services.orchestrator.search.method import Method, Run
+from services.orchestrator.search.path import EARLIER, PathArguments, PathParams, Policy, walk
 
 
-class LinearParams(Params):
+class LinearParams(PathParams):
     """Parameters of io, cot and react."""
-
-    grammar: Grammar = Grammar.RETRY
 
 
 def _run(form: Form) -> Run:
     async def run(world: World, spec: Spec) -> Committed:
         params = LinearParams.model_validate(spec.request.params)
-        policy = Policy(form=form, grammar=params.grammar)
+        policy = Policy(form=form, grammar=params.grammar, repeats=params.repeats)
         path = await walk(world, spec, policy, PathArguments())
         await world.note(EventType.PATH_COMMITTED, branch=world.branch)
         return Committed(branch=world.branch, ended=path.ended, steps=path.steps)
@@ -26,4 +24,4 @@ def _run(form: Form) -> Run:
 
 def linear(form: Form) -> Method:
     """The linear method of a form."""
-    return Method(name=form.value, version="1", run=_run(form), params=LinearParams)
+    return Method(name=form.value, version="2", run=_run(form), params=LinearParams, earlier=EARLIER)

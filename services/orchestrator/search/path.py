@@ -1,11 +1,15 @@
 """One path: from the start of the task, step by step, to an end."""
 
 import math
+from collections.abc import Mapping
+from contextlib import suppress
 from enum import StrEnum
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 
-from services.contracts.action import ActionRequest, Candidate, Form
+from services.contracts.action import MAX_AVOIDED, ActionRequest, Candidate, Form
+from services.contracts.base import SINCE_0_2
 from services.contracts.context import Context, TriedPath, Turn
 from services.contracts.event import EventType
 from services.contracts.plan import PlanRequest
@@ -21,15 +25,19 @@ from services.orchestrator.ports import (
     Spec,
     World,
 )
+from services.orchestrator.search.method import Adapt, Params
+from services.orchestrator.search.repetitions import Repeats, Repetitions
 
-SINCE_0_2: dict[str, JsonValue] = {"since": "0.2"}
-"""Marks a field that logs of release 0.1 do not cover."""
 LONGEST = 20_000
 """Characters of an observation or a thought that a path keeps."""
 CUT = " [cut]"
 """How a text ends that is longer than a context takes."""
 VARIANT_STRIDE = 1_000_003
 """Between the seeds of two paths that begin together."""
+RESAMPLES = 4
+"""Candidates of a second request, made where all of the first are repetitions."""
+RESAMPLE_STRIDE = 500_009
+"""Between the seeds of the two requests."""
 MALFORMED_LIMIT = 3
 """Steps in a row without a well-formed candidate that end a path."""
 
@@ -38,8 +46,10 @@ class Grammar(StrEnum):
     """When the actor is held to its form by a grammar."""
 
     NEVER = "never"
-    RETRY = "retry"
+    MALFORMED = "malformed"
     """Only after an answer without a well-formed candidate."""
+    RETRY = "retry"
+    """After an answer without a well-formed candidate, and after an action that the environment refused."""
     ALWAYS = "always"
 
 
@@ -53,6 +63,24 @@ class Ended(StrEnum):
     BUDGET = "budget"
 
 
+class PathParams(Params):
+    """Parameters of every method that walks paths."""
+
+    grammar: Grammar = Grammar.RETRY
+    repeats: Repeats = Repeats.AVOID
+
+
+def keep_version_1(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with which a method makes the calls of its version 1, which had no `repeats`."""
+    grammar = params.get("grammar", Grammar.RETRY)
+    kept = Grammar.MALFORMED if grammar == Grammar.RETRY else grammar
+    return {**params, "grammar": kept, "repeats": Repeats.ALLOW}
+
+
+EARLIER: Mapping[str, Adapt] = {"1": keep_version_1}
+"""The earlier versions of every method that walks paths."""
+
+
 class Policy(BaseModel):
     """How a path is walked."""
 
@@ -63,6 +91,7 @@ class Policy(BaseModel):
     plans: bool = False
     """Whether the task is split, and the judge asked after every step whether the subtask is done."""
     grammar: Grammar = Grammar.RETRY
+    repeats: Repeats = Repeats.AVOID
 
 
 class PathResult(BaseModel):
@@ -141,6 +170,9 @@ class _Walker:
         self.success: bool | None = None
         self.subtask = 0
         self.subtask_steps = 0
+        self.repetitions = Repetitions()
+        self.refused = False
+        """Whether the environment refused the last action."""
 
     def context(self) -> Context:
         """Return the path so far, as the roles get it."""
@@ -189,24 +221,66 @@ class _Walker:
         self.plan = plan.subtasks
 
     async def _propose(self, malformed: int) -> list[Candidate]:
-        """Well-formed candidates; none where the actor gave none."""
+        """Well-formed candidates that are no repetitions; none where the actor gave none.
+
+        Where all are repetitions, the actor gets one more request. Where it has nothing else, the first
+        candidate stays: a path never ends for want of an action.
+        """
+        candidates = await self._request(malformed)
+        avoided = self.repetitions.actions if self.policy.repeats is Repeats.AVOID else []
+        fresh = self._drop_repetitions(candidates) if avoided else candidates
+        if len(fresh) == len(candidates):
+            return candidates
+        await self._note_repetitions(candidates, avoided)
+        if fresh:
+            return fresh
+        again: list[Candidate] = []
+        with suppress(BudgetExhaustedError):
+            again = await self._request(malformed, avoided[-MAX_AVOIDED:])
+        fresh = self._drop_repetitions(again)
+        if len(fresh) < len(again):
+            await self._note_repetitions(again, avoided)
+        return fresh[:1] or candidates[:1]
+
+    def _drop_repetitions(self, candidates: list[Candidate]) -> list[Candidate]:
+        return [candidate for candidate in candidates if not self.repetitions.has(candidate.action)]
+
+    async def _note_repetitions(self, candidates: list[Candidate], avoided: list[str]) -> None:
+        repeated = [item.action for item in candidates if self.repetitions.has(item.action)]
+        await self.world.note(EventType.CANDIDATES_REPEATED, actions=repeated, avoided=avoided)
+
+    async def _request(self, malformed: int, avoid: list[str] | None = None) -> list[Candidate]:
+        """Return the actor's well-formed candidates, sampled anew where there are actions to avoid."""
         request = self.spec.request
-        grammar = self.policy.grammar
+        stride = RESAMPLE_STRIDE if avoid else 0
         actions = await self.world.query(
             ACT,
             ActionRequest(
                 context=self.context(),
                 form=self.policy.form,
-                n=self.policy.num_branch,
+                n=RESAMPLES if avoid else self.policy.num_branch,
                 subtask=self._current(),
                 submit=bool(self.plan) and self.subtask == len(self.plan),
-                grammar=grammar is Grammar.ALWAYS or (grammar is Grammar.RETRY and malformed > 0),
+                grammar=self._constrains(malformed),
+                avoid=avoid or [],
                 adapter=request.adapter,
-                seed=(self._seed() + len(self.turns) * MALFORMED_LIMIT + malformed) % 2**31,
+                seed=(self._seed() + len(self.turns) * MALFORMED_LIMIT + malformed + stride) % 2**31,
             ),
         )
         await self._follow(actions.window)
         return [candidate for candidate in actions.candidates if candidate.well_formed]
+
+    def _constrains(self, malformed: int) -> bool:
+        """Return whether the next answer is held to its form by a grammar."""
+        match self.policy.grammar:
+            case Grammar.NEVER:
+                return False
+            case Grammar.MALFORMED:
+                return malformed > 0
+            case Grammar.RETRY:
+                return malformed > 0 or self.refused
+            case Grammar.ALWAYS:
+                return True
 
     def _seed(self) -> int:
         return self.spec.request.seed + self.variant * VARIANT_STRIDE
@@ -231,9 +305,10 @@ class _Walker:
     async def _step(self, candidate: Candidate) -> bool:
         seen = await self.world.step(self.opened.session, candidate.action)
         thought = candidate.thought if self.policy.form is Form.REACT else ""
-        self.turns.append(
-            Turn(action=candidate.action, observation=clip(seen.observation), thought=clip(thought))
-        )
+        turn = Turn(action=candidate.action, observation=clip(seen.observation), thought=clip(thought))
+        self.turns.append(turn)
+        self.repetitions.add(turn.action, turn.observation, valid=seen.valid)
+        self.refused = not seen.valid
         self.success = seen.success
         self.subtask_steps += 1
         return seen.done

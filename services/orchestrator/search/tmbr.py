@@ -25,17 +25,24 @@ from services.orchestrator.ports import (
     Spec,
     World,
 )
-from services.orchestrator.search.method import Method, Params
-from services.orchestrator.search.path import Ended, Grammar, PathArguments, PathResult, Policy, walk
+from services.orchestrator.search.method import Method
+from services.orchestrator.search.path import (
+    EARLIER,
+    Ended,
+    PathArguments,
+    PathParams,
+    PathResult,
+    Policy,
+    walk,
+)
 
 PATH = "path"
 
 
-class TmbrParams(Params):
+class TmbrParams(PathParams):
     """Parameters of tmbr."""
 
     form: Form = Form.REACT
-    grammar: Grammar = Grammar.RETRY
     parallel: Bool = False
     """Begin all `num_path` paths at once: the answer comes sooner, and no path learns from another."""
 
@@ -165,6 +172,7 @@ async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Path
         num_branch=request.num_branch,
         plans=request.num_subtasks > 0,
         grammar=params.grammar,
+        repeats=params.repeats,
     )
     path = await walk(world, spec, policy, PathArguments.model_validate(arguments))
     if path.ended is Ended.BUDGET:
@@ -182,10 +190,11 @@ async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Path
 
 TMBR = Method(
     name="tmbr",
-    version="1",
+    version="2",
     run=run,
     params=TmbrParams,
     bodies={PATH: path_body},
     feedback=frozenset({Feedback.JUDGE, Feedback.DONE}),
     uses=frozenset({"num_branch", "num_path", "num_subtasks", "subtask_threshold", "path_threshold"}),
+    earlier=EARLIER,
 )

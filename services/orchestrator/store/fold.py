@@ -12,6 +12,7 @@ from services.contracts.event import (
     BranchTaken,
     CandidateSelected,
     CandidatesProposed,
+    CandidatesRepeated,
     EpisodeCreated,
     EpisodeStarted,
     Event,
@@ -29,7 +30,7 @@ from services.contracts.event import (
 from services.contracts.event_data import Showing, Stepping
 from services.contracts.tree import Branch, Node, NodeCandidate, Tree
 from services.contracts.usage import Usage
-from services.orchestrator.identity import name_session
+from services.orchestrator.identity import name_session, normalise_action
 
 YES = 0.5
 """At this probability a verdict counts as a yes."""
@@ -63,6 +64,10 @@ class Fold:
         self._created: float | None = None
         self._started: float | None = None
         self._repeated = 0
+        self._refusals: Counter[bool] = Counter()
+        """Refused steps that another one followed, by whether it was the same action."""
+        self._refused: dict[str, str] = {}
+        """The action of a session's last step, where it was refused."""
         self._turns: dict[str, set[tuple[str, str]]] = {}
         self._proposed: dict[str, list[NodeCandidate]] = {}
         self._walked: set[str] = set()
@@ -114,7 +119,8 @@ class Fold:
             case CandidatesProposed(data=data):
                 for item in data.candidates:
                     self.candidates[item.well_formed] += item.count
-                self._proposed[branch] = [
+                repeated = [item for item in self._proposed.get(branch, []) if item.repeated]
+                self._proposed[branch] = repeated + [
                     NodeCandidate(
                         action=item.action,
                         thought=item.thought,
@@ -122,6 +128,11 @@ class Fold:
                         count=item.count,
                     )
                     for item in data.candidates
+                ]
+            case CandidatesRepeated(data=data):
+                self._proposed[branch] = [
+                    item.model_copy(update={"repeated": item.repeated or item.action in data.actions})
+                    for item in self._proposed.get(branch, [])
                 ]
             case CandidateSelected(data=data):
                 self.verdicts["selection", str(data.index + 1)] += 1
@@ -162,6 +173,8 @@ class Fold:
             malformed=self.candidates[False],
             invalid_actions=self.steps[False],
             repeated=self._repeated,
+            refused_followed=self._refusals.total(),
+            refused_repeated=self._refusals[True],
             backtracks=self.backtracks,
             forks=self.forks,
             window_cuts=self.cuts,
@@ -194,12 +207,15 @@ class Fold:
     def _rate(self, branch: str, scores: list[float]) -> None:
         rated = iter(scores)
         self._proposed[branch] = [
-            item.model_copy(update={"score": next(rated, None)}) if item.well_formed else item
+            item.model_copy(update={"score": next(rated, None)})
+            if item.well_formed and not item.repeated
+            else item
             for item in self._proposed.get(branch, [])
         ]
 
     def _step(self, branch: str, taken: Stepping) -> None:
         self.steps[taken.valid] += 1
+        self._follow_refusal(name_session(branch, taken.session), taken)
         turn = (taken.action, taken.observation)
         turns = self._turns.setdefault(branch, set())
         self._repeated += turn in turns
@@ -218,6 +234,14 @@ class Fold:
                 candidates=self._proposed.pop(branch, []),
             )
         )
+
+    def _follow_refusal(self, session: str, taken: Stepping) -> None:
+        action = normalise_action(taken.action)
+        before = self._refused.pop(session, None)
+        if before is not None:
+            self._refusals[before == action] += 1
+        if not taken.valid:
+            self._refused[session] = action
 
     def _mark_last(self, branch: str, **changes: Any) -> None:
         nodes = self.branches[branch].nodes if branch in self.branches else []

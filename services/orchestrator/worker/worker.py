@@ -164,7 +164,7 @@ class Worker:
         record = parse_record(job.episode, job.spec)
         method = METHODS.get(record.request.method)
         environment = self.parts.environments.get(record.request.environment)
-        if method is None or method.version != record.version or environment is None:
+        if method is None or not method.plays(record.version) or environment is None:
             await self._release(job, OTHER_VERSION_PAUSE)
             return
         run = JobRun(self.parts.jobs, self.parts.roles, environment, method, self.slots)
