@@ -85,7 +85,7 @@ async def _episode(environment: Environment, task_id: str, player: Player, times
     """One episode, played by the expert; its reward."""
     task = await environment.task(task_id)
     opening = await _timed(times.start, environment.start(task, 0))
-    moves = player(opening.frame.observation, opening.instruction)
+    moves = player(opening.frame.observation, opening.instruction, None)
     frame, reward = opening.frame, 0.0
     move = next(moves, None)
     try:

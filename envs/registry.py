@@ -9,7 +9,7 @@ registers an environment by an entry point of the group `espalier.environments` 
 import functools
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 
@@ -33,6 +33,10 @@ class Entry:
     """The class in `<package>.settings`."""
     expert: str = ""
     """The class in `<package>.expert` that plays for training data; empty where there is none."""
+    reference: bool = False
+    """Whether `<package>.reference.References` has solutions that come with the tasks, for training data."""
+    licences: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """The licences of its tasks by split; `""` is for the splits that are not named."""
     data: str = ""
     """The variable that names the folder of the benchmark's own data; empty where it takes none."""
     extras: tuple[str, ...] = ()
@@ -59,6 +63,7 @@ SHIPPED = (
         data="ALFWORLD_DATA",
         extras=("alfworld",),
         image="alfworld",
+        licences=MappingProxyType({"": "MIT"}),
     ),
     Entry(
         name="webshop",
@@ -69,6 +74,7 @@ SHIPPED = (
         expert="FirstFit",
         data="ESPALIER_WEBSHOP_DATA",
         extras=("webshop",),
+        licences=MappingProxyType({"": "MIT"}),
     ),
     Entry(
         name="mind2web",
@@ -78,6 +84,9 @@ SHIPPED = (
         settings="Mind2webSettings",
         expert="Expert",
         data="ESPALIER_MIND2WEB_DATA",
+        licences=MappingProxyType(
+            {"": "MIT", "steps": "CC BY 4.0", "development": "CC BY 4.0", "reported": "CC BY 4.0"}
+        ),
     ),
     Entry(
         name="os_interaction",
@@ -86,8 +95,10 @@ SHIPPED = (
         about="bash, in a sandbox a session that the kernel makes",
         settings="OsSettings",
         expert="Expert",
+        reference=True,
         data="ESPALIER_AGENTBENCH_DATA",
         image="os-interaction",
+        licences=MappingProxyType({"": "Apache-2.0", "generated_train": "MIT", "generated_valid": "MIT"}),
     ),
     Entry(
         name="dbbench",
@@ -98,6 +109,9 @@ SHIPPED = (
         expert="Expert",
         data="ESPALIER_AGENTBENCH_DATA",
         extras=("dbbench",),
+        licences=MappingProxyType(
+            {"": "MIT", "dev": "Apache-2.0", "development": "Apache-2.0", "reported": "Apache-2.0"}
+        ),
     ),
     Entry(
         name="openenv",

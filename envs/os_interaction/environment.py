@@ -18,15 +18,8 @@ from envs.os_interaction.sandbox.nursery import Nursery
 from envs.os_interaction.sandbox.sandbox import Layer, RefusedError, Sandbox, Start
 from envs.os_interaction.settings import OsSettings
 from envs.os_interaction.tasks import official
-from envs.os_interaction.tasks.generator import Generator
-from envs.os_interaction.tasks.table import (
-    GENERATED_TRAIN,
-    GENERATED_VALID,
-    Example,
-    OsTask,
-    Script,
-    make_table,
-)
+from envs.os_interaction.tasks.reading import read_tasks
+from envs.os_interaction.tasks.table import Example, OsTask, Script, make_table
 from envs.serving.environment import BadTaskError, EngineUnavailableError, Frame, InstanceLostError, Opening
 from envs.serving.instances import Instances
 from envs.serving.tasks import TaskTable
@@ -268,22 +261,11 @@ class OsEnvironment:
             await sandbox.close()
 
     def _read_tasks(self) -> TaskTable[OsTask]:
-        splits: dict[str, dict[str, OsTask]] = {}
-        folder = self._settings.agentbench_data
-        if folder is not None:
-            try:
-                found = official.read_official(folder)
-            except official.RecordError as error:
-                self._data_trouble = str(error)
-            else:
-                splits |= found.splits
-                self._left_out = _left_out(found)
-                if self._left_out:
-                    log.warning("Records were left out", records=self._left_out)
-        generator = Generator(self._settings.os_seed)
-        for split in (GENERATED_TRAIN, GENERATED_VALID):
-            splits[split] = generator.tasks(split, self._settings.os_generated)
-        return make_table(splits)
+        found = read_tasks(self._settings)
+        self._data_trouble, self._left_out = found.trouble or None, found.left_out
+        if self._left_out:
+            log.warning("Records were left out", records=self._left_out)
+        return found.table
 
 
 def _command(script: Script) -> list[str]:
@@ -313,15 +295,3 @@ def _not_copied(layer: Layer, before: Before) -> dict[str, Any]:
     if layer.state is None:
         notes["shell_not_copied"] = "the shell did not answer with its variables"
     return notes
-
-
-def _left_out(found: official.Official) -> str:
-    parts = [
-        f"{count} of {count + len(found.splits.get(split, ()))} records of {split} left out ({why})"
-        for counted, why in (
-            (found.missing, "a script that they name is not here"),
-            (found.broken, "not in form"),
-        )
-        for split, count in counted.items()
-    ]
-    return "".join(f"; {part}" for part in parts)

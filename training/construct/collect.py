@@ -8,7 +8,7 @@ from pathlib import Path
 from espalier.client import AsyncSessions, EspalierError
 from training.construct.cards import write_card
 from training.construct.derive import Runs, add_derived
-from training.construct.experts import Player, player
+from training.construct.experts import Player, find_licence, finder, player
 from training.construct.making import Report, known
 from training.construct.play import play
 from training.construct.record import Record, append_records
@@ -63,7 +63,8 @@ async def collect(
         RecordError: The file holds something else.
         EspalierError: The server does not answer.
     """
-    made = player(environment)
+    made, find = player(environment), finder(environment)
+    licence = find_licence(environment, split)
     there = known(out, environment)
     async with AsyncSessions(url, timeout=120) as sessions:
         metadata = await sessions.metadata()
@@ -82,7 +83,9 @@ async def collect(
         async def one(task_id: str, made: Player) -> None:
             async with places:
                 try:
-                    record = await play(sessions, metadata, task_id, made, seed=seed)
+                    record = await play(
+                        sessions, metadata, task_id, made, reference=find(task_id), licence=licence, seed=seed
+                    )
                 except EspalierError as error:
                     count["failed"] += 1
                     report(f"{task_id}: {error}")

@@ -18,8 +18,10 @@ class Move:
     action: str
 
 
-Player = Callable[[str, str], Play]
-"""Makes a player out of the first observation and the instruction."""
+Player = Callable[[str, str, Any], Play]
+"""Makes a player out of the first observation, the instruction and the task's reference, if it has one."""
+Finder = Callable[[str], Any]
+"""Finds the reference of a task by its id; None where it has none."""
 
 
 class Guiding(Protocol):
@@ -80,12 +82,29 @@ def guide(environment: str) -> Guide:
     return guides[environment]
 
 
+def finder(environment: str) -> Finder:
+    """Return what finds the reference solutions of an environment's tasks, read as its server reads them."""
+    entry = load_environments()[environment]
+    if not entry.reference:
+        return lambda _: None
+    return importlib.import_module(f"{entry.package}.reference").References().find
+
+
+def find_licence(environment: str, split: str) -> str:
+    """Return the licence of the tasks of a split; empty where none is stated."""
+    licences = load_environments()[environment].licences
+    return licences.get(split, licences.get("", ""))
+
+
 def _load_expert(entry: Entry) -> Any:
     return getattr(importlib.import_module(f"{entry.package}.expert"), entry.expert)
 
 
 def _make_player(entry: Entry) -> Player:
-    return lambda seen, task: _play(_load_expert(entry)(seen, task))
+    expert = _load_expert(entry)
+    if entry.reference:
+        return lambda seen, task, reference: _play(expert(seen, task, reference))
+    return lambda seen, task, _: _play(expert(seen, task))
 
 
 def _play(expert: Any) -> Play:

@@ -1,5 +1,7 @@
 """Plays a task in a real environment, over HTTP, with an expert; what came of it is a record."""
 
+from typing import Any
+
 from espalier.client import AsyncSessions
 from services.contracts.context import Brief, Context, Turn
 from services.contracts.session import Metadata, SessionCreate
@@ -18,9 +20,25 @@ def brief(metadata: Metadata) -> Brief:
 
 
 async def play(
-    sessions: AsyncSessions, metadata: Metadata, task_id: str, player: Player, *, seed: int = 0
+    sessions: AsyncSessions,
+    metadata: Metadata,
+    task_id: str,
+    player: Player,
+    *,
+    reference: Any = None,
+    licence: str = "",
+    seed: int = 0,
 ) -> Record | None:
     """Play one task to its end, or until the player has nothing left to try.
+
+    Args:
+        sessions: The environment.
+        metadata: The environment's.
+        task_id: The task.
+        player: Who plays.
+        reference: The solution that comes with the task, if any.
+        licence: Of the task's data.
+        seed: The session's.
 
     Returns:
         None where the player lacks this kind of task.
@@ -33,7 +51,7 @@ async def play(
     turns: list[Turn] = []
     valid: list[bool] = []
     try:
-        moves = player(first, instruction)
+        moves = player(first, instruction, reference)
         move = next(moves, None)
         while move is not None and not state.done and len(turns) < metadata.max_steps:
             state = await sessions.step(state.session_id, move.action)
@@ -56,5 +74,5 @@ async def play(
         reward=state.reward,
         done=state.done,
         valid=valid,
-        provenance=Provenance(source="expert", split=task_id.partition("/")[0], seed=seed),
+        provenance=Provenance(source="expert", split=task_id.partition("/")[0], seed=seed, licence=licence),
     )

@@ -17,7 +17,7 @@ from transformers.trainer_callback import TrainerCallback
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
-from espalier.stack.processor import has_amx
+from espalier.stack.processor import has_fast_bf16
 from training.sft.examples import IGNORED, Example
 
 NEAR = 1024
@@ -80,10 +80,10 @@ class SparseLossTrainer(SFTTrainer):
 
 
 def best_dtype() -> torch.dtype:
-    """bf16 on GPUs and on processors with AMX; else fp32, which is then the faster of the two."""
+    """Return bf16 on GPUs and on processors that multiply it faster than fp32, else fp32."""
     if torch.cuda.is_available():
         return torch.bfloat16
-    return torch.bfloat16 if has_amx() else torch.float32
+    return torch.bfloat16 if has_fast_bf16() else torch.float32
 
 
 def trainer(

@@ -98,7 +98,7 @@ def task(record: Any, scripts: Path | None) -> OsTask:
         raise RecordError("`evaluation` has none of `match`, `check` and `programs`")
     if example is None and any(isinstance(one, Example) for one in check):
         raise RecordError("`check` has a null, which stands for the `example`, and there is none")
-    labels = record.get("labels")
+    labels, explanation = record.get("labels"), record.get("explanation")
     return OsTask(
         instruction=record["description"],
         init=prepared,
@@ -107,6 +107,7 @@ def task(record: Any, scripts: Path | None) -> OsTask:
         check=check,
         programs=programs,
         example=_script(example, scripts) if example else None,
+        explanation=explanation if isinstance(explanation, str) else "",
         user=_switched_user(prepared[-1].code) if prepared else "root",
         kind=", ".join(str(label) for label in labels) if isinstance(labels, list) else "",
     )

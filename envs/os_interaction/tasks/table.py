@@ -65,6 +65,8 @@ class OsTask:
     programs: Programs | None = None
     example: Script | None = None
     """A solution: it prints the answer, or does the task."""
+    explanation: str = ""
+    """Why the solution is right, in the record's words."""
     user: str = "root"
     """Whose home the agent starts in."""
     kind: str = ""
