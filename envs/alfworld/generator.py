@@ -1,7 +1,8 @@
 """Houses that need no data: laid out from a seed, in ALFWorld's own domain, with a plan that wins.
 
-The same split and number always give the same house. Seeds of the two splits have different parity,
-so that no house of one is a house of the other.
+The same split and number always give the same house. Seeds of train and valid have different parity, and
+those of unseen are above all of them, so that no house of one split is a house of another. Unseen has the
+rooms that the other two lack; a number of theirs that drew such a room draws again.
 """
 
 import json
@@ -11,17 +12,20 @@ from dataclasses import dataclass, field
 
 from envs.alfworld.goals import KINDS, Kind
 from envs.alfworld.houses import LAMP, Houses, Room
+from envs.serving.tasks import UNSEEN, is_unseen
 
 TRAIN = "generated_train"
 VALID = "generated_valid"
-SPLITS = (TRAIN, VALID)
+SPLITS = (TRAIN, VALID, UNSEEN)
+FIRST_UNSEEN = 2_000_000_000
+"""The first seed of the unseen split: numbers have at most nine digits."""
 SHARED_PLACE = 0.09
 """The share of receptacles that stand within reach of another (official train games: 9%)."""
 
 
 def seed_of(split: str, number: int) -> int:
-    """The seed of a house: even for train, odd for valid."""
-    return 2 * number + SPLITS.index(split)
+    """The seed of a house: even for train, odd for valid, above both for unseen."""
+    return FIRST_UNSEEN + number if split == UNSEEN else 2 * number + (TRAIN, VALID).index(split)
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,11 @@ class Generator:
         """
         seed = seed_of(split, number)
         rng = random.Random(f"espalier alfworld {seed}")  # noqa: S311
-        kind = KINDS[rng.randrange(len(KINDS))]
-        room = rng.choices(list(kind.rooms), list(kind.rooms.values()))[0]
+        kinds = [kind for kind in KINDS if any(_is_room_of(split, room) for room in kind.rooms)]
+        kind = kinds[rng.randrange(len(kinds))]
+        room = ""
+        while not _is_room_of(split, room):
+            room = rng.choices(list(kind.rooms), list(kind.rooms.values()))[0]
         while True:
             house = self._try(seed, rng, kind, room)
             if house is not None:
@@ -175,6 +182,10 @@ class Generator:
         if name == house.thing:
             return house.kind.count
         return 1 if name == house.target else 0
+
+
+def _is_room_of(split: str, room: str) -> bool:
+    return bool(room) and is_unseen(room) == (split == UNSEEN)
 
 
 def walkthrough(house: House) -> list[str]:

@@ -128,6 +128,8 @@ class Step:
 class Flow:
     """A task with words filled in, and its steps in order."""
 
+    kind: str
+    """The kind of its site."""
     site: str
     menu: tuple[str, ...]
     """The texts of the site's menu."""
@@ -144,6 +146,7 @@ class _Form:
 
 @dataclass(slots=True)
 class _Domain:
+    kind: str = ""
     names: list[str] = field(default_factory=list[str])
     menu: list[str] = field(default_factory=list[str])
 
@@ -179,6 +182,7 @@ class Flows:
             for step in _expand(draw, line, words)
         ]
         return Flow(
+            kind=domain.kind,
             site=_site(draw, domain.names),
             menu=tuple(domain.menu),
             task=phrase.lower() if lower else phrase,
@@ -226,7 +230,7 @@ def _read(text: str) -> Iterator[tuple[_Domain, _Form]]:
     for line in text.split("\n"):
         mark, _, rest = line.partition(" ")
         if mark == "#":
-            domain = _Domain()
+            domain = _Domain(rest)
         elif mark == "names:":
             domain.names = rest.split()
         elif mark == "nav:":

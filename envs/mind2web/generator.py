@@ -2,7 +2,8 @@
 
 Pages are as Mind2Web's are: their head is known with its texts, and what comes below is known by tags and
 attributes alone, most right elements among it. Candidates are the right one, some from below, and then the
-head's in their order. The splits are parted by the task's words: no task of one is a task of the other.
+head's in their order. Train and valid are parted by the task's words: no task of one is a task of the other.
+Unseen has the kinds of sites that the other two lack.
 """
 
 import json
@@ -16,9 +17,10 @@ from envs.mind2web.layout import Head, below, topics_of
 from envs.mind2web.page import describe
 from envs.mind2web.record import Element, Record, pack
 from envs.mind2web.style import Style
+from envs.serving.tasks import UNSEEN, is_unseen
 
 TRAIN, VALID = "generated_train", "generated_valid"
-SPLITS = (TRAIN, VALID)
+SPLITS = (TRAIN, VALID, UNSEEN)
 CANDIDATES = 30
 FEW = 12
 """A page with few candidates has so many at least."""
@@ -29,7 +31,7 @@ WEIGHTS = {"type": 0.75, "select": 0.75, "suggestion": 1.3, "date": 1.2}
 
 
 class Generator:
-    """Makes the steps of both splits."""
+    """Makes the steps of the generated splits."""
 
     def __init__(self) -> None:
         self._flows = Flows()
@@ -48,11 +50,11 @@ class Generator:
             draw = random.Random(seed)  # noqa: S311
             flow = self._flows.draw(draw)
             places = [place for place, step in enumerate(flow.steps) if step.due]
-            if places and is_held_out(flow.task) == (split == VALID):
+            if places and split == _split_of(flow):
                 weights = [WEIGHTS.get(flow.steps[place].kind, 1.0) for place in places]
                 at = draw.choices(places, weights)[0]
                 return flow, at, tuple(describe_step(draw, step) for step in flow.steps[:at]), seed + "/page"
-        raise AssertionError("a thousand tasks fell on the other side")
+        raise AssertionError(f"a thousand tasks are of other splits than {split}")
 
     def _record(
         self, draw: random.Random, record_id: str, flow: Flow, at: int, previous: tuple[str, ...]
@@ -118,6 +120,13 @@ class Generator:
         ]
 
 
+def _split_of(flow: Flow) -> str:
+    """Return the split that a task belongs to."""
+    if is_unseen(flow.kind):
+        return UNSEEN
+    return VALID if is_held_out(flow.task) else TRAIN
+
+
 def is_held_out(task: str) -> bool:
-    """Whether a task belongs to the valid split: one in four, by its words."""
+    """Whether a task of a seen kind belongs to the valid split: one in four, by its words."""
     return int(sha256(json.dumps(task).encode()).hexdigest(), 16) % 4 == 0

@@ -17,6 +17,10 @@ T = TypeVar("T")
 NUMBER = re.compile(r"0|[1-9][0-9]{0,8}")
 DEVELOPMENT, REPORTED = "development", "reported"
 """The halves of a benchmark's file: one may be read and trained on, the other is only ever scored."""
+UNSEEN = "generated_unseen"
+"""The split of generated tasks whose kinds are in no other generated split."""
+UNSEEN_SHARE = 4
+"""One kind of so many is unseen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +91,21 @@ def halve(tasks: Mapping[str, T], key: Callable[[T], str]) -> dict[str, dict[str
     """
     halves: dict[str, dict[str, T]] = {DEVELOPMENT: {}, REPORTED: {}}
     for name, task in tasks.items():
-        digest = hashlib.sha256(key(task).encode(errors="surrogatepass")).digest()
-        halves[REPORTED if digest[-1] % 2 else DEVELOPMENT][name] = task
+        halves[REPORTED if _hash(key(task)) % 2 else DEVELOPMENT][name] = task
     return halves
+
+
+def is_unseen(kind: str) -> bool:
+    """Return whether tasks of a kind are in `generated_unseen` alone: its SHA-256 is divisible by four.
+
+    Args:
+        kind: The name of a kind of task, as its generator has it.
+    """
+    return _hash(kind) % UNSEEN_SHARE == 0
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest(), "big")
 
 
 class TaskTable(Generic[T]):

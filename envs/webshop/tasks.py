@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from envs.serving.tasks import Shown, Split, TaskTable, list_split
+from envs.serving.tasks import UNSEEN, Shown, Split, TaskTable, is_unseen, list_split
 from envs.webshop.catalogue import Product, read_official
 from envs.webshop.generator import Generator
 from envs.webshop.goals import Goal, goals_of, held_out, human_goals
@@ -31,16 +31,25 @@ WebshopTasks = TaskTable[Errand]
 
 
 def generated_tasks(settings: WebshopSettings) -> dict[str, Split[Errand]]:
-    """The splits of the generated shop; a task's name is its position."""
+    """The splits of the generated shop.
+
+    Goals about unseen kinds of products are in `generated_unseen` alone; the shop sells them all. A task's
+    name is its position among the goals of all kinds, so that it is the same task whichever kinds are unseen;
+    in `generated_unseen` it is the position in it.
+    """
     if not settings.webshop_generated:
         return {}
     products = Generator(settings.webshop_seed).products(settings.webshop_generated)
     shop = _shop(products, settings)
-    train, valid = _parted(goals_of(products))
-    return {
-        name: _split(shop, {str(number): goal for number, goal in enumerate(goals)})
-        for name, goals in ((GENERATED_TRAIN, train), (GENERATED_VALID, valid))
+    goals = goals_of(products)
+    train, valid = _parted(goals)
+    splits = {
+        name: {str(number): goal for number, goal in enumerate(side) if not is_unseen(goal.query)}
+        for name, side in ((GENERATED_TRAIN, train), (GENERATED_VALID, valid))
     }
+    unseen = [goal for goal in goals if is_unseen(goal.query)]
+    splits[UNSEEN] = {str(number): goal for number, goal in enumerate(unseen)}
+    return {name: _split(shop, named) for name, named in splits.items()}
 
 
 def official_tasks(folder: Path, settings: WebshopSettings) -> dict[str, Split[Errand]]:

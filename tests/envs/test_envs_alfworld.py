@@ -137,7 +137,7 @@ def test_every_official_walkthrough_wins(official: Alfworld, official_data: Path
 
 
 def test_official_games_are_listed_beside_generated_ones(official: Alfworld) -> None:
-    assert official.http.get("/metadata").json()["splits"] == ["valid_seen", TRAIN, VALID]
+    assert official.http.get("/metadata").json()["splits"] == ["valid_seen", *SPLITS]
     page = official.http.get("/v1/tasks", params={"split": "valid_seen", "limit": 1000}).json()
     assert (page["total"], len(page["tasks"]), page["next"]) == (140, 140, None)
     kinds = {task["kind"] for task in page["tasks"]}

@@ -24,6 +24,7 @@ from envs.mind2web.scoring import f1, judge
 from envs.mind2web.server import create
 from envs.mind2web.settings import Mind2webSettings
 from envs.serving.server import serve
+from envs.serving.tasks import UNSEEN
 from tests.conftest import DATA
 from tests.support import running
 
@@ -96,7 +97,7 @@ def recorded() -> Iterator[Mind2web]:
 
 def test_metadata_says_what_it_is(mind2web: Mind2web) -> None:
     metadata = mind2web.http.get("/metadata").json()
-    assert metadata["splits"] == [TRAIN, VALID]
+    assert metadata["splits"] == [TRAIN, VALID, UNSEEN]
     assert (metadata["fork"], metadata["done_means"], metadata["terminal_action"]) == (
         "native",
         "end",

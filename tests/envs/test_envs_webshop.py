@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from envs.serving.server import serve
+from envs.serving.tasks import UNSEEN
 from envs.webshop.actions import Action, fold
 from envs.webshop.environment import WebshopEnvironment
 from envs.webshop.expert import Expert, FirstFit, FirstHit, clickables
@@ -99,7 +100,7 @@ def official() -> Iterator[Webshop]:
 
 def test_metadata_says_what_it_is(webshop: Webshop) -> None:
     metadata = webshop.http.get("/metadata").json()
-    assert metadata["splits"] == [GENERATED_TRAIN, GENERATED_VALID]
+    assert metadata["splits"] == [GENERATED_TRAIN, GENERATED_VALID, UNSEEN]
     assert (metadata["fork"], metadata["done_means"]) == ("native", "end")
     assert (metadata["terminal_action"], metadata["terminal_example"]) == ("required", "click[Buy Now]")
     assert metadata["max_steps"] == 20
@@ -112,10 +113,10 @@ def test_metadata_says_what_it_is(webshop: Webshop) -> None:
 def test_the_splits_do_not_overlap(webshop: Webshop) -> None:
     sides = [
         {webshop.environment._tasks.find(task).goal.asin for task in webshop.tasks(split)}
-        for split in (GENERATED_TRAIN, GENERATED_VALID)
+        for split in (GENERATED_TRAIN, GENERATED_VALID, UNSEEN)
     ]
     assert all(sides)
-    assert not sides[0] & sides[1]
+    assert len(set.union(*sides)) == sum(map(len, sides))
     for task in ("generated_train/-1", "generated_train/999999", "generated_train/x", "nowhere/0", "x"):
         assert webshop.http.get(f"/v1/tasks/{task}").status_code == 404
 
@@ -194,7 +195,7 @@ def test_the_last_page_does_not_tell_the_score(webshop: Webshop) -> None:
 
 
 def test_observations_have_agentbench_form(webshop: Webshop) -> None:
-    state = webshop.create(f"{GENERATED_TRAIN}/0")
+    state = webshop.create(webshop.tasks(GENERATED_TRAIN)[0])
     text, _, available = state["observation"].partition("\n\nAvailable Actions:\n")
     assert text == f"WebShop [SEP] Instruction: [SEP] {state['instruction']} [SEP] Search"
     assert json.loads(available) == {"has_search_bar": True, "clickables": []}
@@ -210,14 +211,14 @@ def test_observations_have_agentbench_form(webshop: Webshop) -> None:
     "action", ["", "buy", "click[]", "click[buy now]", "search[", "click[search]", "[x]"]
 )
 def test_what_is_not_possible_changes_nothing(webshop: Webshop, action: str) -> None:
-    first = webshop.create(f"{GENERATED_TRAIN}/1")
+    first = webshop.create(webshop.tasks(GENERATED_TRAIN)[1])
     state = webshop.step(first["session_id"], action)
     assert (state["valid"], state["reward"], state["done"]) == (False, 0.0, False)
     assert state["observation"] == first["observation"]
 
 
 def test_forks_are_independent(webshop: Webshop) -> None:
-    parent = webshop.create(f"{GENERATED_TRAIN}/2")["session_id"]
+    parent = webshop.create(webshop.tasks(GENERATED_TRAIN)[2])["session_id"]
     before = webshop.step(parent, "search[shirt]")
     product = next(button for button in clickables(before["observation"]) if button.startswith("b0"))
     fork = webshop.http.post(f"/v1/sessions/{parent}/forks", json={}).json()
@@ -237,7 +238,7 @@ def test_the_server_reads_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESPALIER_WEBSHOP_GENERATED", "30")
     monkeypatch.setenv("ESPALIER_WEBSHOP_SEED", "7")
     with running(create()) as http:
-        here = http.get(f"/v1/tasks/{GENERATED_TRAIN}/0").json()
+        here = http.get("/v1/tasks", params={"split": GENERATED_TRAIN, "limit": 1}).json()["tasks"][0]
         assert http.get("/metadata").json()["name"] == "webshop"
     products = Generator(7).products(30)
     assert here["instruction"] in {goal.instruction for goal in goals_of(products)}

@@ -278,7 +278,7 @@ async def test_data_that_cannot_be_read_is_told(tmp_path: Path, content: str | N
     assert await environment.ready() == "the shop is not open yet"
     await environment.open()
     assert str(tmp_path) in str(await environment.ready())
-    assert environment.metadata.splits == ["generated_train", "generated_valid"]
+    assert environment.metadata.splits == ["generated_train", "generated_valid", "generated_unseen"]
 
 
 async def test_every_fork_has_a_handle_of_its_own() -> None:
@@ -300,7 +300,7 @@ def test_odd_searches_are_answered(words: str) -> None:
 @given(st.lists(st.text(max_size=40), max_size=5))
 def test_any_text_is_an_answer(texts: list[str]) -> None:
     async def play() -> None:
-        opening = await ENVIRONMENT.start(await ENVIRONMENT.task("generated_valid/0"), 0)
+        opening = await ENVIRONMENT.start((await ENVIRONMENT.page("generated_valid", 0, 1))[0], 0)
         for text in texts:
             frame = await ENVIRONMENT.step(opening.handle, text)
             assert frame.observation

@@ -19,8 +19,10 @@ from training.construct.rejections import read_rejections
 SPLIT = "generated_train"
 
 
-async def made(out: Path, url: str, actor: str = "", limit: int = 8, environment: str = "alfworld") -> Made:
-    bounds = {"limit": limit, "seed": 3, "corrections": 3, "concurrency": 4}
+async def made(
+    out: Path, url: str, actor: str = "", limit: int = 8, environment: str = "alfworld", seed: int = 3
+) -> Made:
+    bounds = {"limit": limit, "seed": seed, "corrections": 3, "concurrency": 4}
     return await make_corrected(environment, url, actor, SPLIT, out, print, temperature=0.0, **bounds)
 
 
@@ -75,7 +77,8 @@ async def test_an_actor_that_is_stuck_is_corrected_from_the_start(houses: str, t
 async def test_an_actor_without_mistakes_teaches_nothing(houses: str, tmp_path: Path) -> None:
     out = tmp_path / "steady.jsonl"
     with served(serving()) as actor:
-        found = await made(out, houses, actor, limit=4)
+        # Four houses in which the expert never comes back to where nothing has changed.
+        found = await made(out, houses, actor, limit=4, seed=0)
     assert found.kept == 0
     assert {one.reason for one in read_rejections(out)} <= {"no mistakes", "reward below 0.99"}
 
