@@ -1,17 +1,14 @@
 """Mind2Web by a blind rule, beside which an agent's rate is to be read: `python -m benchmarks.mind2web_rule`.
 
-Clicks the candidate with the lowest node id, whatever the task is, on the first steps of a split (all by
-default): the same that `espalier eval --limit` takes. Prints the rate with its 95% interval.
+Clicks the candidate with the lowest node id, whatever the task is. Node ids are not shown to an agent, so the
+records are counted, not played.
 """
 
-import argparse
-import os
-from pathlib import Path
-
-from envs.mind2web.official import read
+from benchmarks.rules import RuleError, run_rule
+from envs.mind2web.official import RecordsError, read
 from envs.mind2web.record import Record
 from envs.mind2web.settings import Mind2webSettings
-from evaluation.intervals import wilson
+from envs.mind2web.tasks import make_table
 
 
 def is_right(record: Record) -> bool:
@@ -20,24 +17,26 @@ def is_right(record: Record) -> bool:
     return lowest.id in record.right and record.wanted == "CLICK"
 
 
-def main() -> None:
-    """Count, and print the rate with its interval."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--split", default="steps")
-    parser.add_argument("--limit", type=int, default=None)
-    chosen = parser.parse_args()
-    folder = os.environ.get("ESPALIER_MIND2WEB_DATA", "")
-    if not folder:
-        raise SystemExit("ESPALIER_MIND2WEB_DATA names no folder: set it to Mind2Web's records.")
+def count_right(split: str, limit: int | None) -> list[float]:
+    """Return the rule's rewards on the first steps of a split.
+
+    Raises:
+        RuleError: There are no such steps.
+    """
     settings = Mind2webSettings()
-    records = read(Path(folder), settings.mind2web_top_k, settings.mind2web_candidates)[chosen.split]
-    right = [is_right(record) for record in records[: chosen.limit]]
-    interval = wilson(sum(right), len(right))
-    assert interval is not None, "a split is never empty"
-    low, high = interval
-    rate = 100 * sum(right) / len(right)
-    print(f"{chosen.split}: {sum(right)} of {len(right)}: {rate:.1f} [{100 * low:.1f}, {100 * high:.1f}]")
+    if settings.mind2web_data is None:
+        raise RuleError("ESPALIER_MIND2WEB_DATA names no folder: set it to Mind2Web's records")
+    try:
+        recorded = read(settings.mind2web_data, settings.mind2web_top_k, settings.mind2web_candidates)
+    except RecordsError as error:
+        raise RuleError(str(error)) from error
+    table = make_table(recorded, settings.mind2web_generated)
+    count = table.count(split)
+    if not count:
+        raise RuleError(f"there are no steps in split {split!r}; splits are {', '.join(table.splits())}")
+    tasks = table.page(split, 0, count if limit is None else min(limit, count))
+    return [float(is_right(table.find(task.id))) for task in tasks]
 
 
 if __name__ == "__main__":
-    main()
+    run_rule(__doc__, count_right, split="steps")
