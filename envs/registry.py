@@ -83,6 +83,7 @@ SHIPPED = (
         about="the next element and operation on a web page, by multiple choice",
         settings="Mind2webSettings",
         expert="Expert",
+        reference=True,
         data="ESPALIER_MIND2WEB_DATA",
         licences=MappingProxyType(
             {"": "MIT", "steps": "CC BY 4.0", "development": "CC BY 4.0", "reported": "CC BY 4.0"}
@@ -107,6 +108,7 @@ SHIPPED = (
         about="SQL, on SQLite that means what MySQL means, or on MySQL",
         settings="DbSettings",
         expert="Expert",
+        reference=True,
         data="ESPALIER_AGENTBENCH_DATA",
         extras=("dbbench",),
         licences=MappingProxyType(

@@ -14,8 +14,10 @@ from envs.dbbench.settings import DbSettings, EngineKind
 from envs.dbbench.tasks.questions import Question, RecordError, from_inline, read_official
 from envs.dbbench.tasks.table import make_table
 from envs.serving.environment import BadTaskError, Frame, Opening
+from envs.dbbench.tasks.wiki.sources import SourceError
 from envs.serving.instances import Instances
 from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
+from envs.serving.tasks import TaskTable
 from services.contracts.task import InlineTask, Task
 
 MAX_STEPS = 15
@@ -63,16 +65,11 @@ class DbEnvironment:
         )
 
     async def open(self) -> None:
-        """Read the official records, where there are any, and start the engine."""
-        folder = self._settings.agentbench_data
-        if folder is not None:
-            try:
-                official = await asyncio.to_thread(read_official, folder)
-                self._tasks = make_table(
-                    official, self._settings.dbbench_generated, self._settings.dbbench_seed
-                )
-            except (RecordError, OSError) as error:
-                self._trouble = str(error)
+        """Read the official records and the sources, where there are any, and start the engine."""
+        try:
+            self._tasks = await asyncio.to_thread(self._read_tasks)
+        except (RecordError, SourceError, OSError) as error:
+            self._trouble = str(error)
         await self.engine.open()
 
     async def close(self) -> None:
@@ -139,6 +136,17 @@ class DbEnvironment:
         if question.changes:
             expected = question.checksums or await self._expected(question)
             cut = scoring.LONGEST_HASH if question.checksums else None
+    def _read_tasks(self) -> TaskTable[Question]:
+        settings = self._settings
+        official = read_official(settings.agentbench_data) if settings.agentbench_data else {}
+        return make_table(
+            official,
+            settings.dbbench_generated,
+            settings.dbbench_seed,
+            settings.dbbench_sources,
+            settings.dbbench_sourced,
+        )
+
             found = await self._checksums(handle, question, cut)
             info |= {"checksums": found, "expected": expected}
             right = found == expected

@@ -1,46 +1,63 @@
-"""A scripted analyst that sees only what an agent sees; its sessions are demonstrations.
+"""A scripted analyst; its sessions are demonstrations.
 
-It reads a generated task's sentence, writes the one statement that answers it, queries again with LIKE where
-nothing matched, and answers with what was shown. In a few sessions, decided by the text of the task, its
-first statement has a slip in a name, which it mends when it has seen the error. The server never imports
-it.
+It reads a generated task's sentence, or has the plan that comes with a task of real questions. It writes the
+one statement that answers, and answers with what was shown. Where the question names no column, it looks at
+some rows first. In some sessions, decided by the text of the task, its first statement has a slip: a wrong
+name, a wrong value, or a condition on the wrong column. It mends the slip when it has seen the result. The
+server never imports it.
 """
+
+# ruff: noqa: S608 - writing SQL is what it does
 
 import ast
 import json
 import random
-import re
 from collections.abc import Generator
 
+from envs.dbbench.reference import Reference
+from envs.dbbench.slips import Slip, draw_slip
 from envs.dbbench.tasks.plan import CONTAINS, Plan, name
 from envs.dbbench.tasks.reading import bare, read
 
 Policy = Generator[str, str, None]
 """Yields actions and is sent what each showed; it ends with the answer."""
-SLIPS = 0.1
-"""How many sessions begin with a slip."""
+LOOKS = 0.75
+"""How many sessions look first, of those whose question does not name the column of a value."""
 DONE = 'answer: ["done"]'
 
 
 class Expert:
-    """Plays one generated task.
+    """Plays one task.
 
     Args:
         observation: The first observation.
         instruction: The task.
+        reference: The plan and table of a task that has them; by default the sentence is read.
     """
 
-    def __init__(self, observation: str, instruction: str) -> None:
-        self._plan = read(observation)
+    def __init__(self, observation: str, instruction: str, reference: Reference | None = None) -> None:
+        self._reference = reference
+        self._plan = reference.plan if reference is not None else read(observation)
         self._instruction = instruction
         self._draw = random.Random(observation)  # noqa: S311
+        self._followed: list[tuple[str, str]] = []
         self.thought = ""
         """Why the last action was taken."""
+        self.taught = True
+        """Whether the last action is to be learned."""
 
     @property
     def understands(self) -> bool:
-        """Whether the question has one of the generator's sentences."""
+        """Whether the question has one of the generator's sentences, or a plan."""
         return self._plan is not None
+
+    def follow(self, action: str, shown: str) -> None:
+        """Take note of another's step, and of what it showed."""
+        self._followed.append((action, shown))
+
+    def is_mistake(self, action: str, shown: str) -> bool:
+        """Whether another's step did nothing, or found nothing."""
+        return shows_nothing(shown) or shown.startswith("Error")
 
     def play(self) -> Policy:
         """The actions of the session, one by one."""
@@ -48,17 +65,21 @@ class Expert:
         if plan is None:
             return
         sql, why = plan.sql(), _why(plan)
-        slip = self._slip(sql) if self._draw.random() < SLIPS else None
-        if slip is not None:
-            shown = yield self._do(why, slip[0])
-            why = f"{slip[1]} {why}" if shown.startswith("Error") else why
+        if self._followed:
+            why = f"{_name_fault(*self._followed[-1])}{why}"
+        else:
+            if self._is_unclear(plan) and self._draw.random() < LOOKS:
+                yield self._look(plan, "The task does not name each column, so I look at some rows first.")
+            slip = draw_slip(self._draw, plan, self._instruction, self._reference)
+            if slip is not None:
+                why = yield from self._slip(slip, plan, why)
         shown = yield self._do(why, sql)
-        if _nothing(shown) and plan.texts:
+        if shows_nothing(shown) and plan.texts:
             again = yield self._do(
                 "No row has exactly this text. Look for it inside the texts with LIKE.",
                 plan.sql(exactly=False),
             )
-            shown = shown if _nothing(again) else again
+            shown = shown if shows_nothing(again) else again
         if plan.changes:
             self.thought = "The table is changed as asked."
             yield DONE
@@ -67,22 +88,43 @@ class Expert:
         self.thought = "This is what was asked for." if values else "No row is so, so the answer is none."
         yield f"answer: {json.dumps(values or ['none'], ensure_ascii=False)}"
 
-    def _do(self, thought: str, sql: str) -> str:
-        self.thought = thought
+    def _slip(self, slip: Slip, plan: Plan, why: str) -> Generator[str, str, str]:
+        """Make a slip; the thought of the statement that mends it."""
+        shown = yield self._do(slip.thought or why, slip.sql, taught=False)
+        if slip.silent and not shows_nothing(shown):
+            return why
+        if slip.looks:
+            yield self._look(plan, slip.fault)
+            return f"{slip.mended} {why}"
+        return f"{slip.fault} {slip.mended} {why}".strip()
+
+    def _look(self, plan: Plan, thought: str) -> str:
+        return self._do(thought, f"SELECT * FROM {name(plan.table)} LIMIT 2")
+
+    def _is_unclear(self, plan: Plan) -> bool:
+        """Whether the question has a value whose column it does not name."""
+        text = self._instruction.lower()
+        return self._reference is not None and any(
+            bare(one.column).lower() not in text for one in plan.conditions
+        )
+
+    def _do(self, thought: str, sql: str, *, taught: bool = True) -> str:
+        self.thought, self.taught = thought, taught
         return f"sql: {sql}"
 
-    def _slip(self, sql: str) -> tuple[str, str] | None:
-        """A statement with a name wrong in it, and how it is mended; None where no name can be wrong."""
-        names = sorted(set(re.findall(r"`([^`]+)`", sql)))
-        odd = [one for one in names if not re.fullmatch(r"\w+", one)]
-        if not odd:
-            return None
-        chosen = self._draw.choice(odd)
-        short = bare(chosen).split()[-1]
-        if self._draw.random() < 0.5 and short.lower() not in {one.lower() for one in names}:
-            mended = f"There is no `{short}`: the name must be copied whole, `{chosen}`."
-            return sql.replace(name(chosen), name(short)), mended
-        return sql.replace(name(chosen), chosen), f"`{chosen}` must stand in backticks."
+
+def shows_nothing(shown: str) -> bool:
+    """Whether a statement found no row, or changed none."""
+    return shown in ("[]", "[(0,)]", "[(None,)]") or shown.endswith(" 0 rows affected")
+
+
+def _name_fault(action: str, shown: str) -> str:
+    """Return what was wrong with another's last step; empty where nothing shows."""
+    if shown.startswith("Error"):
+        return f"{shown.partition(': ')[2].partition(chr(10))[0][:120]}: this statement must be changed. "
+    if shows_nothing(shown):
+        return "Nothing was found so, and the same statement finds nothing again. "
+    return ""
 
 
 def _why(plan: Plan) -> str:
@@ -123,10 +165,6 @@ def _why(plan: Plan) -> str:
                 else ""
             )
             return f"Select {wants}{where}{order}."
-
-
-def _nothing(shown: str) -> bool:
-    return shown in ("[]", "[(0,)]", "[(None,)]") or shown.endswith(" 0 rows affected")
 
 
 def _values(shown: str) -> list[str]:

@@ -1,7 +1,8 @@
 """A scripted player of the generated steps, for demonstrations; the server never imports it.
 
 It looks the step up among the generated ones, so that it has its element even where the line that shows
-it has no text: what is to be learned of such is to prefer what one can act on. `ByWords` has no records: it
+it has no text: what is to be learned of such is to prefer what one can act on. A recorded step comes with its
+record. `ByWords` has no records: it
 picks what shares the most words with the task.
 """
 
@@ -22,6 +23,9 @@ Policy = Generator[str, str, None]
 """Yields answers and is sent what each showed; it ends with the choice."""
 
 CHOICE = re.compile(rf"^(?P<letter>[{LETTERS[1:]}])\. (?P<line><(?P<tag>[\w:-]+).*)$", re.MULTILINE)
+LABELLED = re.compile(r"(?:aria-label|placeholder|title|alt|name|id)=(.+?)(?= [\w-]+=|\Z)")
+LABEL_WORDS = 6
+"""Words of an element's text that a thought has."""
 WORD = re.compile(r"[a-z0-9]+")
 INTERACTIVE = ("button", "input", "a", "select", "textarea", "option", "label", "li", "td")
 FARTHEST = 100_000
@@ -111,18 +115,26 @@ class Expert:
     Args:
         observation: The first observation.
         instruction: The task.
+        reference: The record of a recorded step; by default the step is looked up.
 
     Raises:
         UnknownStepError: The step is not one of the generated ones.
     """
 
-    def __init__(self, observation: str, instruction: str) -> None:
-        record, self.due = lookup().find(observation, instruction)
+    def __init__(self, observation: str, instruction: str, reference: Record | None = None) -> None:
+        if reference is not None:
+            record, self.due = reference, _describe_step(reference)
+        else:
+            record, self.due = lookup().find(observation, instruction)
         self._right = {line for line, node_id in _lines(record).items() if node_id in record.right}
         self._draw = random.Random(f"{record.id}/{observation}")  # noqa: S311
         self._first = observation
         self.thought = ""
         """Why the last answer was given."""
+
+    def follow(self, action: str, shown: str) -> None:
+        """Take note of another's answer, and of the round that it showed."""
+        self._first = shown
 
     def play(self) -> Policy:
         """The answers of the step, one a round."""
@@ -145,6 +157,24 @@ class Expert:
         # What shows nothing but what it is may be right; what has a text that is not the right one is not.
         strays = [choice for choice in found if choice.tag in INTERACTIVE and choice.line.endswith(">")]
         return self._draw.choice(strays) if strays and self._draw.random() < STRAYS else None
+
+
+def _describe_step(record: Record) -> Step:
+    """Return what is due in a recorded step, labelled by what its right element shows."""
+    labels = (
+        _label(record.line(element, TEXT_CHARS))
+        for element in record.candidates
+        if element.id in record.right
+    )
+    kind = {"TYPE": "type", "SELECT": "select"}.get(record.operation, "button")
+    return Step(kind, next((label for label in labels if label), "it"), record.value)
+
+
+def _label(line: str) -> str:
+    """Return the text of a choice's line, or else its label; empty where it has neither."""
+    tag, _, text = line.partition(">")
+    named = LABELLED.search(tag)
+    return " ".join((text.strip() or (named[1] if named else "")).split()[:LABEL_WORDS])
 
 
 class ByWords:

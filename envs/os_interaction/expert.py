@@ -12,6 +12,13 @@ from envs.os_interaction.tasks.generator import TOPICS
 from envs.os_interaction.tasks.templates import Template, filled
 from envs.os_interaction.text import EMPTY, SHOWN
 
+FAILED = re.compile(
+    r"No such file or directory|command not found|syntax error|invalid option|unrecognized option"
+    r"|cannot access|Is a directory|missing operand|unexpected EOF|Permission denied|bad substitution"
+    r"|Usage:|did not end within"
+)
+"""What a step shows that failed."""
+LONGEST_FAULT = 100
 PROBE_SECONDS = 6
 INTERVAL = re.compile(r"writes 'succeed' into (?P<file>\S+) periodically")
 WRITTEN = re.compile(r"writes something into (?P<folder>\S+) every")
@@ -55,6 +62,19 @@ class Expert:
         self._instruction = instruction
         self._reference = reference
         self._looks = looks
+        self._fault = ""
+
+    def follow(self, action: str, shown: str) -> None:
+        """Take note of another's step, and of what it showed."""
+        if self.is_mistake(action, shown):
+            first = printed(shown).partition("\n")[0][:LONGEST_FAULT]
+            self._fault = f"That failed: {first}. " if first else "That printed nothing. "
+        else:
+            self._fault = ""
+
+    def is_mistake(self, action: str, shown: str) -> bool:
+        """Whether another's step failed, or printed nothing where something was asked for."""
+        return bool(FAILED.search(shown)) or (shown == EMPTY and "?" in self._instruction)
 
     def play(self) -> Policy:
         """The moves, one by one; none for an unknown kind of task."""
@@ -76,12 +96,12 @@ class Expert:
             )
         elif self._reference is not None:
             why = self._reference.why or "This prints what is asked for."
-            yield from self._answered(self._reference.script, why)
+            yield from self._answered(self._reference.script, self._fault + why)
 
     def _generated(self, template: Template, places: dict[str, str]) -> Policy:
-        if template.look and self._looks:
+        if template.look and self._looks and not self._fault:
             yield Move("First I look at what is there.", f"bash: {filled(template.look, places)}")
-        solution, why = filled(template.solution, places), filled(template.why, places)
+        solution, why = filled(template.solution, places), self._fault + filled(template.why, places)
         if not template.does:
             yield from self._answered(solution, why)
             return

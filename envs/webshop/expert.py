@@ -10,7 +10,7 @@ import re
 from collections.abc import Generator
 from dataclasses import dataclass, field
 
-from envs.webshop.pages import AVAILABLE, PER_PAGE, SEPARATOR
+from envs.webshop.pages import AVAILABLE, BACK_TO_SEARCH, PER_PAGE, SEPARATOR
 
 Policy = Generator[str, str, None]
 """Yields actions and is sent what each showed; it ends with the purchase."""
@@ -206,11 +206,19 @@ class FirstFit:
     def __init__(self, observation: str, instruction: str, most: int = 4) -> None:
         self.wish = Wish.parse(instruction)
         self._most = most
+        self._shown = observation
         self.thought = ""
         """Why the last action was taken."""
 
+    def follow(self, action: str, shown: str) -> None:
+        """Take note of another's step, and of the page that it showed."""
+        self._shown = shown
+
     def play(self) -> Policy:
-        """The actions of the visit, one by one."""
+        """The actions of the visit, one by one; from another's page it goes back to the search first."""
+        if BACK_TO_SEARCH.lower() in clickables(self._shown):
+            self.thought = "This leads nowhere. I search again."
+            yield f"click[{BACK_TO_SEARCH}]"
         self.thought = "I search for what is asked."
         shown = yield f"search[{self.wish.query}]"
         results = looks(shown, 1)

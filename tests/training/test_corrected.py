@@ -7,6 +7,7 @@ from fastapi import FastAPI
 
 from envs.alfworld.expert import Expert, Prior
 from envs.alfworld.scoring import NOTHING
+from envs.dbbench.server import create as create_db
 from services.contracts.action import ActionRequest, Actions, Candidate
 from tests.support import free_port, served
 from tests.training.conftest import Construct
@@ -33,10 +34,12 @@ def serving(action: str = "", status: int = 200) -> FastAPI:
 
     @app.post("/v1/actions", status_code=status)
     async def act(request: ActionRequest) -> Actions:
-        expert = steady(request.context.observation, request.context.task)
-        for turn in request.context.turns:
-            expert.follow(turn.action, turn.observation)
-        said = action or next(expert.play(), "look")
+        said = action
+        if not said:
+            expert = steady(request.context.observation, request.context.task, None)
+            for turn in request.context.turns:
+                expert.follow(turn.action, turn.observation)
+            said = next(expert.play(), "look")
         return Actions(candidates=[Candidate(action=said, thought="So.", well_formed=True)])
 
     return app
@@ -88,7 +91,7 @@ async def test_an_actor_that_is_away_ends_no_run_badly(houses: str, tmp_path: Pa
     with served(serving(status=503)) as actor:
         found = await made(out, houses, actor, limit=2)
     assert (found.kept, found.failed) == (0, 2)
-    with pytest.raises(UnknownEnvironmentError, match="those of alfworld can"):
+    with pytest.raises(UnknownEnvironmentError, match="stumbles on purpose"):
         await made(out, houses, environment="dbbench")
 
 
@@ -102,7 +105,7 @@ def test_the_command(houses: str, tmp_path: Path, construct: Construct) -> None:
     assert away.exit_code == 1
     other = construct("corrected", "--env", "dbbench", *given[2:], "--url", houses)
     assert other.exit_code == 1
-    assert "no expert of 'dbbench'" in other.output
+    assert "no expert of 'dbbench' stumbles" in other.output
 
 
 async def test_stumbles_depend_on_the_seed_alone(houses: str, tmp_path: Path) -> None:
@@ -146,3 +149,31 @@ def test_the_expert_opens_what_another_left_closed() -> None:
     expert.follow("go to desk 1", "You arrive at desk 1. On the desk 1, you see nothing.")
     expert.follow("go to drawer 1", "You arrive at drawer 1. The drawer 1 is closed.")
     assert next(expert.play()) == "open drawer 1"
+
+
+async def test_an_answer_that_is_wrong_is_played_from_the_start_by_the_expert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database task has no way back from a wrong answer, and nothing found is a mistake."""
+    monkeypatch.setenv("ESPALIER_DBBENCH_GENERATED", "40")
+    app = create_db()
+    with served(app) as url, served(serving('answer: ["no idea"]')) as actor:
+        found = await made(tmp_path / "ended.jsonl", url, actor, limit=6, environment="dbbench")
+    records = list(read_records(tmp_path / "ended.jsonl"))
+    assert found.kept == len(records) > 3
+    for one in records:
+        assert one.reward == 1.0
+        assert one.context.turns[0].action != 'answer: ["no idea"]'
+    app = create_db()
+    lost = "sql: SELECT * FROM nothing_of_the_kind"
+    with served(app) as url, served(serving(lost)) as actor:
+        await made(tmp_path / "refused.jsonl", url, actor, limit=6, environment="dbbench")
+    for one in read_records(tmp_path / "refused.jsonl"):
+        first = next(
+            (turn for turn, taught in zip(one.context.turns, one.taught, strict=True) if taught), None
+        )
+        bad = [turn.action == lost for turn in one.context.turns]
+        assert not any(wrong and taught for wrong, taught in zip(bad, one.taught, strict=True))
+        assert first is not None
+        if one.context.turns[0].action == lost:
+            assert "doesn't exist" in first.thought, "the expert names the error"

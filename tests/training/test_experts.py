@@ -88,10 +88,10 @@ async def test_a_run_that_was_killed_goes_on(houses: str, tmp_path: Path) -> Non
 async def test_what_fails_is_rejected_once(
     houses: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def gives_up(seen: str, task: str) -> Play:
+    def gives_up(seen: str, task: str, reference: object) -> Play:
         yield Move("I look.", "look")
 
-    def does_not_know(seen: str, task: str) -> Play:
+    def does_not_know(seen: str, task: str, reference: object) -> Play:
         raise ValueError("never heard of it")
         yield
 

@@ -6,6 +6,7 @@ So the actor learns what to do in the states into which its own mistakes lead it
 
 import contextlib
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -16,12 +17,12 @@ from services.contracts.session import Metadata, SessionCreate, SessionState
 from training.construct.cards import write_card
 from training.construct.collect import drawn
 from training.construct.derive import Runs, add_derived
-from training.construct.experts import Guide, guide
+from training.construct.experts import Guiding, find_licence, finder, guide, is_mistake, play_moves
 from training.construct.making import Made, Report, make_records
 from training.construct.play import brief
 from training.construct.record import Provenance, Record
 from training.construct.roles import RoleError
-from training.construct.stumbling import Stumbler
+from training.construct.stumbling import make_stumbler
 
 ROLE = "actor"
 SHORTEST, LONGEST = 2, 5
@@ -29,6 +30,10 @@ SHORTEST, LONGEST = 2, 5
 LEAST = 0.99
 TIMEOUT = 120.0
 """One call to the actor or the environment, seconds."""
+
+
+Begin = Callable[[str, str], Guiding]
+"""Makes the expert of a task out of its first observation and its instruction."""
 
 
 class Actor(Protocol):
@@ -75,11 +80,13 @@ async def make_corrected(
         RecordError: The file holds something else.
         EspalierError: The environment does not answer, or has no such split.
     """
-    corrects = guide(environment)
+    corrects, find = guide(environment), finder(environment)
+    licence = find_licence(environment, split)
     async with contextlib.AsyncExitStack() as stack:
         sessions = await stack.enter_async_context(AsyncSessions(url, timeout=TIMEOUT))
-        actor: Actor = Stumbler(corrects)
-        if actor_url:
+        if not actor_url:
+            actor: Actor = make_stumbler(environment, corrects)
+        else:
             actor = await stack.enter_async_context(AsyncActor(actor_url, timeout=TIMEOUT))
         metadata = await sessions.metadata()
         tasks = await drawn(sessions, split, limit, f"corrected/{seed}")
@@ -90,9 +97,8 @@ async def make_corrected(
                 metadata,
                 task_id,
                 actor,
-                corrects,
-                split=split,
-                seed=seed,
+                lambda first, task: corrects(first, task, find(task_id)),
+                Provenance(source="corrected", split=split, seed=seed, licence=licence),
                 corrections=corrections,
                 temperature=temperature,
             )
@@ -108,26 +114,27 @@ async def corrected(
     metadata: Metadata,
     task_id: str,
     actor: Actor,
-    guide: Guide,
+    begin: Begin,
+    provenance: Provenance,
     *,
-    split: str,
-    seed: int,
     corrections: int,
     temperature: float,
 ) -> Record:
     """Play one task; the expert takes over at the actor's mistakes, at the last of them to the end.
 
-    A mistake is an action without form or effect, or one that shows again what it showed before. Of every
-    two mistakes about one is taken back before the expert plays: so the state before it is learned too.
+    A mistake is an action without form or effect, one that shows again what it showed before, or one that
+    the expert takes for one by what it showed. Of every two mistakes about one is taken back before the
+    expert plays: so the state before it is learned too. Where the actor ends the task badly, the expert
+    plays it from the start.
 
     Args:
         sessions: The environment.
         metadata: The environment's.
         task_id: The task.
         actor: Who plays.
-        guide: Makes the expert that can go on from anywhere.
-        split: The task's split.
-        seed: Which mistakes are taken back, and how long the expert plays.
+        begin: Makes the expert that can go on from anywhere.
+        provenance: Of the record; its seed decides which mistakes are taken back, and how long the expert
+            plays.
         corrections: How often the expert takes over.
         temperature: The actor's.
 
@@ -135,19 +142,23 @@ async def corrected(
         RoleError: The actor made no mistake, or the task was not solved in the end.
         EspalierError: The environment refused, or is away.
     """
+    seed = provenance.seed
     draw = random.Random(f"corrected/{seed}/{task_id}")  # noqa: S311
-    run = _Run(sessions, metadata, task_id, seed)
+    run = _Run(sessions, metadata, task_id, seed, begin)
     try:
         await run.open()
         while not run.ended and corrections:
             candidate = await _proposed(actor, run.context, temperature, draw)
             if await run.mistaken(candidate):
                 corrections -= 1
-                if draw.random() < 0.5:
+                if run.ended:
+                    corrections = 0
+                    await run.begin_again()
+                elif draw.random() < 0.5:
                     await run.take_back()
                 span = draw.randint(SHORTEST, LONGEST) if corrections else metadata.max_steps
-                await run.guided(guide, span)
-        return run.record(Provenance(source="corrected", split=split, seed=seed))
+                await run.guided(span)
+        return run.record(provenance)
     finally:
         await run.close()
 
@@ -167,10 +178,13 @@ class _Run:
         metadata: The environment's.
         task_id: The task.
         seed: The session's.
+        begin: Makes the expert.
     """
 
-    def __init__(self, sessions: AsyncSessions, metadata: Metadata, task_id: str, seed: int) -> None:
-        self._sessions, self._metadata = sessions, metadata
+    def __init__(
+        self, sessions: AsyncSessions, metadata: Metadata, task_id: str, seed: int, begin: Begin
+    ) -> None:
+        self._sessions, self._metadata, self._begin = sessions, metadata, begin
         self._body = SessionCreate(task_id=task_id, seed=seed)
         self._state: SessionState | None = None
         self._first = ""
@@ -217,7 +231,16 @@ class _Run:
         before = {(turn.action, turn.observation) for turn in self._turns}
         await self._step(candidate.action, candidate.thought, taught=False)
         last = self._turns[-1]
-        return not (candidate.well_formed and self._valid[-1]) or (last.action, last.observation) in before
+        if self._now.done:
+            return self._now.reward < LEAST
+        return (
+            not (candidate.well_formed and self._valid[-1])
+            or (last.action, last.observation) in before
+            or is_mistake(self._expert(), last.action, last.observation)
+        )
+
+    def _expert(self) -> Guiding:
+        return self._begin(self._first, self._now.instruction)
 
     async def take_back(self) -> None:
         """Undo the last step."""
@@ -225,15 +248,21 @@ class _Run:
             rows.pop()
         await self.open()
 
-    async def guided(self, guide: Guide, span: int) -> None:
+    async def begin_again(self) -> None:
+        """Undo all steps."""
+        for rows in (self._turns, self._valid, self._taught):
+            rows.clear()
+        await self.open()
+
+    async def guided(self, span: int) -> None:
         """Let the expert play so many turns."""
-        expert = guide(self._first, self._now.instruction)
+        expert = self._expert()
         for turn in self._turns:
             expert.follow(turn.action, turn.observation)
-        moves = expert.play()
+        moves = play_moves(expert)
         move = next(moves, None)
         while move is not None and span and not self.ended:
-            await self._step(move, expert.thought, taught=True)
+            await self._step(move.action, move.thought, taught=move.taught)
             span -= 1
             try:
                 move = moves.send(self._turns[-1].observation)

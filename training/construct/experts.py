@@ -16,6 +16,8 @@ class Move:
 
     thought: str
     action: str
+    taught: bool = True
+    """Whether it is to be learned; a slip that is made on purpose is not."""
 
 
 Player = Callable[[str, str, Any], Play]
@@ -27,20 +29,17 @@ Finder = Callable[[str], Any]
 class Guiding(Protocol):
     """An expert that can go on from where another player stands."""
 
-    thought: str
-    """Why its last action is taken."""
-
     def follow(self, action: str, shown: str) -> None:
         """Take note of another's step, and of what it showed."""
         ...
 
-    def play(self) -> Generator[str, str, None]:
-        """Its actions from here on; it is sent what each showed."""
+    def play(self) -> Generator[Any, str, None]:
+        """Its actions or moves from here on; it is sent what each showed."""
         ...
 
 
-Guide = Callable[[str, str], Guiding]
-"""Makes an expert out of the first observation and the instruction."""
+Guide = Callable[[str, str, Any], Guiding]
+"""Makes an expert out of the first observation, the instruction and the task's reference, if it has one."""
 
 
 class UnknownEnvironmentError(LookupError):
@@ -72,14 +71,23 @@ def guide(environment: str) -> Guide:
     Raises:
         UnknownEnvironmentError: The environment has none.
     """
-    experts = {entry.name: _load_expert(entry) for entry in load_environments().values() if entry.expert}
-    guides = {name: expert for name, expert in experts.items() if hasattr(expert, "follow")}
+    guides = {
+        entry.name: _make_guide(entry)
+        for entry in load_environments().values()
+        if entry.expert and hasattr(_load_expert(entry), "follow")
+    }
     if environment not in guides:
         names = ", ".join(guides)
         raise UnknownEnvironmentError(
             f"no expert of {environment!r} can correct another player's runs; those of {names} can"
         )
     return guides[environment]
+
+
+def is_mistake(expert: Guiding, action: str, shown: str) -> bool:
+    """Whether an expert takes another's valid step for a mistake, by what it showed."""
+    judge = getattr(expert, "is_mistake", None)
+    return judge is not None and judge(action, shown)
 
 
 def finder(environment: str) -> Finder:
@@ -100,19 +108,27 @@ def _load_expert(entry: Entry) -> Any:
     return getattr(importlib.import_module(f"{entry.package}.expert"), entry.expert)
 
 
-def _make_player(entry: Entry) -> Player:
+def _make_guide(entry: Entry) -> Guide:
     expert = _load_expert(entry)
     if entry.reference:
-        return lambda seen, task, reference: _play(expert(seen, task, reference))
-    return lambda seen, task, _: _play(expert(seen, task))
+        return expert
+    return lambda seen, task, _: expert(seen, task)
 
 
-def _play(expert: Any) -> Play:
+def _make_player(entry: Entry) -> Player:
+    make = _make_guide(entry)
+    return lambda seen, task, reference: play_moves(make(seen, task, reference))
+
+
+def play_moves(expert: Any) -> Play:
     """Yield an expert's moves, whether it yields actions beside its `thought` or moves that hold both."""
     policy = expert.play()
     move = next(policy, None)
     while move is not None:
-        made = Move(expert.thought, move) if isinstance(move, str) else Move(move.thought, move.action)
+        if isinstance(move, str):
+            made = Move(expert.thought, move, taught=getattr(expert, "taught", True))
+        else:
+            made = Move(move.thought, move.action)
         shown = yield made
         try:
             move = policy.send(shown)

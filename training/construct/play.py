@@ -50,6 +50,7 @@ async def play(
     first, instruction = state.observation, state.instruction
     turns: list[Turn] = []
     valid: list[bool] = []
+    taught: list[bool] = []
     try:
         moves = player(first, instruction, reference)
         move = next(moves, None)
@@ -57,6 +58,7 @@ async def play(
             state = await sessions.step(state.session_id, move.action)
             turns.append(Turn(action=move.action, observation=state.observation, thought=move.thought))
             valid.append(state.valid)
+            taught.append(move.taught)
             try:
                 move = moves.send(state.observation)
             except StopIteration:
@@ -74,5 +76,6 @@ async def play(
         reward=state.reward,
         done=state.done,
         valid=valid,
+        taught=[] if all(taught) else taught,
         provenance=Provenance(source="expert", split=task_id.partition("/")[0], seed=seed, licence=licence),
     )

@@ -8,7 +8,7 @@ import random
 from envs.alfworld.expert import kind, names
 from services.contracts.action import ActionRequest, Actions, Candidate
 from services.contracts.context import Context
-from training.construct.experts import Guide
+from training.construct.experts import Guide, Move, UnknownEnvironmentError, play_moves
 
 SHARE = 0.3
 """Of the moves, so many are mistakes."""
@@ -28,13 +28,26 @@ class Stumbler:
         """The next move, right or wrong by the request's seed."""
         context = request.context
         draw = random.Random(request.seed)  # noqa: S311
-        expert = self._guide(context.observation, context.task)
+        expert = self._guide(context.observation, context.task, None)
         for turn in context.turns:
             expert.follow(turn.action, turn.observation)
-        move = next(expert.play(), "look")
-        wrong = mistakes(context, expert.thought) if draw.random() < SHARE else []
-        thought, action = draw.choice(wrong) if wrong else (expert.thought, move)
+        move = next(play_moves(expert), Move("I look around.", "look"))
+        wrong = mistakes(context, move.thought) if draw.random() < SHARE else []
+        thought, action = draw.choice(wrong) if wrong else (move.thought, move.action)
         return Actions(candidates=[Candidate(action=action, thought=thought, well_formed=True)])
+
+
+def make_stumbler(environment: str, guide: Guide) -> Stumbler:
+    """Return an actor that stumbles.
+
+    Raises:
+        UnknownEnvironmentError: The mistakes of players are known for ALFWorld alone.
+    """
+    if environment != "alfworld":
+        raise UnknownEnvironmentError(
+            f"no expert of {environment!r} stumbles on purpose: name the actor that plays with --actor"
+        )
+    return Stumbler(guide)
 
 
 def mistakes(context: Context, thought: str) -> list[tuple[str, str]]:

@@ -72,9 +72,9 @@ class Plan:
         where = f" WHERE {' AND '.join(parts)}" if parts else ""
         match self.shape:
             case "INSERT":
-                columns = ", ".join(name(column) for column, _ in self.pairs)
-                values = ", ".join(quoted(value) for _, value in self.pairs)
-                return f"INSERT INTO {table} ({columns}) VALUES ({values})"
+                # Each value beside its column: in two long lists a small model loses its place.
+                sets = ", ".join(f"{name(column)} = {quoted(value)}" for column, value in self.pairs)
+                return f"INSERT INTO {table} SET {sets}"
             case "UPDATE":
                 sets = ", ".join(f"{name(column)} = {quoted(value)}" for column, value in self.pairs)
                 return f"UPDATE {table} SET {sets}{where}"

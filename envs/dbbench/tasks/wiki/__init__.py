@@ -1,0 +1,1 @@
+"""Tasks over tables of Wikipedia: their rows from WikiTableQuestions, their questions from WikiSQL."""
