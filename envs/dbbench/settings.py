@@ -31,7 +31,7 @@ class DbSettings(EnvironmentSettings):
     """The seed of the generated tasks."""
     dbbench_sources: Path | None = None
     """A folder with `wikisql/` and `wikitablequestions/`, for tasks over tables of Wikipedia."""
-    dbbench_sourced: int = Field(default=20_000, ge=0, le=1_000_000)
+    dbbench_sourced: int = Field(default=5000, ge=0, le=1_000_000)
     """How many tasks each split over tables of Wikipedia has."""
     dbbench_engine: EngineKind = EngineKind.SQLITE
     """`sqlite` needs nothing else; `mysql` is a MySQL or MariaDB server at `ESPALIER_DBBENCH_URL`."""

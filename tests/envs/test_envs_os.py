@@ -15,12 +15,13 @@ from envs.os_interaction.expert import Expert, Reference
 from envs.os_interaction.server import create
 from envs.os_interaction.settings import OsSettings
 from envs.os_interaction.tasks.generator import TOPICS
-from envs.os_interaction.tasks.table import GENERATED_TRAIN, GENERATED_VALID
+from envs.os_interaction.tasks.table import GENERATED_TRAIN, GENERATED_UNSEEN, GENERATED_VALID
 from envs.serving.server import serve
 from tests.conftest import DATA
 from tests.support import eventually, running
 
 ALWAYS = {"evaluation": {"check": {"code": "true"}}}
+SPLITS = (GENERATED_TRAIN, GENERATED_VALID, GENERATED_UNSEEN)
 EMPTY = "The output of the OS is empty."
 
 
@@ -131,7 +132,7 @@ def official() -> Iterator[Os]:
 
 def test_metadata_says_what_it_is(machine: Os) -> None:
     metadata = machine.http.get("/metadata").json()
-    assert metadata["splits"] == [GENERATED_TRAIN, GENERATED_VALID]
+    assert metadata["splits"] == [GENERATED_TRAIN, GENERATED_VALID, GENERATED_UNSEEN]
     assert (metadata["fork"], metadata["done_means"], metadata["max_steps"]) == ("native", "end", 8)
     assert (metadata["terminal_action"], metadata["terminal_example"]) == ("required", "answer(TEXT)")
     assert metadata["takes_tasks"]
@@ -318,13 +319,16 @@ def test_generated_tasks_are_solved_by_the_expert(patient: Os) -> None:
     """A task of each kind in each split."""
     seen: dict[str, int] = {}
     chosen: list[str] = []
-    for split in (GENERATED_TRAIN, GENERATED_VALID):
+    for split in SPLITS:
         for task in patient.tasks(split):
             key = f"{split} {task['kind']}"
             seen[key] = seen.get(key, 0) + 1
             if seen[key] == 1:
                 chosen.append(task["id"])
-    assert len(seen) == 2 * sum(map(len, TOPICS.values()))
+    splits = {name: {kind.split()[1] for kind in seen if kind.startswith(f"{name} ")} for name in SPLITS}
+    assert splits[GENERATED_TRAIN] == splits[GENERATED_VALID]
+    assert not splits[GENERATED_TRAIN] & splits[GENERATED_UNSEEN]
+    assert sum(map(len, TOPICS.values())) == len(splits[GENERATED_TRAIN] | splits[GENERATED_UNSEEN])
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         states = list(pool.map(patient.play, chosen))
     lost = [(task, state["info"]) for task, state in zip(chosen, states, strict=True) if state["reward"] != 1]

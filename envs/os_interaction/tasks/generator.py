@@ -1,19 +1,32 @@
-"""Tasks made from a seed: files, folders, text, permissions, processes, users, the system.
+"""Tasks made from a seed: files, folders, text, logs, tables, permissions, processes, users, the system.
 
 Training and validation never have a task in common: where a task names a thing or a person, each split
-has its own half of the names; where it names none, of the wordings. The same seed makes the same tasks.
+has its own half of the names; where it names none, of the wordings. `generated_unseen` has the kinds that
+neither of the two has. The same seed makes the same tasks.
 """
+
+import hashlib
+from collections.abc import Sequence
 
 from envs.os_interaction.tasks import (
     topic_files,
     topic_folders,
+    topic_logs,
     topic_permissions,
     topic_processes,
     topic_system,
+    topic_tables,
     topic_text,
     topic_users,
 )
-from envs.os_interaction.tasks.table import GENERATED_TRAIN, GENERATED_VALID, Match, OsTask, Script
+from envs.os_interaction.tasks.table import (
+    GENERATED_TRAIN,
+    GENERATED_UNSEEN,
+    GENERATED_VALID,
+    Match,
+    OsTask,
+    Script,
+)
 from envs.os_interaction.tasks.templates import Draw, Template, filled
 
 TOPICS: dict[str, tuple[Template, ...]] = {
@@ -24,8 +37,28 @@ TOPICS: dict[str, tuple[Template, ...]] = {
     "users": topic_users.TEMPLATES,
     "folders": topic_folders.TEMPLATES,
     "system": topic_system.TEMPLATES,
+    "logs": topic_logs.TEMPLATES,
+    "tables": topic_tables.TEMPLATES,
 }
-HALVES = {GENERATED_TRAIN: 0, GENERATED_VALID: 1}
+DIVIDED = ("logs", "tables")
+"""The topics some of whose kinds are kept out of training. Of the others all kinds are trained on."""
+HALVES = {GENERATED_TRAIN: 0, GENERATED_VALID: 1, GENERATED_UNSEEN: 1}
+
+
+def is_unseen(topic: str, name: str) -> bool:
+    """Whether a kind of task is kept out of training: a quarter of two topics, by a digest of its name."""
+    digest = hashlib.sha256(f"{topic}/{name}".encode()).digest()
+    return topic in DIVIDED and digest[-1] % 4 == 0
+
+
+def list_kinds(split: str) -> dict[str, Sequence[Template]]:
+    """Return the kinds of a split by topic, without the topics that have none."""
+    unseen = split == GENERATED_UNSEEN
+    kinds = {
+        topic: [one for one in templates if is_unseen(topic, one.name) is unseen]
+        for topic, templates in TOPICS.items()
+    }
+    return {topic: templates for topic, templates in kinds.items() if templates}
 
 
 class Generator:
@@ -53,9 +86,10 @@ class Generator:
         return made
 
     def _task(self, split: str, number: int, attempt: int) -> OsTask:
-        topics = list(TOPICS)
+        kinds = list_kinds(split)
+        topics = list(kinds)
         topic = topics[number % len(topics)]
-        templates = TOPICS[topic]
+        templates = kinds[topic]
         template = templates[number // len(topics) % len(templates)]
         draw = Draw(f"os/{self._seed}/{split}/{number}/{attempt}", HALVES[split])
         made = template.make(draw)

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from envs.os_interaction.settings import OsSettings
 from envs.os_interaction.tasks import official
 from envs.os_interaction.tasks.generator import Generator
-from envs.os_interaction.tasks.table import GENERATED_TRAIN, GENERATED_VALID, OsTask, make_table
+from envs.os_interaction.tasks.table import (
+    GENERATED_TRAIN,
+    GENERATED_UNSEEN,
+    GENERATED_VALID,
+    OsTask,
+    make_table,
+)
 from envs.os_interaction.tasks.variants import vary
 from envs.serving.tasks import TaskTable
 
@@ -44,7 +50,7 @@ def read_tasks(settings: OsSettings) -> Reading:
             splits |= divide_training(found.splits.get(TRAINING, {}), settings.os_variants)
             left_out = _describe_left_out(found)
     generator = Generator(settings.os_seed)
-    for split in (GENERATED_TRAIN, GENERATED_VALID):
+    for split in (GENERATED_TRAIN, GENERATED_VALID, GENERATED_UNSEEN):
         splits[split] = generator.tasks(split, settings.os_generated)
     return Reading(make_table(splits), trouble, left_out)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from envs.serving.tasks import Shown, TaskTable, halve, list_split
 
 GENERATED_TRAIN, GENERATED_VALID = "generated_train", "generated_valid"
+GENERATED_UNSEEN = "generated_unseen"
 
 
 @dataclass(frozen=True, slots=True)
