@@ -230,10 +230,15 @@ def evaluate(
     seed: int = 0,
     feedback: Feedback = Feedback.JUDGE,
     adapter: str | None = None,
+    samples: Annotated[int, typer.Option(min=1, max=64, help="Episodes of each task.")] = 1,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=2, help="The actor's, for io, cot and react.")
+    ] = None,
     url: Url = "",
 ) -> None:
     """Run a method on a split and sum it up; a run that was interrupted goes on where it was."""
     from evaluation.run import EvaluationError, run_evaluation
+    from evaluation.samples import run_samples
 
     options = {
         "num_branch": num_branch,
@@ -241,6 +246,7 @@ def evaluate(
         "num_subtasks": num_subtasks,
         "max_steps": max_steps,
         "adapter": adapter,
+        "params": None if temperature is None else {"temperature": temperature},
     }
     body = EpisodeCreate.model_construct(
         environment=env,
@@ -250,10 +256,12 @@ def evaluate(
         feedback=feedback,
         **{name: value for name, value in options.items() if value is not None},
     )
+    where = {"split": split, "out": out, "limit": limit, "concurrency": concurrency, "url": _url(url)}
     try:
-        found = asyncio.run(
-            run_evaluation(body, split=split, out=out, limit=limit, concurrency=concurrency, url=_url(url))
-        )
+        if samples > 1:
+            found = asyncio.run(run_samples(body, samples=samples, **where))
+        else:
+            found = asyncio.run(run_evaluation(body, **where))
     except EvaluationError as error:
         _stop(str(error))
     else:

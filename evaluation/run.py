@@ -33,10 +33,23 @@ async def run_evaluation(
 ) -> Summary:
     """Run every task of a split, write the results, and sum them up.
 
+    Takes what `run_split` takes, and raises the same.
+    """
+    episodes = await run_split(body, split=split, out=out, limit=limit, concurrency=concurrency, url=url)
+    found = summarise(episodes, split)
+    (out / "summary.json").write_text(found.model_dump_json(indent=2) + "\n")
+    return found
+
+
+async def run_split(
+    body: EpisodeCreate, *, split: str, out: Path, limit: int | None, concurrency: int, url: str
+) -> list[Episode]:
+    """Run every task of a split, and return the episodes that ended, in the order of the tasks.
+
     Args:
         body: The policy; its task is filled in.
         split: The tasks to take.
-        out: Folder of `run.json`, `episodes.jsonl` and `summary.json`.
+        out: Folder of `run.json` and `episodes.jsonl`.
         limit: Take only the first tasks.
         concurrency: Episodes at once.
         url: The orchestrator's address.
@@ -69,9 +82,7 @@ async def run_evaluation(
                     running = [group.create_task(one(task)) for task in names]
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from errors
-    found = summarise([task.result() for task in running], split)
-    (out / "summary.json").write_text(found.model_dump_json(indent=2) + "\n")
-    return found
+    return [task.result() for task in running]
 
 
 def _claim(out: Path, body: EpisodeCreate, split: str) -> str:

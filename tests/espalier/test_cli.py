@@ -12,6 +12,7 @@ from uvicorn.importer import import_from_string
 from espalier.cli import main
 from espalier.client import Espalier
 from espalier.serve import FACTORIES
+from evaluation.samples import SEED_STRIDE
 from services.contracts.episode import Episode, State
 from tests.integration.conftest import Stack, act
 from tests.support import free_port
@@ -249,6 +250,29 @@ def test_an_evaluation_that_cannot_begin_says_why(
     assert found.err.count("error: ") == 1
     assert says in found.err
     assert "Traceback" not in found.err
+
+
+def test_the_command_runs_samples_and_takes_them_up(
+    espalier: Command, stack: Stack, worker: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "results"
+    command = (*EVAL, "--samples", "2", "--temperature", "0.7", "--out", str(out))
+    first = espalier(*command)
+    assert first.code == 0, first.err
+    found = json.loads((out / "samples.json").read_text())
+    assert json.loads(first.out) == found
+    assert (found["samples"], found["n"], found["pass_at_k"], found["temperature"]) == (2, 4, 0.5, 0.7)
+    seeds: list[int] = []
+    for number in (0, 1):
+        lines = (out / f"sample-{number}" / "episodes.jsonl").read_text().splitlines()
+        episodes = [Episode.model_validate_json(line) for line in lines]
+        assert len(episodes) == 4
+        assert all(one.request.params == {"temperature": 0.7} for one in episodes)
+        seeds.append(episodes[0].request.seed)
+    assert seeds == [0, SEED_STRIDE]
+    assert json.loads(espalier(*command).out) == found, "no episode runs twice"
+    greedy = espalier(*EVAL, "--samples", "2", "--out", str(tmp_path / "greedy"))
+    assert (greedy.code, "give a temperature above 0" in greedy.err) == (1, True)
 
 
 def test_a_mistake_does_not_take_the_folder(espalier: Command, worker: str, tmp_path: Path) -> None:

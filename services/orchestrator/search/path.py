@@ -92,6 +92,8 @@ class Policy(BaseModel):
     """Whether the task is split, and the judge asked after every step whether the subtask is done."""
     grammar: Grammar = Grammar.RETRY
     repeats: Repeats = Repeats.AVOID
+    temperature: float | None = None
+    """The actor's; None: greedy for one candidate, the service's own setting for several."""
 
 
 class PathResult(BaseModel):
@@ -261,6 +263,7 @@ class _Walker:
                 n=RESAMPLES if avoid else self.policy.num_branch,
                 subtask=self._current(),
                 submit=bool(self.plan) and self.subtask == len(self.plan),
+                temperature=self.policy.temperature,
                 grammar=self._constrains(malformed),
                 avoid=avoid or [],
                 adapter=request.adapter,
