@@ -12,6 +12,7 @@ from rich.table import Table
 
 from espalier import construct, tuning
 from espalier.client import AsyncEspalier, Espalier, EspalierError
+from espalier.improve import improve_command
 from espalier.new_environment import NewEnvironmentError, write_environment
 from espalier.plain import plain
 from espalier.serve import FACTORIES, serve
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.add_typer(construct.app, name="construct")
 app.add_typer(tuning.adapters, name="adapters")
 app.command()(tuning.train)
+app.command("improve")(improve_command)
 Url = Annotated[
     str, typer.Option(envvar="ESPALIER_URL", help="The orchestrator's address; by default this machine's.")
 ]

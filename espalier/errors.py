@@ -15,6 +15,7 @@ from espalier.plain import plain
 def describe_errors() -> Iterator[None]:
     """End the command with one line for errors that a person can mend."""
     from espalier.adapter_folder import AdapterError
+    from espalier.improve import ImproveError
     from training.construct.experts import UnknownEnvironmentError
     from training.construct.record import RecordError
     from training.construct.role_settings import RoleSetupError
@@ -29,6 +30,7 @@ def describe_errors() -> Iterator[None]:
         AdapterError,
         ChatTemplateError,
         GeneralDataError,
+        ImproveError,
         MixError,
         OSError,
         PromptError,
