@@ -10,6 +10,7 @@ import structlog
 from envs.os_interaction import actions, text
 from envs.os_interaction.actions import Bash, Invalid, Submit
 from envs.os_interaction.grading import BASH, PYTHON, Before, Grader
+from envs.os_interaction.grammar import GRAMMAR
 from envs.os_interaction.sandbox.answers import Result, Running
 from envs.os_interaction.sandbox.base import Base
 from envs.os_interaction.sandbox.cgroups import Groups
@@ -169,6 +170,10 @@ class OsEnvironment:
         instance = self._instances.pop(handle)
         if instance is not None:
             await instance.sandbox.close()
+
+    def grammar(self, handle: str) -> str:
+        """Return the language of the actions: the same in every state."""
+        return GRAMMAR
 
     def normalise(self, observation: str) -> str:
         """An observation without process ids, times and the order of lines."""

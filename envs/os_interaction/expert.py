@@ -110,7 +110,7 @@ class Expert:
 
     def _answered(self, script: str, why: str) -> Policy:
         shown = yield Move(
-            why, f"```bash\n{script}\n```" if "\n" in script.strip() else f"bash: {script.strip()}"
+            why, f"bash\n```bash\n{script}\n```" if "\n" in script.strip() else f"bash: {script.strip()}"
         )
         answer = printed(shown)
         first = answer.partition("\n")[0] or "nothing"

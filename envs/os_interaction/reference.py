@@ -22,6 +22,10 @@ VAGUE = re.compile(
     r"\b(?:steps|several|combination of (?:several|various|shell|linux|unix))\b", re.IGNORECASE
 )
 """What a sentence has that says nothing of the solution."""
+MOST_JOINED = 5
+"""The most commands that are put in one line."""
+KEPT_APART = re.compile(r"<<|\\\Z|[|&{(]\Z|\A\s*[|&]|\b(?:do|done|then|fi|else|case|esac|function)\b|\(\)")
+"""What a line has that cannot be joined with its neighbours by a semicolon."""
 COMMENT = re.compile(r"\s#[^'\"`]*\Z")
 
 
@@ -39,7 +43,26 @@ class References:
             return None
         if task.example is None:
             return None
-        return Reference(strip_comments(task.example.code), condense(task.explanation))
+        return Reference(join_lines(strip_comments(task.example.code)), condense(task.explanation))
+
+
+def join_lines(script: str) -> str:
+    """Return a script of plain commands in one line; one with blocks, documents or long texts as it is."""
+    lines = script.split("\n")
+    if len(lines) > MOST_JOINED or any(KEPT_APART.search(line) for line in lines) or not _is_balanced(lines):
+        return script
+    return "; ".join(line.strip().removesuffix(";") for line in lines)
+
+
+def _is_balanced(lines: list[str]) -> bool:
+    """Whether each line closes the quotes and brackets that it opens."""
+    return all(
+        line.count("'") % 2 == 0
+        and line.count('"') % 2 == 0
+        and line.count("(") == line.count(")")
+        and line.count("{") == line.count("}")
+        for line in lines
+    )
 
 
 def condense(explanation: str) -> str:

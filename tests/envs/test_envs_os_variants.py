@@ -2,7 +2,7 @@
 
 import pytest
 
-from envs.os_interaction.reference import condense, strip_comments
+from envs.os_interaction.reference import condense, join_lines, strip_comments
 from envs.os_interaction.tasks.reading import LEARNED, UNSEEN, VARIED, divide_training
 from envs.os_interaction.tasks.table import Example, Match, Named, OsTask, Script
 from envs.os_interaction.tasks.variants import vary
@@ -72,6 +72,18 @@ def test_held_out_records_have_no_variants() -> None:
 )
 def test_an_explanation_becomes_a_thought(explanation: str, thought: str) -> None:
     assert condense(explanation) == thought
+
+
+def test_plain_commands_are_joined_and_blocks_stay() -> None:
+    assert join_lines("cd a\nn=$(ls | wc -l)\necho $n") == "cd a; n=$(ls | wc -l); echo $n"
+    for script in (
+        "for f in *; do\n  echo $f\ndone",
+        "cat a |\nwc -l",
+        "cat <<E\nx\nE",
+        "awk '{\nprint\n}' a",
+        "f() {\nls\n}",
+    ):
+        assert join_lines(script) == script
 
 
 def test_comments_are_stripped_and_what_looks_like_one_stays() -> None:
