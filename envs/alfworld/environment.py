@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Sequence
 
 from envs.alfworld import actions, scoring
+from envs.alfworld.grammar import Seen, render_grammar
 from envs.alfworld.native.engine import NativeEngine
 from envs.alfworld.port import Engine
 from envs.alfworld.settings import AlfworldSettings, EngineKind
 from envs.alfworld.tasks import OfficialGames, make_table
 from envs.alfworld.textworld.engine import EngineLimits, EnginePool
-from envs.serving.environment import BadTaskError, Frame, Opening
+from envs.serving.environment import BadTaskError, Frame, InstanceLostError, Opening
+from envs.serving.instances import Instances
 from services.contracts.session import DoneMeans, Metadata, TerminalAction
 from services.contracts.task import InlineTask, Task
 
@@ -29,6 +31,8 @@ class AlfworldEnvironment:
         self._settings = settings
         self._tasks = make_table(None, settings.alfworld_generated)
         self.engine = _engine(settings, engine or settings.alfworld_engine)
+        self._seen: Instances[Seen] = Instances("seen")
+        """What the agent of each game has seen, by the engine's handles."""
 
     @property
     def metadata(self) -> Metadata:
@@ -57,6 +61,7 @@ class AlfworldEnvironment:
 
     async def close(self) -> None:
         """Stop the engine."""
+        self._seen.clear()
         await self.engine.close()
 
     async def ready(self) -> str | None:
@@ -81,21 +86,38 @@ class AlfworldEnvironment:
             raise BadTaskError("ALFWorld takes no inline tasks")
         handle, text = await self.engine.start(task.id, self._tasks.find(task.id))
         frame = Frame(scoring.first_observation(text))
+        self._seen.put(handle, Seen.begin(frame.observation))
         return Opening(handle, frame, scoring.instruction(text) or task.instruction)
 
     async def step(self, handle: str, action: str) -> Frame:
         """Take one action."""
-        text, won = await self.engine.step(handle, actions.command(action))
+        try:
+            text, won = await self.engine.step(handle, actions.command(action))
+        except InstanceLostError:
+            self._seen.pop(handle)
+            raise
         observation = text.strip()
+        self._seen.put(handle, self._seen.get(handle).after(observation))
         return Frame(observation, reward=scoring.reward(won), done=won, valid=scoring.valid(observation))
 
     async def fork(self, handle: str) -> str:
         """Copy a game under way, where the engine can."""
-        return await self.engine.fork(handle)
+        try:
+            copy = await self.engine.fork(handle)
+        except InstanceLostError:
+            self._seen.pop(handle)
+            raise
+        self._seen.put(copy, self._seen.get(handle))
+        return copy
 
     async def end(self, handle: str) -> None:
         """Let a game go."""
+        self._seen.pop(handle)
         await self.engine.end(handle)
+
+    def grammar(self, handle: str) -> str:
+        """Return the language of a game's actions, of the names that its agent has seen."""
+        return render_grammar(self._seen.get(handle))
 
     def normalise(self, observation: str) -> str:
         """Two runs show the same text; only blanks at the ends do not count."""

@@ -10,14 +10,15 @@ from envs.dbbench.engines.mysql_engine import MysqlEngine
 from envs.dbbench.engines.port import Engine
 from envs.dbbench.engines.shown import CUT
 from envs.dbbench.engines.sqlite_engine import SqliteEngine
+from envs.dbbench.grammar import render_grammar
 from envs.dbbench.settings import DbSettings, EngineKind
 from envs.dbbench.tasks.questions import Question, RecordError, from_inline, read_official
 from envs.dbbench.tasks.table import make_table
-from envs.serving.environment import BadTaskError, Frame, Opening
 from envs.dbbench.tasks.wiki.sources import SourceError
+from envs.serving.environment import BadTaskError, Frame, Opening
 from envs.serving.instances import Instances
-from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
 from envs.serving.tasks import TaskTable
+from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
 from services.contracts.task import InlineTask, Task
 
 MAX_STEPS = 15
@@ -29,6 +30,7 @@ SUBMITTED = "The answer was submitted."
 class _Instance:
     question: Question
     label: tuple[str | None, ...]
+    grammar: str
 
 
 class DbEnvironment:
@@ -98,7 +100,7 @@ class DbEnvironment:
         question = from_inline(task) if isinstance(task, InlineTask) else self._tasks.find(task.id)
         label = await self._label(question, inline=isinstance(task, InlineTask))
         handle = await self.engine.create(question.tables)
-        self._instances.put(handle, _Instance(question, label))
+        self._instances.put(handle, _Instance(question, label, render_grammar(list(question.tables))))
         return Opening(handle, Frame(question.shown), question.text)
 
     async def step(self, handle: str, action: str) -> Frame:
@@ -126,16 +128,14 @@ class DbEnvironment:
         self._instances.pop(handle)
         await self.engine.end(handle)
 
+    def grammar(self, handle: str) -> str:
+        """Return the language of a database's actions, of its tables' and columns' names."""
+        return self._instances.get(handle).grammar
+
     def normalise(self, observation: str) -> str:
         """Two runs show the same text."""
         return observation.strip()
 
-    async def _judged(self, handle: str, instance: _Instance, answer: str) -> Frame:
-        question = instance.question
-        info: dict[str, Any] = {"kind": question.kind, "answer": answer}
-        if question.changes:
-            expected = question.checksums or await self._expected(question)
-            cut = scoring.LONGEST_HASH if question.checksums else None
     def _read_tasks(self) -> TaskTable[Question]:
         settings = self._settings
         official = read_official(settings.agentbench_data) if settings.agentbench_data else {}
@@ -147,6 +147,12 @@ class DbEnvironment:
             settings.dbbench_sourced,
         )
 
+    async def _judged(self, handle: str, instance: _Instance, answer: str) -> Frame:
+        question = instance.question
+        info: dict[str, Any] = {"kind": question.kind, "answer": answer}
+        if question.changes:
+            expected = question.checksums or await self._expected(question)
+            cut = scoring.LONGEST_HASH if question.checksums else None
             found = await self._checksums(handle, question, cut)
             info |= {"checksums": found, "expected": expected}
             right = found == expected

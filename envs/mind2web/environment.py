@@ -4,6 +4,7 @@ import asyncio
 import math
 
 from envs.mind2web import actions, official, view
+from envs.mind2web.grammar import render_grammar
 from envs.mind2web.record import Record
 from envs.mind2web.rounds import PER_ROUND, Rounds
 from envs.mind2web.scoring import judge
@@ -84,6 +85,10 @@ class Mind2webEnvironment(ValueEnvironment[Record, Rounds]):
             "wanted": following.record.wanted,
         }
         return following, Frame("The choice is made.", verdict.reward, done=True, info=info)
+
+    def grammar(self, handle: str) -> str:
+        """Return the language of the answers to the round that is shown."""
+        return render_grammar(len(self._instances.get(handle).shown))
 
     def _shown(self, rounds: Rounds) -> str:
         return view.choices(rounds, self._settings.mind2web_page_chars)

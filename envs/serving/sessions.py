@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Hashable, Sequence
 import structlog
 
 from envs.serving.environment import Environment, Frame, InstanceLostError, UnknownTaskError
+from envs.serving.grammar import read_grammar
 from envs.serving.metrics import SessionMetrics
 from envs.serving.once import Once
 from envs.serving.runner import RebuildError, Runner, lost
@@ -128,12 +129,14 @@ class SessionTable:
         return await self._repeatable(key, request.at_step, None, make)
 
     def get(self, session_id: str) -> SessionState:
-        """The session as it is now; does not prolong it.
+        """The session as it is now, with the language of its valid actions; does not prolong it.
 
         Raises:
             ProblemError: 404, 410.
         """
-        return self._state(self._find(session_id))
+        session = self._find(session_id)
+        language = "" if session.present.done else read_grammar(self._environment, session.handle)
+        return self._state(session).model_copy(update={"grammar": language})
 
     def page(self, cursor: int, limit: int) -> SessionPage:
         """Return live sessions in the order in which they were made, after the number `cursor`."""

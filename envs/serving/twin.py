@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from envs.serving.environment import BadTaskError, Frame, InstanceLostError, Opening, UnknownTaskError
+from envs.serving.grammar import any_of
 from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
 from services.contracts.task import InlineTask, Task
 
 SPLIT = "corridors"
 LONGEST = 10_000
 """The longest corridor, cells."""
+MOVES = {"north": 1, "south": -1, "look": 0}
+"""Cells that each action goes north."""
 
 
 @dataclass
@@ -68,7 +71,7 @@ class TwinEnvironment:
             splits=[SPLIT],
             takes_tasks=True,
             description="You stand in a corridor.",
-            actions="north, south, look",
+            actions=", ".join(MOVES),
             engine="scripted",
         )
 
@@ -113,7 +116,7 @@ class TwinEnvironment:
         await asyncio.sleep(self.latency)
         walker = self._walker(handle)
         self.steps += 1
-        move = {"north": 1, "south": -1, "look": 0}.get(action.strip().lower())
+        move = MOVES.get(action.strip().lower())
         if move is None:
             return Frame("Nothing happens.", valid=False)
         walker.cell = max(0, walker.cell + move)
@@ -129,6 +132,10 @@ class TwinEnvironment:
     async def end(self, handle: str) -> None:
         """Forget a walker."""
         self.walkers.pop(handle, None)
+
+    def grammar(self, handle: str) -> str:
+        """Return the three moves."""
+        return any_of(MOVES)
 
     def normalise(self, observation: str) -> str:
         """Without the process id."""

@@ -9,6 +9,7 @@ from envs.serving.tasks import Split
 from envs.serving.values import ValueEnvironment
 from envs.webshop import actions, tasks
 from envs.webshop.catalogue import CatalogueError
+from envs.webshop.grammar import render_grammar
 from envs.webshop.settings import WebshopSettings
 from envs.webshop.shop import Shop, Visit
 from envs.webshop.tasks import Errand, WebshopTasks
@@ -71,6 +72,11 @@ class WebshopEnvironment(ValueEnvironment[Errand, _Instance]):
         visit = value.shop.act(value.visit, parsed) if parsed else None
         following = value if visit is None else _Instance(value.shop, visit)
         return following, _frame(following, valid=visit is not None)
+
+    def grammar(self, handle: str) -> str:
+        """Return the language of the actions of the page that is open."""
+        instance = self._instances.get(handle)
+        return render_grammar(instance.shop.page(instance.visit))
 
     def _stock(self) -> WebshopTasks:
         splits: dict[str, Split[Errand]] = {}

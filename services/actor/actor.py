@@ -2,20 +2,35 @@
 
 from collections.abc import Sequence
 
+import structlog
+
 from services.contracts.action import ActionRequest, Actions, Candidate, Form
 from services.kit.model import Sample
+from services.kit.problems import Kind, ProblemError
 from services.prompting.parser import parse_action
-from services.roles.prompted import PromptedModel
+from services.roles.prompted import Prompted, PromptedModel
 
+LABEL = "ACTION: "
 THOUGHT = r"THOUGHT: [^\n<][^\n]{0,400}\n"
 BLOCK = r"(?:[A-Za-z]{1,16})?\n```[a-z]{0,8}\n[^ \t\n`][^\n]*\n(?:(?:[^\n`][^\n]*)?\n)*```"
-ACTION = rf"ACTION: (?:{BLOCK}|[^\n<`][^\n]*)"
-GRAMMARS = {Form.IO: ACTION, Form.COT: f"{THOUGHT}{ACTION}", Form.REACT: f"{THOUGHT}{ACTION}"}
-"""The form of an answer as a regular expression: an action is a line, or a fenced block.
+ACTION = rf"(?:{BLOCK}|[^\n<`][^\n]*)"
+"""Any action as a regular expression: a line, or a fenced block.
 
 Neither may begin with `<`, as the template's `<action>` does. Only the limit of tokens bounds an
 action: the parser marks one that reaches it as malformed, whereas one that a grammar cuts looks whole.
 """
+log = structlog.get_logger()
+
+
+def render_grammar(form: Form, language: str = "") -> str:
+    """Return the form of an answer as a regular expression.
+
+    Args:
+        form: The form.
+        language: The valid actions as a regular expression; empty: any action.
+    """
+    action = f"{LABEL}(?:{language})" if language else f"{LABEL}{ACTION}"
+    return action if form is Form.IO else f"{THOUGHT}{action}"
 
 
 async def propose(model: PromptedModel, request: ActionRequest) -> Actions:
@@ -28,17 +43,27 @@ async def propose(model: PromptedModel, request: ActionRequest) -> Actions:
     temperature = request.temperature
     if temperature is None:
         temperature = model.settings.temperature if request.n > 1 else 0.0
-    prompted = await model.complete(
-        request.context,
-        model.renderer.actor(request),
-        adapter=request.adapter,
-        max_tokens=model.settings.action_tokens,
-        n=request.n,
-        temperature=temperature,
-        seed=request.seed,
-        stop=list(model.profile.stop),
-        regex=GRAMMARS[request.form] if request.grammar else None,
-    )
+
+    async def complete(language: str) -> Prompted:
+        return await model.complete(
+            request.context,
+            model.renderer.actor(request),
+            adapter=request.adapter,
+            max_tokens=model.settings.action_tokens,
+            n=request.n,
+            temperature=temperature,
+            seed=request.seed,
+            stop=list(model.profile.stop),
+            regex=render_grammar(request.form, language) if request.grammar else None,
+        )
+
+    try:
+        prompted = await complete(request.language)
+    except ProblemError as error:
+        if error.kind is not Kind.UPSTREAM or not (request.grammar and request.language):
+            raise
+        log.warning("The engine refused the language of the actions", reason=error.detail)
+        prompted = await complete("")
     samples, placeholders = prompted.completion.samples, model.profile.placeholders
     return Actions(
         candidates=distinct(

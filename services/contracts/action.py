@@ -8,6 +8,7 @@ from pydantic import Field
 from services.contracts.answer import RoleAnswer
 from services.contracts.base import SINCE_0_2, Bool, Float, Int, Message, Request
 from services.contracts.context import MAX_TEXT, Context
+from services.contracts.language import Language
 
 MAX_AVOIDED = 64
 """Actions that one request may rule out."""
@@ -39,6 +40,8 @@ class ActionRequest(Request):
     """None: 0 for one candidate, the service's own setting for several."""
     grammar: Bool = False
     """Constrain the answer to the form by a grammar."""
+    language: Language = Field(default="", json_schema_extra=SINCE_0_2)
+    """With `grammar`: the valid actions as a regular expression; empty: any action."""
     avoid: list[Annotated[str, Field(max_length=MAX_TEXT)]] = Field(
         default_factory=list[str], max_length=MAX_AVOIDED, json_schema_extra=SINCE_0_2
     )

@@ -71,6 +71,9 @@ class SessionState(Message):
     essence: str = ""
     """A digest of the observation without what may differ between two runs (process ids, times): what a
     rebuilt session is compared by. Empty where the environment gives none."""
+    grammar: str = ""
+    """The language of the valid actions, a regular expression; empty where the environment has none. It is in
+    the answer of `GET /v1/sessions/{id}` only: it may be long, and few callers need it."""
     info: dict[str, Any] = Field(default_factory=dict)
     """What graders and people may look at; never given to a method."""
 

@@ -265,11 +265,11 @@ class ModelClient:
             replies += await self._chat(engine, {**body, "n": n} if n > 1 else body, n)
         missing = n - sum(len(reply.samples) for reply in replies)
         if missing > 0:
-            engine.abilities.several = False
             seed = body.get("seed")
             bodies = [body if seed is None else {**body, "seed": seed + place} for place in range(missing)]
             for more in await asyncio.gather(*(self._chat(engine, one, 1) for one in bodies)):
                 replies += more
+            engine.abilities.several = False  # a request that is refused whole shows nothing about n
         return replies, time.perf_counter() - began
 
     async def _chat(self, engine: Engine, body: dict[str, Any], n: int) -> list[Reply]:

@@ -92,6 +92,14 @@ class EnvironmentServer:
         body = {"at_step": at_step, "fork_key": key} | ({} if epoch is None else {"epoch": epoch})
         return await self._timed(f"/v1/sessions/{quote(session, safe='')}/forks", body, retry_for)
 
+    async def read(self, session: str) -> SessionState:
+        """Return a session as it is now, with the language of its valid actions."""
+        try:
+            response = await self.upstream.request("GET", f"/v1/sessions/{quote(session, safe='')}")
+        except RefusedError as error:
+            _raise_meaning(error, known=True)
+        return self.upstream.read(response, SessionState)
+
     async def close(self, session: str, epoch: int | None) -> None:
         """Close a session; one that is gone already is fine."""
         params = {} if epoch is None else {"epoch": epoch}

@@ -16,7 +16,7 @@ from typing import Any, NoReturn, TypeVar
 import structlog
 
 from services.contracts.episode import EpisodeCreate
-from services.contracts.session import Metadata, ServerLoad, SessionEntry
+from services.contracts.session import Metadata, ServerLoad, SessionEntry, SessionState
 from services.contracts.task import Task, TaskPage
 from services.kit.failures import BusyError, OutageError, RefusedError
 from services.kit.problems import Kind
@@ -155,6 +155,18 @@ class HttpEnvironment:
             if self._only or not await self._room_elsewhere(place):
                 raise
             raise SessionLostError(f"{error}; there is room on another server") from error
+
+    async def read(self, session: str) -> SessionState:
+        """Return a session as it is now.
+
+        Raises:
+            SessionLostError: The session is gone, or its server is away while another one takes sessions.
+        """
+        place, known = self._find(session)
+        try:
+            return await place.server.read(known)
+        except OutageError as error:
+            await self._raise_lost(place, error)
 
     async def close(self, session: str, epoch: int | None) -> None:
         """Close a session; one that is gone already is fine."""

@@ -62,6 +62,14 @@ class EnvironmentPort(Protocol):
         """
         ...
 
+    async def read(self, session: str) -> SessionState:
+        """Return a session as it is now, with the language of its valid actions.
+
+        Raises:
+            SessionLostError: The session is gone.
+        """
+        ...
+
     async def close(self, session: str, epoch: int | None) -> None:
         """Close a session; one that is gone already is fine."""
         ...

@@ -143,8 +143,17 @@ class World(Protocol):
         """The session that the branch was opened with; None where it opens its own."""
         ...
 
-    async def query(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
-        """Return a role's answer."""
+    async def query(
+        self, question: Question[RequestT, AnswerT], request: RequestT, session: str | None = None
+    ) -> AnswerT:
+        """Return a role's answer.
+
+        Args:
+            question: Which.
+            request: Its request.
+            session: Where the request has a `grammar`: the session whose valid actions are its `language`,
+                read when the call is made. It is neither recorded nor part of the request's digest.
+        """
         ...
 
     async def open(self) -> Opened:

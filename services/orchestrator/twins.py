@@ -146,6 +146,10 @@ class ScriptedEnvironment:
     away: bool = False
     busy: bool = False
     """Whether it is at its limit."""
+    grammar: str = ""
+    """The language of its actions."""
+    reads: int = 0
+    """How often a session was read."""
     lose: int = 0
     """So many steps from now on lose their session."""
 
@@ -201,6 +205,13 @@ class ScriptedEnvironment:
         if self.forked[child] != at_step:
             raise SessionAheadError(f"{key} was used with another step")
         return Timed(self._state(child), self.latency)
+
+    async def read(self, session: str) -> SessionState:
+        """Return a session as it is now."""
+        await self._reached()
+        self.reads += 1
+        self._admitted(session, None)
+        return self._state(session).model_copy(update={"grammar": self.grammar})
 
     async def close(self, session: str, epoch: int | None) -> None:
         """Close a session; one that is gone already is fine."""

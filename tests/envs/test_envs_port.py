@@ -130,6 +130,19 @@ async def test_a_session_that_is_gone_is_lost_to_steps_and_forks(environment: En
     assert await opened(environment) != session, "the key makes a new one"
 
 
+async def test_a_session_is_read_with_its_language(environment: EnvironmentPort) -> None:
+    session = await opened(environment)
+    if isinstance(environment, ScriptedEnvironment):
+        environment.grammar = "(?:look|north|south)"
+    seen = (await environment.step(session, "north", "0/1", 1)).state
+    found = await environment.read(session)
+    assert (shown(found), found.step_count) == (shown(seen), 1)
+    assert (seen.grammar, found.grammar) == ("", "(?:look|north|south)")
+    await environment.close(session, 1)
+    with pytest.raises(SessionLostError):
+        await environment.read(session)
+
+
 async def test_a_lower_epoch_is_fenced(environment: EnvironmentPort) -> None:
     session = await opened(environment, epoch=2)
     with pytest.raises(FencedError):

@@ -1,5 +1,6 @@
 """Planner, judge and actor over real HTTP, with a scripted engine behind them."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from string import ascii_uppercase
@@ -211,6 +212,35 @@ def test_a_grammar_makes_any_model_well_formed(roles: Roles, form: str) -> None:
     assert constraints[0] is None
     assert constraints[1] is not None
     assert constraints[1][0] == "regex"
+
+
+@pytest.mark.parametrize("form", ["io", "cot", "react"])
+def test_a_language_makes_every_action_one_of_it(roles: Roles, form: str) -> None:
+    say(roles, "I do not know what to do")
+    language = r"look|take (?:mug|cup) [12]"
+    found = roles.ask("/v1/actions", form=form, n=8, grammar=True, language=language)["candidates"]
+    assert all(item["well_formed"] and re.fullmatch(language, item["action"]) for item in found)
+    say(roles, "THOUGHT: on\nACTION: jump")
+    [free] = roles.ask("/v1/actions", language=language)["candidates"]
+    assert free["action"] == "jump", "without a grammar the language holds nobody"
+
+
+@pytest.mark.parametrize("n", [1, 4])
+def test_a_language_that_the_engine_refuses_leaves_the_form(roles: Roles, n: int) -> None:
+    say(roles, "I do not know what to do")
+    found = roles.ask("/v1/actions", n=n, grammar=True, language="(?!)")["candidates"]
+    assert all(item["well_formed"] for item in found)
+    constraint = roles.chats[-1].call.constraint
+    assert constraint is not None
+    assert "(?!)" not in str(constraint[1])
+
+
+@pytest.mark.parametrize("language", ["(", "[z-a]", "*", "a" * 20_001])
+def test_a_language_that_is_no_pattern_is_refused(roles: Roles, language: str) -> None:
+    answer = roles.post("/v1/actions", context=CONTEXT, grammar=True, language=language)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "body.language"
+    assert roles.chats == []
 
 
 def test_an_answer_ends_before_the_observation_that_a_model_makes_up(roles: Roles) -> None:

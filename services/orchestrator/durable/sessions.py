@@ -10,9 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+import structlog
+from pydantic import ValidationError
+
 from services.contracts.event import Event, SessionForked, SessionOpened, StepTaken
 from services.contracts.event_data import Forking, SessionRef, Showing, Stepping
+from services.contracts.language import LANGUAGE
 from services.contracts.session import SessionState
+from services.kit.failures import RefusedError
 from services.orchestrator.durable.ground import Ground
 from services.orchestrator.environments import DivergedError, SessionLostError, Timed
 from services.orchestrator.identity import digest, name_session
@@ -21,6 +26,7 @@ REBUILDS = 3
 """How often one session is rebuilt before the branch fails."""
 LONGEST_NAME = 100
 """Characters of a branch that its sessions' keys have room for."""
+log = structlog.get_logger()
 
 
 @dataclass
@@ -168,6 +174,17 @@ class Sessions:
                     raise DivergedError(f"session lost after {REBUILDS} rebuilds") from None
                 past = fold_past(await ground.history(), known.name)
                 known.id = (await self._build(past)).state.session_id
+
+    async def read_language(self, handle: str) -> str:
+        """Return the language of a session's valid actions; empty where there is none that can be used."""
+        try:
+            state = await self._ground.environment.read(self.get(handle).id)
+            return LANGUAGE.validate_python(state.grammar)
+        except (SessionLostError, RefusedError):
+            return ""  # its next step builds it again
+        except ValidationError as error:
+            log.warning("The language of a session cannot be used", reason=error.errors()[0]["msg"])
+            return ""
 
     def _name_key(self, handle: str) -> str:
         """Return the key that a session is opened under; deep branches have long names."""

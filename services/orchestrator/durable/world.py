@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 
+from services.contracts.action import ActionRequest
 from services.contracts.base import Message
 from services.contracts.episode import Feedback
 from services.contracts.event import BudgetExhausted, CallFailed, Event, EventType
@@ -101,11 +102,17 @@ class RecordedWorld:
             self._sessions.inherit(opening.session)
             self.inherited = _opened(opening.session.session, self._sessions.get(opening.session.session))
 
-    async def query(self, question: Question[RequestT, AnswerT], request: RequestT) -> AnswerT:
-        """Return a role's answer."""
+    async def query(
+        self, question: Question[RequestT, AnswerT], request: RequestT, session: str | None = None
+    ) -> AnswerT:
+        """Return a role's answer; a constrained one in the language of a session, which is not recorded."""
 
         async def live() -> AnswerT:
-            return await self._ground.roles.query(question, request)
+            whole = request
+            if session is not None and isinstance(request, ActionRequest) and request.grammar:
+                language = await self._sessions.read_language(session)
+                whole = request.model_copy(update={"language": language})
+            return await self._ground.roles.query(question, whole)
 
         answer = await self._call(
             Call(question.event, question.event.value, request, live, costs=True, remote=True)

@@ -269,6 +269,7 @@ class _Walker:
                 adapter=request.adapter,
                 seed=(self._seed() + len(self.turns) * MALFORMED_LIMIT + malformed + stride) % 2**31,
             ),
+            self.opened.session,
         )
         await self._follow(actions.window)
         return [candidate for candidate in actions.candidates if candidate.well_formed]
