@@ -1,11 +1,13 @@
 """The `espalier` command."""
 
 import asyncio
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import JsonValue
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -236,6 +238,9 @@ def evaluate(
     temperature: Annotated[
         float | None, typer.Option(min=0, max=2, help="The actor's, for io, cot and react.")
     ] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="A parameter of the method, NAME=VALUE; may be given again.")
+    ] = None,
     url: Url = "",
 ) -> None:
     """Run a method on a split and sum it up; a run that was interrupted goes on where it was."""
@@ -248,7 +253,7 @@ def evaluate(
         "num_subtasks": num_subtasks,
         "max_steps": max_steps,
         "adapter": adapter,
-        "params": None if temperature is None else {"temperature": temperature},
+        "params": parse_params(param or [], temperature) or None,
     }
     body = EpisodeCreate.model_construct(
         environment=env,
@@ -268,6 +273,24 @@ def evaluate(
         _stop(str(error))
     else:
         print(found.model_dump_json(indent=2))
+
+
+def parse_params(given: list[str], temperature: float | None) -> dict[str, JsonValue]:
+    """Return a method's parameters as an episode takes them; a value is JSON, or else a text.
+
+    Raises:
+        BadParameter: One is not NAME=VALUE, or is given twice.
+    """
+    params: dict[str, JsonValue] = {} if temperature is None else {"temperature": temperature}
+    for one in given:
+        name, sign, value = one.partition("=")
+        if not sign or not name or name in params:
+            raise typer.BadParameter(f"--param {one}: give each as NAME=VALUE once, such as grammar=always")
+        try:
+            params[name] = json.loads(value)
+        except ValueError:
+            params[name] = value
+    return params
 
 
 @app.command()

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
 from uvicorn.importer import import_from_string
 
-from espalier.cli import main
+from espalier.cli import main, parse_params
 from espalier.client import Espalier
 from espalier.serve import FACTORIES
 from evaluation.samples import SEED_STRIDE
@@ -186,6 +187,24 @@ EVAL = (
     "--limit",
     "4",
 )
+
+
+def test_parameters_of_a_method_are_json_or_texts() -> None:
+    given = ["grammar=always", "parallel=true", "ratio=0.5", "name=a=b"]
+    assert parse_params(given, 0.7) == {
+        "temperature": 0.7,
+        "grammar": "always",
+        "parallel": True,
+        "ratio": 0.5,
+        "name": "a=b",
+    }
+    assert parse_params([], None) == {}
+
+
+@pytest.mark.parametrize("given", [["grammar"], ["=x"], ["a=1", "a=2"], ["temperature=1"]])
+def test_a_parameter_that_is_malformed_or_twice_is_refused(given: list[str]) -> None:
+    with pytest.raises(typer.BadParameter, match="NAME=VALUE"):
+        parse_params(given, 0.7)
 
 
 def test_an_evaluation_is_written_and_not_run_twice(
