@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from uvicorn.importer import import_from_string
 
 from envs.alfworld.expert import Expert, Prior
 from envs.alfworld.scoring import NOTHING
 from envs.dbbench.server import create as create_db
+from envs.registry import load_environments
 from services.contracts.action import ActionRequest, Actions, Candidate
 from tests.support import free_port, served
 from tests.training.conftest import Construct
@@ -177,3 +179,29 @@ async def test_an_answer_that_is_wrong_is_played_from_the_start_by_the_expert(
         assert first is not None
         if one.context.turns[0].action == lost:
             assert "doesn't exist" in first.thought, "the expert names the error"
+
+
+LOST = {
+    "webshop": "click[a thing that is not there]",
+    "mind2web": "Z CLICK",
+    "os_interaction": "bash: cat /no/such/file",
+    "dbbench": "sql: SELECT nothing FROM nowhere",
+}
+
+
+@pytest.mark.parametrize("environment", LOST)
+async def test_every_expert_goes_on_after_an_actor_that_is_lost(
+    environment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DBBENCH", "OS", "MIND2WEB", "WEBSHOP"):
+        monkeypatch.setenv(f"ESPALIER_{name}_GENERATED", "60")
+    create = import_from_string(load_environments()[environment].factory)
+    out = tmp_path / "lost.jsonl"
+    with served(create()) as url, served(serving(LOST[environment])) as actor:
+        found = await made(out, url, actor, limit=5, environment=environment)
+    assert found.kept >= 3, found
+    for one in read_records(out):
+        bad = [turn.action == LOST[environment] for turn in one.context.turns]
+        assert not any(wrong and taught for wrong, taught in zip(bad, one.taught, strict=True))
+        assert any(one.taught)
+        assert one.reward >= 0.99
