@@ -5,6 +5,6 @@ It is the same in every state: nothing but the form of a script can be known bef
 
 LINE = r"[ \t]*(?:[^ \t\n`][^\n]*)?\n"
 """A line of a block: it does not begin as the end of the block does."""
-BLOCK = rf"```bash\n[^ \t\n`][^\n]*\n(?:{LINE})*```"
+BLOCK = rf"(?:bash\n)?```bash\n[^ \t\n`][^\n]*\n(?:{LINE})*```"
 TEXT = r"[^\n ][^\n]*"
 GRAMMAR = rf"(?:bash: [^\n `][^\n]*|{BLOCK}|answer\({TEXT}\)|finish)"
