@@ -1,8 +1,10 @@
 """Servers that data is made with: role models by a script, a corridor, generated houses."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -14,8 +16,9 @@ from envs.serving.twin import TwinEnvironment
 from espalier import construct as commands
 from tests.support import served
 from tests.training.support import RoleServer, plays_well
+from tests.training.tiny import CHAT, trajectory
 from training.construct.collect import collect
-from training.construct.record import Record, read_records
+from training.construct.record import Record, append_records, read_records
 from training.construct.role_settings import ConstructSettings
 
 Construct = Callable[..., Result]
@@ -81,3 +84,55 @@ def construct() -> Construct:
         return CliRunner().invoke(commands.app, [str(word) for word in words], input=keys)
 
     return typed
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Llama of two layers whose tokens are bytes."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {letter: number for number, letter in enumerate([*alphabet, "<|im_start|>", "<|im_end|>"])}
+    raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|im_end|>")
+    tokenizer.chat_template = CHAT
+    folder = tmp_path_factory.mktemp("models") / "Tiny"
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=4096,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenizer(base: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(str(base))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "agent.jsonl"
+    append_records(path, [trajectory(number) for number in range(6)])
+    return path
+
+
+@pytest.fixture
+def alpaca(tmp_path: Path) -> Path:
+    path = tmp_path / "general.json"
+    items = [{"instruction": f"Say {n}.", "input": "", "output": f"It is {n}."} for n in range(6)]
+    path.write_text(json.dumps(items))
+    return path

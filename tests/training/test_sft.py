@@ -4,19 +4,17 @@ import copy
 import json
 import random
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from espalier.adapter_folder import AdapterError, read_card
-from services.contracts.card import Card
 from services.prompting import Renderer, load_profile
-from tests.training.support import record, turn
-from training.construct.record import Record, append_records
+from tests.training.tiny import CHAT, plan, train, trajectory
+from training.construct.record import append_records
 from training.sft.examples import (
     IGNORED,
     ChatTemplateError,
@@ -28,93 +26,9 @@ from training.sft.examples import (
 )
 from training.sft.mix import MixError, mix, taken
 
-if TYPE_CHECKING:
-    from training.sft.train import Plan
-
 pytestmark = pytest.mark.skipif(
     find_spec("trl") is None, reason="training is not installed here: make setup-train"
 )
-
-Tell = Callable[[str], None]
-CHAT = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
-    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Llama of two layers whose tokens are bytes."""
-    import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
-
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {letter: number for number, letter in enumerate([*alphabet, "<|im_start|>", "<|im_end|>"])}
-    raw = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
-    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    raw.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=raw, eos_token="<|im_end|>", pad_token="<|im_end|>")
-    tokenizer.chat_template = CHAT
-    folder = tmp_path_factory.mktemp("models") / "Tiny"
-    config = LlamaConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=4096,
-    )
-    LlamaForCausalLM(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def tokenizer(base: Path) -> Any:
-    from transformers import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(str(base))
-
-
-def trajectory(number: int = 0, **changes: Any) -> Record:
-    turns = [turn("go to desk 1", f"You see a pen {number}."), turn("take pen", "You have it.")]
-    return record(*turns, task_id=f"generated_train/{number}", reward=1.0, **changes)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    path = tmp_path / "agent.jsonl"
-    append_records(path, [trajectory(number) for number in range(6)])
-    return path
-
-
-@pytest.fixture
-def alpaca(tmp_path: Path) -> Path:
-    path = tmp_path / "general.json"
-    items = [{"instruction": f"Say {n}.", "input": "", "output": f"It is {n}."} for n in range(6)]
-    path.write_text(json.dumps(items))
-    return path
-
-
-def plan(base: Path, data: Path, alpaca: Path, out: Path, **changes: Any) -> "Plan":
-    from training.sft.lora import Hyper
-    from training.sft.train import Plan
-
-    hyper = Hyper(rank=4, alpha=8, batch=600, accumulate=1, save_steps=2, learning_rate=2e-2)
-    made = Plan(
-        base=base, data=[data], general=[alpaca], out=out, share=0.5, tokens=4000, hold_out=1, hyper=hyper
-    )
-    return replace(made, **changes)
-
-
-def train(plan: "Plan", tell: Tell) -> Card:
-    """Torch is loaded where it is needed, not when tests are collected."""
-    from training.sft.train import train as learn
-
-    return learn(plan, tell)
 
 
 @pytest.fixture
