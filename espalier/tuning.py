@@ -51,6 +51,24 @@ def train(
     verdict_weight: Annotated[
         float, typer.Option(min=0, help="How much a token of a judge's answer counts.")
     ] = 1.0,
+    held_out: Annotated[
+        list[Path] | None,
+        typer.Option(help="Agent records of tasks that are not learned, to evaluate; may be given again."),
+    ] = None,
+    held_out_every: Annotated[
+        int, typer.Option(min=1, help="Steps from one evaluation of them to the next.")
+    ] = 25,
+    held_out_most: Annotated[
+        int, typer.Option(min=1, help="So many of them at most, drawn by the seed.")
+    ] = 200,
+    patience: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Stop after so many evaluations in a row without a new best, and write the best weights. "
+            "0: never stop early, and write the last weights.",
+        ),
+    ] = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
 ) -> None:
     """Learn an adapter; a run that was interrupted goes on where it was."""
@@ -59,12 +77,14 @@ def train(
     if set(role or ()) - set(known):
         raise typer.BadParameter(f"a role is one of {', '.join(known)}")
     try:
+        from training.sft.held_out import HeldOut
         from training.sft.lora import Hyper
         from training.sft.train import Plan
         from training.sft.train import train as learn
     except ImportError as error:
         stop(f"{error}: run `make setup-train`")
     with describe_errors():
+        held = HeldOut(paths=held_out or [], every=held_out_every, most=held_out_most, patience=patience)
         model = base or prepare_model(StackSettings(), report)
         hyper = Hyper(
             rank=rank,
@@ -92,6 +112,7 @@ def train(
                 times=_times(times or []),
                 hyper=hyper,
                 start=start,
+                held_out=held,
             ),
             report,
         )

@@ -56,5 +56,9 @@ class Card(Message):
     hyper: dict[str, Any] = Field(default_factory=dict[str, Any])
     losses: list[tuple[int, float]] = Field(default_factory=list[tuple[int, float]])
     """Step and loss."""
+    held_out: list[tuple[int, float]] = Field(default_factory=list[tuple[int, float]])
+    """Step and loss a token on held-out records; empty where none were given."""
+    best_step: int | None = None
+    """The step whose weights these are, where the held-out loss chose it; None: the last step."""
     seconds: float = 0.0
     measured: list[Measured] = Field(default_factory=list[Measured])

@@ -66,17 +66,46 @@ class SparseLossTrainer(SFTTrainer):
         num_items_in_batch: Any = None,
     ) -> Any:
         """Cross entropy over labelled tokens by weight, divided by how many there are in the whole step."""
+        losses, logits, wanted = self._token_losses(model, inputs)
+        weights = inputs["weights"][:, None].expand_as(wanted)[wanted]
+        count = wanted.sum() if num_items_in_batch is None else num_items_in_batch
+        loss = (losses * weights).sum() / count
+        return (loss, {"logits": logits}) if return_outputs else loss
+
+    def measure_loss(self, dataset: Dataset) -> float:
+        """Return the loss a token on other data, without gradients; every token counts once.
+
+        Learning goes on as if it had not been called: no random number is drawn.
+
+        Args:
+            dataset: Batches, as `rows` makes them.
+        """
+        model: Any = self.model
+        learns = model.training
+        total, count = 0.0, 0
+        model.eval()
+        try:
+            with torch.no_grad(), self.compute_loss_context_manager():
+                for index in range(len(dataset)):
+                    inputs: dict[str, Any] = self._prepare_inputs(self.data_collator([dataset[index]]))
+                    losses, _, _ = self._token_losses(model, inputs)
+                    total += losses.double().sum().item()
+                    count += losses.numel()
+        finally:
+            model.train(learns)
+        return total / count
+
+    def _token_losses(
+        self, model: Any, inputs: dict[str, Any]
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The loss and the logits of each labelled token, and where these are (sequences, longest - 1)."""
         labels = inputs["labels"][:, 1:]
         base = self.accelerator.unwrap_model(model)
         inner = base.get_base_model() if hasattr(base, "get_base_model") else base
         hidden = inner.model(input_ids=inputs["input_ids"], use_cache=False).last_hidden_state[:, :-1]
         wanted = labels != IGNORED
         logits = inner.lm_head(hidden[wanted]).float()
-        weights = inputs["weights"][:, None].expand_as(labels)[wanted]
-        total = (cross_entropy(logits, labels[wanted], reduction="none") * weights).sum()
-        count = wanted.sum() if num_items_in_batch is None else num_items_in_batch
-        loss = total / count
-        return (loss, {"logits": logits}) if return_outputs else loss
+        return cross_entropy(logits, labels[wanted], reduction="none"), logits, wanted
 
 
 def best_dtype() -> torch.dtype:

@@ -2,23 +2,37 @@
 
 import hashlib
 import json
+import math
 import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from espalier.adapter_folder import CONFIG, WEIGHTS, AdapterError, compute_digest, read_card, write_card
 from services.contracts.card import Card
 from services.prompting import Renderer, load_profile
-from training.construct.record import Role, read_records
+from training.construct.record import Record, Role, read_records
 from training.sft.examples import Example, Tokens, general, spoken
-from training.sft.lora import Hyper, trainer
+from training.sft.held_out import (
+    Evaluation,
+    Evaluator,
+    HeldOut,
+    draw_held_out,
+    find_best,
+    is_exhausted,
+    list_evaluations,
+    read_held_out,
+)
+from training.sft.lora import Hyper, SparseLossTrainer, batches, rows, trainer
 from training.sft.mix import MixError, check_share, mix, taken
 
 Report = Callable[[str], None]
+STATE = "trainer_state.json"
+"""The trainer's file in a checkpoint: steps, losses and evaluations so far."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +60,8 @@ class Plan:
     hyper: Hyper = field(default_factory=Hyper)
     start: Path | None = None
     """The folder of an adapter to go on from."""
+    held_out: HeldOut = field(default_factory=HeldOut)
+    """Records of tasks that are not learned, and when to stop by them."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +74,8 @@ class Pools:
     """Where the agent data is of, `environment/split`."""
     profile: str
     """The prompt profile that it was rendered with, `name@digest`."""
+    held_out: Sequence[Example] = ()
+    """What is evaluated while learning; empty where nothing is."""
 
 
 def train(plan: Plan, report: Report) -> Card:
@@ -67,7 +85,7 @@ def train(plan: Plan, report: Report) -> Card:
 
     Raises:
         RecordError, GeneralDataError: A file cannot be read.
-        MixError: λ is out of range, or a kind of data is missing.
+        MixError: λ is out of range, a kind of data is missing, or a held-out task is learned too.
         AdapterError: The adapter to start from is malformed, or of another base, rank or profile.
     """
     check_share(plan.share)
@@ -80,25 +98,37 @@ def read_pools(plan: Plan, report: Report) -> Pools:
 
     Raises:
         RecordError, GeneralDataError: A file cannot be read.
+        MixError: A held-out task is learned too, or no held-out record can be evaluated.
     """
     from transformers import AutoTokenizer
 
+    held = read_held_out(plan.held_out.paths, plan.roles)
     tokens = Tokens(AutoTokenizer.from_pretrained(str(plan.base)), plan.longest)
     profile = load_profile(plan.profile)
     renderer = Renderer(profile)
     splits: set[str] = set()
     agent: list[Example | None] = []
-    for record in (record for path in plan.data for record in read_records(path)):
+    for path, record in ((file, record) for file in plan.data for record in read_records(file)):
         if record.role in plan.roles:
+            held.check_apart(record, path)
             splits.add(f"{record.environment}/{record.provenance.split}")
-            agent.append(tokens.example(spoken(record, renderer)))
+            agent.append(_encode(tokens, renderer, record))
     other = [tokens.example(chat) for chat in general(plan.general, plan.hold_out)]
     kept, plain = ([example for example in made if example is not None] for made in (agent, other))
     dropped = len(agent) + len(other) - len(kept) - len(plain)
     report(
         f"{len(kept)} agent and {len(plain)} general sequences; {dropped} longer than {tokens.longest} tokens"
     )
-    return Pools(kept, plain, sorted(splits), profile.id)
+    drawn: list[Example] = []
+    if plan.held_out.paths:
+        encode = partial(_encode, tokens, renderer)
+        drawn = draw_held_out(held.records, encode, plan.held_out.most, plan.hyper.seed)
+        report(f"{len(drawn)} held-out sequences of {len(held.records)} records")
+    return Pools(kept, plain, sorted(splits), profile.id, drawn)
+
+
+def _encode(tokens: Tokens, renderer: Renderer, record: Record) -> Example | None:
+    return tokens.example(spoken(record, renderer))
 
 
 def learn(plan: Plan, pools: Pools, report: Report) -> Card:
@@ -110,7 +140,7 @@ def learn(plan: Plan, pools: Pools, report: Report) -> Card:
     agent = taken(pools.agent, plan.times, plan.hyper.seed)
     examples = mix(agent, pools.general, plan.share, plan.tokens, plan.hyper.seed)
     fingerprint = _digest(examples)
-    resumes = _claim(plan, fingerprint)
+    checkpoint = _claim(plan, fingerprint, pools.held_out)
     learner = trainer(
         plan.base,
         AutoTokenizer.from_pretrained(str(plan.base)),
@@ -120,7 +150,10 @@ def learn(plan: Plan, pools: Pools, report: Report) -> Card:
         [_progress(report)],
         plan.start,
     )
-    learner.train(resume_from_checkpoint=resumes)
+    if pools.held_out:
+        held_out = rows(batches(pools.held_out, plan.hyper.batch, plan.hyper.seed), verdict_weight=1.0)
+        learner.add_callback(Evaluator(partial(learner.measure_loss, held_out), plan.held_out, report))
+    best = _run(learner, plan, checkpoint, report)
     _save(learner.model, plan.out)
     card = Card(
         name=f"{'-'.join(plan.roles) if len(plan.roles) < 3 else 'agent'}@{compute_digest(plan.out)}",
@@ -141,11 +174,55 @@ def learn(plan: Plan, pools: Pools, report: Report) -> Card:
             for entry in learner.state.log_history
             if "loss" in entry
         ],
+        held_out=[
+            (step, round(loss, 4))
+            for step, loss in list_evaluations(learner.state.log_history)
+            if math.isfinite(loss)
+        ],
+        best_step=best[0] if best else None,
         seconds=round(time.monotonic() - began, 1),
     )
     write_card(plan.out, card)
     plot(card, plan.out / "loss.png")
     return card
+
+
+def _run(
+    learner: SparseLossTrainer, plan: Plan, checkpoint: Path | None, report: Report
+) -> Evaluation | None:
+    """Learn from a checkpoint on, or anew; the evaluation whose weights the model has, None: the last step's.
+
+    Raises:
+        AdapterError: The best weights are gone.
+    """
+    from transformers.trainer_callback import TrainerState
+
+    patience = plan.held_out.patience
+    state = TrainerState.load_from_json(str(checkpoint / STATE)) if checkpoint else None
+    if state is not None and is_exhausted(list_evaluations(state.log_history), patience):
+        learner.state = state  # it stopped early, and only what is written after that may be missing
+        _restore(learner.model, plan.out, state.global_step)
+    else:
+        learner.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    best = find_best(list_evaluations(learner.state.log_history)) if patience else None
+    if best is None:
+        return None
+    _restore(learner.model, plan.out, best[0])
+    report(f"the weights of step {best[0]} are kept, held-out loss {best[1]:.3f}")
+    return best
+
+
+def _restore(model: Any, out: Path, step: int) -> None:
+    """Give the model the weights of a checkpoint."""
+    from peft import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    path = out / "checkpoints" / f"checkpoint-{step}" / WEIGHTS
+    if not path.is_file():
+        raise AdapterError(
+            f"{path} is gone: remove {out} and train anew, or keep the last weights: --patience 0"
+        )
+    set_peft_model_state_dict(model, load_file(path))
 
 
 def _before(plan: Plan, profile: str) -> Card | None:
@@ -169,23 +246,29 @@ def _digest(examples: Sequence[Example]) -> str:
     return found.hexdigest()[:12]
 
 
-def _claim(plan: Plan, fingerprint: str) -> bool:
-    """Whether the folder holds a checkpoint of this very run.
+def _claim(plan: Plan, fingerprint: str, held_out: Sequence[Example]) -> Path | None:
+    """The last whole checkpoint of this very run in the folder, if there is one.
+
+    Patience is no part of what makes a run this one: with more of it, a run that stopped early goes on.
 
     Raises:
         MixError: It holds another run's.
     """
     plan.out.mkdir(parents=True, exist_ok=True)
-    run = {"data": fingerprint, "base": plan.base.name, "hyper": asdict(plan.hyper)}
+    run: dict[str, Any] = {"data": fingerprint, "base": plan.base.name, "hyper": asdict(plan.hyper)}
     if plan.start is not None:
         run["start"] = compute_digest(plan.start)
+    if held_out:
+        run["held_out"] = {"data": _digest(held_out), "every": plan.held_out.every}
     path = plan.out / "run.json"
     if path.is_file():
         if json.loads(path.read_text()) != run:
             raise MixError(f"{plan.out} holds another run; take another folder, or remove it")
-        return any((plan.out / "checkpoints").glob("checkpoint-*"))
+        # the state is the last file of a checkpoint: one without it was cut off while it was written
+        whole = (state.parent for state in (plan.out / "checkpoints").glob(f"checkpoint-*/{STATE}"))
+        return max(whole, key=lambda folder: int(folder.name.rpartition("-")[2]), default=None)
     path.write_text(json.dumps(run, indent=1) + "\n")
-    return False
+    return None
 
 
 def _progress(report: Report) -> Any:
@@ -231,12 +314,16 @@ def _save(model: Any, out: Path) -> None:
 
 
 def plot(card: Card, path: Path) -> None:
-    """The loss by step, as a picture."""
+    """The loss by step, as a picture; that on held-out records is a second line."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    axes.plot([step for step, _ in card.losses], [loss for _, loss in card.losses])
+    axes.plot([step for step, _ in card.losses], [loss for _, loss in card.losses], label="learned")
+    if card.held_out:
+        steps, losses = zip(*card.held_out, strict=True)
+        axes.plot(steps, losses, marker="o", label="held out")
+        axes.legend()
     axes.set(xlabel="step", ylabel="loss", title=f"{card.name}, λ = {card.share}, {card.tokens:,} tokens")
     axes.set_ylim(bottom=0)
     figure.savefig(path, dpi=110)
