@@ -1,4 +1,4 @@
-"""Servers that data is made with: role models by a script, a corridor, generated houses."""
+"""Role models by a script, a corridor and generated houses to make data with; a tiny model that learns."""
 
 import asyncio
 import json
