@@ -122,7 +122,7 @@ class RoleSettings(Settings):
     prompt_profile: str = "paper"
     temperature: float = Field(default=0.8, ge=0, le=2)
     """Of sampling when several candidates are requested."""
-    action_tokens: int = Field(default=128, ge=8)
+    action_tokens: int = Field(default=256, ge=8)
     """Longest answer of the actor, tokens."""
     plan_tokens: int = Field(default=200, ge=16)
     """Longest answer of the planner, tokens."""

@@ -82,7 +82,7 @@ async def test_a_refused_action_is_not_taken_again(bench: Bench) -> None:
     assert await actions(bench, episode) == ["jump", "north", "jump"]
     _, second, again, last = requests
     assert (second.avoid, again.avoid, last.avoid) == ([], ["jump"], [])
-    assert (second.n, again.n, again.temperature) == (1, 4, None)
+    assert (second.n, again.n, again.temperature) == (1, 4, 1.0)
     assert len({request.seed for request in requests}) == 4
     assert [request.grammar for request in requests] == [False, True, True, False]
     repeated = await bench.data(episode.id, EventType.CANDIDATES_REPEATED)
@@ -114,6 +114,19 @@ async def test_who_has_nothing_else_repeats_and_goes_on(bench: Bench) -> None:
     assert bench.roles.calls == ["actor"] * 5, "one more request a step"
     assert episode.result is not None
     assert episode.result.ended == "max_steps"
+
+
+async def test_the_temperature_rises_while_the_actor_is_stuck(bench: Bench) -> None:
+    heats: list[float | None] = []
+
+    def act(request: ActionRequest) -> list[Candidate]:
+        if request.avoid:
+            heats.append(request.temperature)
+        return stubborn("north" if len(heats) == 5 else "jump")(request)
+
+    bench.roles.act_by = act
+    await bench.run("react", max_steps=8)
+    assert heats == [1.0, 1.25, 1.5, 1.5, 1.5, 1.0]
 
 
 async def test_a_spent_budget_leaves_the_first_candidate(bench: Bench) -> None:

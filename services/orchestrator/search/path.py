@@ -36,6 +36,8 @@ VARIANT_STRIDE = 1_000_003
 """Between the seeds of two paths that begin together."""
 RESAMPLES = 4
 """Candidates of a second request, made where all of the first are repetitions."""
+HOT, HOTTER, HOTTEST = 1.0, 0.25, 1.5
+"""The temperature of a second request: its start, its rise for each step that is stuck, and its limit."""
 RESAMPLE_STRIDE = 500_009
 """Between the seeds of the two requests."""
 MALFORMED_LIMIT = 3
@@ -173,6 +175,8 @@ class _Walker:
         self.subtask = 0
         self.subtask_steps = 0
         self.repetitions = Repetitions()
+        self.stuck = 0
+        """Steps in a row at which two requests brought nothing but repetitions."""
         self.refused = False
         """Whether the environment refused the last action."""
 
@@ -232,9 +236,11 @@ class _Walker:
         avoided = self.repetitions.actions if self.policy.repeats is Repeats.AVOID else []
         fresh = self._drop_repetitions(candidates) if avoided else candidates
         if len(fresh) == len(candidates):
+            self.stuck = 0
             return candidates
         await self._note_repetitions(candidates, avoided)
         if fresh:
+            self.stuck = 0
             return fresh
         again: list[Candidate] = []
         with suppress(BudgetExhaustedError):
@@ -242,6 +248,7 @@ class _Walker:
         fresh = self._drop_repetitions(again)
         if len(fresh) < len(again):
             await self._note_repetitions(again, avoided)
+        self.stuck = 0 if fresh else self.stuck + 1
         return fresh[:1] or candidates[:1]
 
     def _drop_repetitions(self, candidates: list[Candidate]) -> list[Candidate]:
@@ -263,7 +270,7 @@ class _Walker:
                 n=RESAMPLES if avoid else self.policy.num_branch,
                 subtask=self._current(),
                 submit=bool(self.plan) and self.subtask == len(self.plan),
-                temperature=self.policy.temperature,
+                temperature=self._heat() if avoid else self.policy.temperature,
                 grammar=self._constrains(malformed),
                 avoid=avoid or [],
                 adapter=request.adapter,
@@ -273,6 +280,10 @@ class _Walker:
         )
         await self._follow(actions.window)
         return [candidate for candidate in actions.candidates if candidate.well_formed]
+
+    def _heat(self) -> float:
+        """Return the temperature of a second request; it rises while the actor only repeats itself."""
+        return max(self.policy.temperature or 0.0, min(HOT + HOTTER * self.stuck, HOTTEST))
 
     def _constrains(self, malformed: int) -> bool:
         """Return whether the next answer is held to its form by a grammar."""
