@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from espalier.cli import app
-from espalier.improve import History, ImproveError, Plan, improve
+from espalier.improve import Command, History, ImproveError, Plan, improve
 from tests.conftest import ROOT
 
 SHIPPED = "agent"
@@ -27,7 +27,7 @@ class Commands:
         self.fails = fails
         self.run: list[list[str]] = []
 
-    def __call__(self, command: list[str]) -> None:
+    def __call__(self, command: Command) -> None:
         self.run.append(list(command))
         line = " ".join(command)
         if self.fails and line.startswith(self.fails):
@@ -117,8 +117,8 @@ def test_another_plan_and_a_broken_file_are_refused(tmp_path: Path) -> None:
 
 def test_a_round_without_corrected_runs_says_where_the_reasons_are(tmp_path: Path) -> None:
     class Nothing(Commands):
-        def __call__(self, command: list[str]) -> None:
-            if command[:2] != ["construct", "corrected"]:
+        def __call__(self, command: Command) -> None:
+            if list(command[:2]) != ["construct", "corrected"]:
                 super().__call__(command)
 
     with pytest.raises(ImproveError, match=r"rejected\.jsonl"):
