@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from espalier.errors import describe_errors, report
 from espalier.stack.adapters import find_adapter
+from espalier.stack.push import swaps
 from espalier.stack.settings import StackSettings
 
 Command = Sequence[str]
@@ -95,6 +96,8 @@ def improve(plan: Plan, out: Path, run: Runner, actor: str, progress: Callable[[
     Raises:
         ImproveError: A command fails, or the folder holds another plan.
     """
+    if plan.split == plan.unseen:
+        raise ImproveError(f"{plan.split} cannot be learned and decide: name another --unseen")
     history = _read_history(plan, out)
     if not history.scores:
         run(["adapters", "push", plan.adapter])
@@ -103,13 +106,14 @@ def improve(plan: Plan, out: Path, run: Runner, actor: str, progress: Callable[[
         progress(f"before: {_describe(history.scores[0])}")
     while len(history.scores) <= plan.rounds and _gained(history):
         number = len(history.scores)
+        # What is served may be another one by now: the stack was started again, or somebody pushed.
+        run(["adapters", "push", history.scores[-1].adapter])
         adapter = _make_round(plan, out, number, history.scores[-1].adapter, actor, run)
         run(["adapters", "push", adapter])
         history.scores.append(_measure(plan, out, number, adapter, run))
         _write_history(history, out)
         progress(f"round {number}: {_describe(history.scores[-1])}")
-    if history.best.adapter != history.scores[-1].adapter:
-        run(["adapters", "push", history.best.adapter])
+    run(["adapters", "push", history.best.adapter])
     progress(f"best: {history.best.adapter}")
     return history
 
@@ -255,5 +259,11 @@ def improve_command(
         adapter=adapter,
         options=train_option or [],
     )
+    settings = StackSettings()
     with describe_errors():
-        improve(plan, out, run_command, StackSettings().url("actor"), report)
+        if not swaps(settings):
+            raise ImproveError(
+                "rounds play the adapter that is merged into this machine's engine: run `espalier up --detach` "
+                "first, without ESPALIER_MODEL_URL"
+            )
+        improve(plan, out, run_command, settings.url("actor"), report)

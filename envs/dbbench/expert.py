@@ -65,6 +65,7 @@ class Expert:
         if plan is None:
             return
         sql, why = plan.sql(), _why(plan)
+        before = self._done_before(sql)
         if self._followed:
             why = f"{_name_fault(*self._followed[-1])}{why}"
         else:
@@ -73,7 +74,7 @@ class Expert:
             slip = draw_slip(self._draw, plan, self._instruction, self._reference)
             if slip is not None:
                 why = yield from self._slip(slip, plan, why)
-        shown = yield self._do(why, sql)
+        shown = before if before is not None else (yield self._do(why, sql))
         if shows_nothing(shown) and plan.texts:
             again = yield self._do(
                 "No row has exactly this text. Look for it inside the texts with LIKE.",
@@ -88,10 +89,17 @@ class Expert:
         self.thought = "This is what was asked for." if values else "No row is so, so the answer is none."
         yield f"answer: {json.dumps(values or ['none'], ensure_ascii=False)}"
 
+    def _done_before(self, sql: str) -> str | None:
+        """Return what the right statement showed where another has run it already; None where none has."""
+        wanted = _fold(f"sql: {sql}")
+        shown = [seen for action, seen in self._followed if _fold(action) == wanted]
+        worked = [seen for seen in shown if not shows_nothing(seen) and not seen.startswith("Error")]
+        return (worked or shown or [None])[-1]
+
     def _slip(self, slip: Slip, plan: Plan, why: str) -> Generator[str, str, str]:
         """Make a slip; the thought of the statement that mends it."""
         shown = yield self._do(slip.thought or why, slip.sql, taught=False)
-        if slip.silent and not shows_nothing(shown):
+        if not (shows_nothing(shown) if slip.silent else shown.startswith("Error")):
             return why
         if slip.looks:
             yield self._look(plan, slip.fault)
@@ -111,6 +119,10 @@ class Expert:
     def _do(self, thought: str, sql: str, *, taught: bool = True) -> str:
         self.thought, self.taught = thought, taught
         return f"sql: {sql}"
+
+
+def _fold(action: str) -> str:
+    return " ".join(action.lower().rstrip("; ").split())
 
 
 def shows_nothing(shown: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from envs.dbbench.engines.port import Table
 from envs.dbbench.settings import DbSettings
 from envs.dbbench.tasks.plan import Plan
-from envs.dbbench.tasks.wiki.generator import WIKI, load_generator
+from envs.dbbench.tasks.wiki.generator import WIKI_TRAIN, load_generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class References:
             self._make = load_generator(settings.dbbench_sources, settings.dbbench_seed).make
 
     def find(self, task_id: str) -> Reference | None:
-        """Return the reference of a task, or None if its sentence is all that there is."""
+        """Return the reference of a task, or None if its sentence is all that there is, or it is held out."""
         split, _, number = task_id.partition("/")
-        if self._make is None or split not in WIKI or not number.isdigit():
+        if self._make is None or split != WIKI_TRAIN or not number.isdigit():
             return None
         made = self._make(split, int(number))
         return Reference(made.plan, made.question.tables[0])

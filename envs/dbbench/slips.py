@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from envs.dbbench.engines.port import Table
@@ -45,7 +46,7 @@ def draw_slip(draw: random.Random, plan: Plan, instruction: str, reference: Refe
     """
     chance = draw.random()
     if chance < NAMES:
-        return slip_name(draw, plan)
+        return slip_name(draw, plan, reference.table.columns if reference else ())
     if reference is None or plan.shape == INSERT:
         return None
     equal = [one for one in plan.conditions if one.relation == "="]
@@ -58,8 +59,14 @@ def draw_slip(draw: random.Random, plan: Plan, instruction: str, reference: Refe
     return None
 
 
-def slip_name(draw: random.Random, plan: Plan) -> Slip | None:
-    """Return a statement in which a name with blanks or signs is shortened, or stands without backticks."""
+def slip_name(draw: random.Random, plan: Plan, columns: Sequence[str] = ()) -> Slip | None:
+    """Return a statement in which a name with blanks or signs is shortened, or stands without backticks.
+
+    Args:
+        draw: Chance.
+        plan: The right plan.
+        columns: The table's columns, none of which a shortened name may be.
+    """
     sql = plan.sql()
     names = sorted(set(re.findall(r"`([^`]+)`", sql)))
     odd = [one for one in names if not re.fullmatch(r"\w+", one)]
@@ -67,7 +74,7 @@ def slip_name(draw: random.Random, plan: Plan) -> Slip | None:
         return None
     chosen = draw.choice(odd)
     short = bare(chosen).split()[-1]
-    if draw.random() < 0.5 and short.lower() not in {one.lower() for one in names}:
+    if draw.random() < 0.5 and short.lower() not in {one.lower() for one in (*names, *columns)}:
         fault = f"There is no `{short}`: the name must be copied whole, `{chosen}`."
         return Slip(sql.replace(name(chosen), name(short)), fault=fault)
     return Slip(sql.replace(name(chosen), chosen), fault=f"`{chosen}` must stand in backticks.")

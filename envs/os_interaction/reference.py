@@ -4,9 +4,11 @@ import re
 
 from envs.os_interaction.expert import Reference
 from envs.os_interaction.settings import OsSettings
-from envs.os_interaction.tasks.reading import read_tasks
+from envs.os_interaction.tasks.reading import LEARNED, VARIED, read_tasks
 from envs.serving.environment import UnknownTaskError
 
+LEARNABLE = (LEARNED, VARIED)
+"""The splits whose tasks have references: of the others nothing is learned."""
 FENCED = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 SENTENCE = re.compile(r"(.+?[.!:])(?:\s|\Z)", re.DOTALL)
 OPENING = re.compile(
@@ -22,6 +24,8 @@ VAGUE = re.compile(
     r"\b(?:steps|several|combination of (?:several|various|shell|linux|unix))\b", re.IGNORECASE
 )
 """What a sentence has that says nothing of the solution."""
+HASH = re.compile(r"(?:\A|\s)#")
+"""What may begin a comment, which would swallow what is joined behind it."""
 MOST_JOINED = 5
 """The most commands that are put in one line."""
 KEPT_APART = re.compile(r"<<|\\\Z|[|&{(]\Z|\A\s*[|&]|\b(?:do|done|then|fi|else|case|esac|function)\b|\(\)")
@@ -36,7 +40,9 @@ class References:
         self._table = read_tasks(OsSettings()).table
 
     def find(self, task_id: str) -> Reference | None:
-        """Return the reference of a task, or None if it has none."""
+        """Return the reference of a task, or None if it has none or is held out."""
+        if task_id.partition("/")[0] not in LEARNABLE:
+            return None
         try:
             task = self._table.find(task_id)
         except UnknownTaskError:
@@ -49,6 +55,8 @@ class References:
 def join_lines(script: str) -> str:
     """Return a script of plain commands in one line; one with blocks, documents or long texts as it is."""
     lines = script.split("\n")
+    if any(HASH.search(line) for line in lines):
+        return script
     if len(lines) > MOST_JOINED or any(KEPT_APART.search(line) for line in lines) or not _is_balanced(lines):
         return script
     return "; ".join(line.strip().removesuffix(";") for line in lines)

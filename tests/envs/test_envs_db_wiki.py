@@ -10,9 +10,9 @@ import pytest
 from envs.dbbench.engines.port import Table
 from envs.dbbench.environment import DbEnvironment
 from envs.dbbench.expert import Expert, shows_nothing
-from envs.dbbench.reference import Reference
+from envs.dbbench.reference import Reference, References
 from envs.dbbench.settings import DbSettings
-from envs.dbbench.slips import draw_slip, slip_column, slip_value
+from envs.dbbench.slips import draw_slip, slip_column, slip_name, slip_value
 from envs.dbbench.tasks.plan import DELETE, INSERT, ROWS, UPDATE, Condition, Plan
 from envs.dbbench.tasks.wiki.generator import ROUND, WIKI_TRAIN, WIKI_UNSEEN, WikiGenerator
 from envs.dbbench.tasks.wiki.look_ups import solve
@@ -200,6 +200,36 @@ def test_a_slip_never_changes_what_it_should_not() -> None:
     column = slip_column(random.Random(0), PLAN, PLAN.conditions[0], TOWNS)
     assert column is not None
     assert "WHERE `LGA` = 'Harris'" in column.sql
+
+
+def test_a_short_name_that_is_a_column_is_no_slip() -> None:
+    plan = Plan(ROWS, "Wars", ("Start of conflict",))
+    for seed in range(40):
+        slip = slip_name(random.Random(seed), plan, ("Start of conflict", "Conflict"))
+        assert slip is not None
+        assert "`conflict`" not in slip.sql
+
+
+async def test_what_another_did_already_is_not_done_again() -> None:
+    done = "sql: DELETE FROM `Towns` WHERE `Parish` = 'Harris'"
+    plan = Plan(DELETE, "Towns", conditions=PLAN.conditions)
+    expert = Expert("seen", "Delete the parish Harris.", Reference(plan, TOWNS))
+    expert.follow(done, "Query OK, 1 row affected")
+    expert.follow(done, "Query OK, 0 rows affected")
+    assert list(expert.play()) == ['answer: ["done"]']
+    asked = Plan(ROWS, "Towns", ("LGA",), PLAN.conditions)
+    expert = Expert("seen", "Where is Harris?", Reference(asked, TOWNS))
+    expert.follow(f"SQL:  {asked.sql()};".replace("SQL:", "sql:"), "[('Boonah',)]")
+    expert.follow("answer Boonah", "Not understood.")
+    assert list(expert.play()) == ['answer: ["Boonah"]']
+
+
+def test_held_out_tasks_have_no_references(sources: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESPALIER_DBBENCH_SOURCES", str(sources))
+    found = References()
+    assert found.find("wiki_train/3") is not None
+    assert found.find("wiki_unseen/3") is None
+    assert found.find("dev/3") is None
 
 
 def test_slips_need_a_table_to_be_silent() -> None:

@@ -82,6 +82,7 @@ def test_plain_commands_are_joined_and_blocks_stay() -> None:
         "cat <<E\nx\nE",
         "awk '{\nprint\n}' a",
         "f() {\nls\n}",
+        'cd a # go to "a"\nls | wc -l',
     ):
         assert join_lines(script) == script
 

@@ -94,6 +94,18 @@ def test_rounds_go_on_while_unseen_tasks_gain_and_the_best_is_served(tmp_path: P
     assert seeds == ["6", "7"], "each round plays other tasks"
 
 
+def test_each_round_plays_the_adapter_that_it_goes_on_from(tmp_path: Path) -> None:
+    commands = Commands([0.3, 0.5, 0.4])
+    go(tmp_path, commands)
+    for place, command in enumerate(commands.run):
+        if command[:2] == ["construct", "corrected"]:
+            learned = next(one for one in commands.run[place:] if one[0] == "train")
+            served = [one[2] for one in commands.run[:place] if one[:2] == ["adapters", "push"]][-1]
+            assert served in (SHIPPED, learned[learned.index("--from") + 1])
+    with pytest.raises(ImproveError, match="another --unseen"):
+        go(tmp_path, Commands([]), unseen="generated_train")
+
+
 def test_what_was_done_is_not_done_again(tmp_path: Path) -> None:
     with pytest.raises(ImproveError):
         go(tmp_path, Commands([0.3, 0.5], fails=f"train --from {tmp_path}"))

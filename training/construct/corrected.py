@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import ValidationError
+
 from espalier.client import AsyncActor, AsyncSessions
 from services.contracts.action import ActionRequest, Actions, Candidate, Form
 from services.contracts.context import Context, Turn
@@ -159,6 +161,10 @@ async def corrected(
                 span = draw.randint(SHORTEST, LONGEST) if corrections else metadata.max_steps
                 await run.guided(span)
         return run.record(provenance)
+    except ValueError as error:
+        if isinstance(error, ValidationError):
+            raise
+        raise RoleError("expert", "does not know this kind of task", str(error)) from error
     finally:
         await run.close()
 

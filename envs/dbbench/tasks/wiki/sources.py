@@ -79,10 +79,12 @@ def read_sources(folder: Path) -> dict[bool, Sources]:
     """
     tables = {table.id: table for table in _tables(folder / TABLES)}
     asked = list(_asked(folder / ASKED))
-    values: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
-    for one in asked:
-        for condition in one.conditions:
-            values[one.table, condition.column].append(condition.value)
+    texts = {one.text.lower() for one in asked if not is_unseen(one.table)}
+    sides = {
+        False: [one for one in asked if not is_unseen(one.table)],
+        # Some tables stand there twice under two ids, with the same questions.
+        True: [one for one in asked if is_unseen(one.table) and one.text.lower() not in texts],
+    }
     look_ups = [
         LookUp(tables[line["table_id"]], line["question"], tuple(line["answers"]))
         for line in _lines(folder / LOOK_UPS)
@@ -92,11 +94,20 @@ def read_sources(folder: Path) -> dict[bool, Sources]:
         unseen: Sources(
             [table for table in tables.values() if is_unseen(table.id) is unseen],
             [one for one in look_ups if is_unseen(one.table.id) is unseen],
-            [one for one in asked if is_unseen(one.table) is unseen],
-            values,
+            sides[unseen],
+            _list_values(sides[unseen]),
         )
         for unseen in (False, True)
     }
+
+
+def _list_values(asked: Sequence[Asked]) -> dict[tuple[str, str], list[str]]:
+    """Return the values that questions have of each column, by table and column."""
+    values: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for one in asked:
+        for condition in one.conditions:
+            values[one.table, condition.column].append(condition.value)
+    return values
 
 
 def is_unseen(table_id: str) -> bool:
