@@ -263,7 +263,7 @@ def improve_command(
     with describe_errors():
         if not swaps(settings):
             raise ImproveError(
-                "rounds play the adapter that is merged into this machine's engine: run `espalier up --detach` "
-                "first, without ESPALIER_MODEL_URL"
+                "rounds play the adapter that is merged into this machine's engine: "
+                "run `espalier up --detach` first, without ESPALIER_MODEL_URL"
             )
         improve(plan, out, run_command, settings.url("actor"), report)
