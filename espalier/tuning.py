@@ -170,6 +170,21 @@ def shrink(
 
 
 @adapters.command()
+def average(
+    one: Annotated[str, typer.Argument(help="A shipped adapter's name, or a folder.")],
+    other: Annotated[str, typer.Argument(help="One that went on from it.")],
+    out: Annotated[Path, typer.Option(help="The new adapter's folder.")],
+    share: Annotated[float, typer.Option(help="How much of the second one.")] = 0.5,
+) -> None:
+    """Take the average of an adapter and one that went on from it: a part of what each does well."""
+    from training.sft import average as averaging
+
+    with describe_errors():
+        card = averaging.average(adapter_folder(one), adapter_folder(other), share, out)
+    print(card.name)
+
+
+@adapters.command()
 def measured(
     adapter: Annotated[str, typer.Argument(help="A shipped adapter's name, or a folder.")],
     runs: Annotated[list[Path], typer.Argument(help="Folders that `espalier eval` wrote.")],

@@ -53,6 +53,8 @@ class Card(Message):
     """The adapter that its training started from, whose tokens are not counted; empty for none."""
     scale: float = 1.0
     """The part of the learned change of weights that is kept (`espalier adapters shrink`)."""
+    averaged: list[str] = Field(default_factory=list[str])
+    """The two adapters that it is the average of (`espalier adapters average`); the rest is the second's."""
     hyper: dict[str, Any] = Field(default_factory=dict[str, Any])
     losses: list[tuple[int, float]] = Field(default_factory=list[tuple[int, float]])
     """Step and loss."""

@@ -17,6 +17,7 @@ from espalier.stack.settings import StackSettings
 from services.contracts.adapter import Adapter
 from services.contracts.card import Card
 from services.prompting import load_profile
+from training.sft.average import average
 from training.sft.shrink import shrink
 
 LARGEST = 10_000_000
@@ -164,3 +165,33 @@ def test_what_cannot_be_shrunk_is_refused(tmp_path: Path) -> None:
     )
     assert outcome.exit_code != 0
     assert not (tmp_path / "out").exists()
+
+
+def test_an_average_lies_between_two_adapters(tmp_path: Path) -> None:
+    one, other = torch.randn(2, 4), torch.randn(2, 4)
+    cards = [
+        make(tmp_path / name, save({"layer.lora_A.weight": tensor}), splits=[f"shop/{name}"])
+        for name, tensor in (("one", one), ("other", other))
+    ]
+    card = average(tmp_path / "one", tmp_path / "other", 0.25, tmp_path / "out")
+    assert card == read_card(tmp_path / "out")
+    assert card.averaged == [cards[0].name, cards[1].name]
+    assert card.splits == ["shop/one", "shop/other"]
+    assert card.name not in card.averaged
+    found = load_file(tmp_path / "out" / WEIGHTS)["layer.lora_A.weight"]
+    torch.testing.assert_close(found, 0.75 * one + 0.25 * other)
+
+
+def test_what_has_no_average_is_refused(tmp_path: Path) -> None:
+    weights = save({"layer.lora_A.weight": torch.zeros(2, 4)})
+    make(tmp_path / "one", weights)
+    make(tmp_path / "ranked", weights, rank=8)
+    make(tmp_path / "wider", save({"layer.lora_A.weight": torch.zeros(2, 8)}))
+    for share in (0.0, 1.0):
+        with pytest.raises(AdapterError, match="between 0 and 1"):
+            average(tmp_path / "one", tmp_path / "one", share, tmp_path / "out")
+    for name, why in (("ranked", "rank"), ("wider", "matrices")):
+        with pytest.raises(AdapterError, match=why):
+            average(tmp_path / "one", tmp_path / name, 0.5, tmp_path / "out")
+    with pytest.raises(AdapterError, match="new folder"):
+        average(tmp_path / "one", tmp_path / "one", 0.5, tmp_path / "wider")
