@@ -8,6 +8,7 @@ import re
 from collections.abc import Generator
 from dataclasses import dataclass
 
+from envs.os_interaction.actions import Bash, parse
 from envs.os_interaction.tasks.generator import TOPICS
 from envs.os_interaction.tasks.templates import Template, filled
 from envs.os_interaction.text import EMPTY, SHOWN
@@ -63,14 +64,19 @@ class Expert:
         self._reference = reference
         self._looks = looks
         self._fault = ""
+        self._ran: dict[str, str] = {}
+        """What another's scripts showed, by the script, of those that did not fail."""
 
     def follow(self, action: str, shown: str) -> None:
         """Take note of another's step, and of what it showed."""
         if self.is_mistake(action, shown):
             first = printed(shown).partition("\n")[0][:LONGEST_FAULT]
             self._fault = f"That failed: {first}. " if first else "That printed nothing. "
-        else:
-            self._fault = ""
+            return
+        self._fault = ""
+        parsed = parse(action)
+        if isinstance(parsed, Bash):
+            self._ran[parsed.script.strip()] = shown
 
     def is_mistake(self, action: str, shown: str) -> bool:
         """Whether another's step failed, or printed nothing where something was asked for."""
@@ -99,19 +105,22 @@ class Expert:
             yield from self._answered(self._reference.script, self._fault + why)
 
     def _generated(self, template: Template, places: dict[str, str]) -> Policy:
-        if template.look and self._looks and not self._fault:
-            yield Move("First I look at what is there.", f"bash: {filled(template.look, places)}")
+        look = filled(template.look, places)
+        if look and self._looks and not self._fault and look.strip() not in self._ran:
+            yield Move("First I look at what is there.", f"bash: {look}")
         solution, why = filled(template.solution, places), self._fault + filled(template.why, places)
         if not template.does:
             yield from self._answered(solution, why)
             return
-        yield Move(why, f"bash: {solution}")
+        if solution.strip() not in self._ran:
+            yield Move(why, f"bash: {solution}")
         yield Move("It is done, and no question was asked.", "finish")
 
     def _answered(self, script: str, why: str) -> Policy:
-        shown = yield Move(
-            why, f"bash\n```bash\n{script}\n```" if "\n" in script.strip() else f"bash: {script.strip()}"
-        )
+        shown = self._ran.get(script.strip())
+        if shown is None:
+            block = f"bash\n```bash\n{script}\n```"
+            shown = yield Move(why, block if "\n" in script.strip() else f"bash: {script.strip()}")
         answer = printed(shown)
         first = answer.partition("\n")[0] or "nothing"
         yield Move(

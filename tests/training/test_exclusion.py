@@ -214,3 +214,20 @@ def test_the_command_names_a_file_that_it_cannot_use(
         assert found.exit_code == 1
         assert str(tmp_path / name) in found.stderr
         assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        {"version": 1, "task": "os", "data": [{"description": "count the red files"}]},
+        {"data": [{"instruction": "count the red files"}]},
+        {"7": {"question": "count the red files"}},
+        {"description": "count the red files", "labels": ["files"]},
+    ],
+)
+def test_records_are_found_in_a_wrapper(whole: dict[str, object], tmp_path: Path) -> None:
+    file = tmp_path / "wrapped.json"
+    file.write_text(json.dumps(whole))
+    found = read_exclusions([file], 0.8)
+    assert found.find("Count the red files!") is not None
+    assert found.find("os") is None

@@ -157,7 +157,7 @@ def _similarity(one: frozenset[Shingle], other: frozenset[Shingle]) -> float:
 
 
 def _read(path: Path) -> list[Any]:
-    """Return the records of a file: of a list, of JSON lines, or the values of an object."""
+    """Return the records of a file: of a list, of JSON lines, or of an object that holds lists or records."""
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ExclusionError(f"{path} is larger than {MOST_BYTES >> 20} MiB: give a part of it")
@@ -170,9 +170,14 @@ def _read(path: Path) -> list[Any]:
         return list(_read_lines(path, text))
     except RecursionError as error:
         raise ExclusionError(f"{path} is nested too deeply") from error
-    if isinstance(whole, dict) and not any(_texts(whole)):
-        return list(whole.values())
-    return whole if isinstance(whole, list) else [whole]
+    if not isinstance(whole, dict):
+        return whole if isinstance(whole, list) else [whole]
+    lists = [value for value in whole.values() if isinstance(value, list)]
+    held = [record for value in lists for record in value if isinstance(record, dict)]
+    if any(map(any, map(_texts, held))):
+        # `{"version": 1, "task": "os", "data": [...]}` is a wrapper, whatever its own fields are called.
+        return held
+    return [whole] if any(_texts(whole)) else list(whole.values())
 
 
 def _read_lines(path: Path, text: str) -> Iterator[Any]:

@@ -56,9 +56,13 @@ def vary(task: OsTask, number: int) -> OsTask | None:
 
 
 def _find_names(task: OsTask) -> list[str]:
-    """List the words, in lower case, that an instruction marks as names and that the solution uses."""
+    """List the words, in lower case, that an instruction marks as names and both kinds of scripts have.
+
+    A word that only the solution has may be a command, or a name that every system has.
+    """
     assert task.example is not None
-    used = {word.lower() for word in WORD.findall(task.example.code)}
+    made = {word.lower() for one in task.init for word in WORD.findall(one.code)}
+    used = made & {word.lower() for word in WORD.findall(task.example.code)}
     marked = (found["marked"] or found["path"] for found in MARKED.finditer(task.instruction))
     words = (word.lower() for text in marked for word in WORD.findall(text))
     return [word for word in dict.fromkeys(words) if word in used and word not in KEPT]
