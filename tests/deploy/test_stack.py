@@ -159,6 +159,8 @@ def stack(docker: dict[str, str], env_file: Path) -> Iterator[Stack]:
         ):
             yield Stack(compose, api, prometheus)
     finally:
+        # Docker may hold a network for a moment after its containers are gone: the second time counts.
+        compose.run("down", "--volumes", "--remove-orphans", timeout=180, check=False)
         compose.run("down", "--volumes", "--remove-orphans", timeout=180)
     assert not compose.run("ps", "-q").split()
 

@@ -119,6 +119,7 @@ async def test_an_imagined_room_is_played_by_three_models(roles: RoleServer, tmp
         "split": "imagined",
         "seed": 3,
         "filters": [],
+        "licence": "",
     }
 
 
