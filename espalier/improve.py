@@ -16,7 +16,7 @@ import typer
 from pydantic import BaseModel, Field
 
 from espalier.errors import describe_errors, report
-from espalier.stack.adapters import find_adapter
+from espalier.stack.adapters import adapter_folder
 from espalier.stack.push import swaps
 from espalier.stack.settings import StackSettings
 
@@ -140,7 +140,8 @@ def _make_round(plan: Plan, out: Path, number: int, before: str, actor: str, run
     run(["construct", "filter", str(raw), "--out", str(good), "--no-replay"])
     folder = out / f"adapter-{number}"
     rounds = [out / f"round-{one}.good.jsonl" for one in range(1, number + 1)]
-    command = ["train", "--from", str(_folder(before)), "--out", str(folder), "--tokens", str(plan.tokens)]
+    start = adapter_folder(before)
+    command = ["train", "--from", str(start), "--out", str(folder), "--tokens", str(plan.tokens)]
     for path in (*rounds, *plan.data):
         command += ["--data", str(path)]
     for path in plan.general:
@@ -164,13 +165,6 @@ def _measure(plan: Plan, out: Path, number: int, adapter: str, run: Runner) -> S
     return Score(
         adapter=adapter, success_rate=found["success_rate"], mean_reward=found["mean_reward"], n=found["n"]
     )
-
-
-def _folder(adapter: str) -> Path:
-    found = find_adapter(adapter)
-    if found is None:
-        raise ImproveError(f"{adapter} is no adapter: name a folder or a shipped one")
-    return found[0]
 
 
 def _describe(score: Score) -> str:

@@ -30,7 +30,6 @@ SUBMITTED = "The answer was submitted."
 class _Instance:
     question: Question
     label: tuple[str | None, ...]
-    grammar: str
 
 
 class DbEnvironment:
@@ -100,7 +99,7 @@ class DbEnvironment:
         question = from_inline(task) if isinstance(task, InlineTask) else self._tasks.find(task.id)
         label = await self._label(question, inline=isinstance(task, InlineTask))
         handle = await self.engine.create(question.tables)
-        self._instances.put(handle, _Instance(question, label, render_grammar(list(question.tables))))
+        self._instances.put(handle, _Instance(question, label))
         return Opening(handle, Frame(question.shown), question.text)
 
     async def step(self, handle: str, action: str) -> Frame:
@@ -130,7 +129,7 @@ class DbEnvironment:
 
     def grammar(self, handle: str) -> str:
         """Return the language of a database's actions, of its tables' and columns' names."""
-        return self._instances.get(handle).grammar
+        return render_grammar(self._instances.get(handle).question.tables)
 
     def normalise(self, observation: str) -> str:
         """Two runs show the same text."""

@@ -87,13 +87,8 @@ def slip_value(
     wrong = [one for one in _near_values(condition.value, instruction) if not _stands(table, one, None)]
     if not wrong:
         return None
-    value = draw.choice(wrong)
-    return Slip(
-        _exchanged(plan, condition, replace(condition, value=value)).sql(),
-        fault=f"Nothing has {name(condition.column)} = '{value}'.",
-        mended=f"The value is '{condition.value}'.",
-        silent=True,
-    )
+    slip = replace(condition, value=draw.choice(wrong))
+    return _make_silent(plan, condition, slip, f"The value is '{condition.value}'.")
 
 
 def slip_column(draw: random.Random, plan: Plan, condition: Condition, table: Table) -> Slip | None:
@@ -106,18 +101,17 @@ def slip_column(draw: random.Random, plan: Plan, condition: Condition, table: Ta
     ]
     if not others:
         return None
-    column = draw.choice(others)
-    return Slip(
-        _exchanged(plan, condition, replace(condition, column=column)).sql(),
-        fault=f"Nothing has {name(column)} = '{condition.value}'.",
-        mended=f"The value '{condition.value}' is one of {name(condition.column)}.",
-        silent=True,
-        looks=draw.random() < LOOKS,
-    )
+    slip = replace(condition, column=draw.choice(others))
+    mended = f"The value '{condition.value}' is one of {name(condition.column)}."
+    return _make_silent(plan, condition, slip, mended, looks=draw.random() < LOOKS)
 
 
-def _exchanged(plan: Plan, old: Condition, new: Condition) -> Plan:
-    return replace(plan, conditions=tuple(new if one == old else one for one in plan.conditions))
+def _make_silent(plan: Plan, right: Condition, wrong: Condition, mended: str, *, looks: bool = False) -> Slip:
+    """Return the plan's statement with a wrong condition in place of a right one; it finds nothing."""
+    conditions = tuple(wrong if one == right else one for one in plan.conditions)
+    fault = f"Nothing has {name(wrong.column)} = '{wrong.value}'."
+    statement = replace(plan, conditions=conditions).sql()
+    return Slip(statement, fault=fault, mended=mended, silent=True, looks=looks)
 
 
 def _near_values(value: str, instruction: str) -> list[str]:

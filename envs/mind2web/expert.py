@@ -2,8 +2,7 @@
 
 It looks the step up among the generated ones, so that it has its element even where the line that shows
 it has no text: what is to be learned of such is to prefer what one can act on. A recorded step comes with its
-record. `ByWords` has no records: it
-picks what shares the most words with the task.
+record. `ByWords` has no records: it picks what shares the most words with the task.
 """
 
 import random

@@ -91,7 +91,7 @@ def halve(tasks: Mapping[str, T], key: Callable[[T], str]) -> dict[str, dict[str
     """
     halves: dict[str, dict[str, T]] = {DEVELOPMENT: {}, REPORTED: {}}
     for name, task in tasks.items():
-        halves[REPORTED if _hash(key(task)) % 2 else DEVELOPMENT][name] = task
+        halves[DEVELOPMENT if falls_in(key(task), 2) else REPORTED][name] = task
     return halves
 
 
@@ -101,11 +101,12 @@ def is_unseen(kind: str) -> bool:
     Args:
         kind: The name of a kind of task, as its generator has it.
     """
-    return _hash(kind) % UNSEEN_SHARE == 0
+    return falls_in(kind, UNSEEN_SHARE)
 
 
-def _hash(text: str) -> int:
-    return int.from_bytes(hashlib.sha256(text.encode(errors="surrogatepass")).digest(), "big")
+def falls_in(key: str, share: int) -> bool:
+    """Return whether the SHA-256 of a key is divisible by a number: one key of so many is."""
+    return int.from_bytes(hashlib.sha256(key.encode(errors="surrogatepass")).digest(), "big") % share == 0
 
 
 class TaskTable(Generic[T]):

@@ -5,7 +5,6 @@ has its own half of the names; where it names none, of the wordings. `generated_
 neither of the two has. The same seed makes the same tasks.
 """
 
-import hashlib
 from collections.abc import Sequence
 
 from envs.os_interaction.tasks import (
@@ -28,6 +27,7 @@ from envs.os_interaction.tasks.table import (
     Script,
 )
 from envs.os_interaction.tasks.templates import Draw, Template, filled
+from envs.serving.tasks import is_unseen
 
 TOPICS: dict[str, tuple[Template, ...]] = {
     "files": topic_files.TEMPLATES,
@@ -45,17 +45,16 @@ DIVIDED = ("logs", "tables")
 HALVES = {GENERATED_TRAIN: 0, GENERATED_VALID: 1, GENERATED_UNSEEN: 1}
 
 
-def is_unseen(topic: str, name: str) -> bool:
+def is_kept_out(topic: str, name: str) -> bool:
     """Whether a kind of task is kept out of training: a quarter of two topics, by a digest of its name."""
-    digest = hashlib.sha256(f"{topic}/{name}".encode()).digest()
-    return topic in DIVIDED and digest[-1] % 4 == 0
+    return topic in DIVIDED and is_unseen(f"{topic}/{name}")
 
 
 def list_kinds(split: str) -> dict[str, Sequence[Template]]:
     """Return the kinds of a split by topic, without the topics that have none."""
     unseen = split == GENERATED_UNSEEN
     kinds = {
-        topic: [one for one in templates if is_unseen(topic, one.name) is unseen]
+        topic: [one for one in templates if is_kept_out(topic, one.name) is unseen]
         for topic, templates in TOPICS.items()
     }
     return {topic: templates for topic, templates in kinds.items() if templates}

@@ -1,6 +1,5 @@
 """All tasks of the server: AgentBench's records, variants of its training records, generated tasks."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +14,7 @@ from envs.os_interaction.tasks.table import (
     make_table,
 )
 from envs.os_interaction.tasks.variants import vary
-from envs.serving.tasks import TaskTable
+from envs.serving.tasks import TaskTable, falls_in
 
 TRAINING = "training"
 """The split of AgentBench's training records, `training.json`."""
@@ -66,8 +65,7 @@ def divide_training(tasks: Mapping[str, OsTask], variants: int) -> dict[str, dic
     """
     made: dict[str, dict[str, OsTask]] = {LEARNED: {}, UNSEEN: {}, VARIED: {}}
     for name, task in tasks.items():
-        digest = int(hashlib.sha256(task.instruction.encode(errors="surrogatepass")).hexdigest(), 16)
-        made[LEARNED if digest % HELD_OUT else UNSEEN][name] = task
+        made[UNSEEN if falls_in(task.instruction, HELD_OUT) else LEARNED][name] = task
     for name, task in made[LEARNED].items():
         for number in range(variants):
             varied = vary(task, number)

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from envs.serving.tasks import Shown, TaskTable, halve, list_split
+from envs.serving.tasks import UNSEEN, Shown, TaskTable, halve, list_split
 
 GENERATED_TRAIN, GENERATED_VALID = "generated_train", "generated_valid"
-GENERATED_UNSEEN = "generated_unseen"
+GENERATED_UNSEEN = UNSEEN
 
 
 @dataclass(frozen=True, slots=True)

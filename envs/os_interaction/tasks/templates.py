@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from envs.os_interaction.tasks.table import Check, Programs
+from envs.os_interaction.tasks.table import Check, Example, Named, Programs
 
 PLACE = re.compile(r"<([a-z_]+)>")
 _SUBJECTS = """amber basil cedar delta ember fjord grove hazel iris juniper kelp lotus maple nectar olive
@@ -113,6 +113,43 @@ class Template:
             if found:
                 return found.groupdict()
         return None
+
+
+def ask_of_files(
+    name: str,
+    lines: Callable[[Draw], list[str]],
+    extension: str,
+    check: str,
+    solution: str,
+    why: str,
+    *wordings: str,
+    look: str = "",
+    **choices: tuple[str, ...],
+) -> Template:
+    """Return a kind of question about two files of a folder; what the solution prints is the answer.
+
+    Args:
+        name: The kind's.
+        lines: Makes the lines of a file.
+        extension: Of both files.
+        check: The benchmark's check that compares the answers.
+        solution: A script with the places `folder`, `file`, `other` and those of `choices`.
+        why: The reason for it.
+        wordings: How it is asked.
+        look: A script for a first step.
+        choices: What other places are drawn from.
+    """
+
+    def make(draw: Draw) -> Made:
+        folder = draw.folder()
+        one, two = (f"{folder}/{noun}.{extension}" for noun in draw.many(NOUNS, 2))
+        written = (write(path, "\n".join(lines(draw)) + "\n") for path in (one, two))
+        init = script(f"mkdir -p {folder}", *written)
+        places = {"folder": folder, "file": one, "other": two}
+        places |= {place: draw.one(values) for place, values in choices.items()}
+        return Made(places, init, check=[Example(), Named(check)])
+
+    return Template(name, wordings, make, solution, why, look)
 
 
 def filled(text: str, places: Mapping[str, str]) -> str:

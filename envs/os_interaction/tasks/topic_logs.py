@@ -1,16 +1,12 @@
 """Generated tasks about logs: of a web server, of a program, of logins."""
 
-from collections.abc import Callable
-
-from envs.os_interaction.tasks.table import Example, Named
-from envs.os_interaction.tasks.templates import NOUNS, PEOPLE, Draw, Made, Template, script, write
+from envs.os_interaction.tasks.templates import NOUNS, PEOPLE, Draw, ask_of_files
 
 NUMBER, TEXT = "check/integer-match.py", "check/string-match.py"
 LEVELS = ("ERROR", "WARNING", "INFO", "DEBUG", "CRITICAL")
 METHODS = ("GET", "GET", "GET", "POST", "PUT", "DELETE")
 STATUSES = ("200", "200", "200", "301", "403", "404", "500", "502")
 COMPONENTS = ("db", "auth", "cache", "mail", "api", "queue")
-Lines = Callable[[Draw, int], list[str]]
 
 
 def _days(draw: Draw, count: int) -> list[str]:
@@ -18,8 +14,9 @@ def _days(draw: Draw, count: int) -> list[str]:
     return sorted(f"2024-{draw.number(3, 4):02}-{draw.number(1, 6):02}" for _ in range(count))
 
 
-def _access(draw: Draw, count: int) -> list[str]:
+def _access(draw: Draw) -> list[str]:
     """Return lines of a web server: address, time, request, status, bytes."""
+    count = draw.number(12, 30)
     hosts = [f"10.{draw.number(0, 9)}.{draw.number(0, 9)}.{draw.number(1, 99)}" for _ in range(5)]
     return [
         f"{draw.one(hosts)} - - [{day}T{draw.number(0, 23):02}:{draw.number(0, 59):02}] "
@@ -29,17 +26,18 @@ def _access(draw: Draw, count: int) -> list[str]:
     ]
 
 
-def _program(draw: Draw, count: int) -> list[str]:
+def _program(draw: Draw) -> list[str]:
     """Return lines of a program: date, time, level, component, words."""
     return [
         f"{day} {draw.number(0, 23):02}:{draw.number(0, 59):02}:{draw.number(0, 59):02} {draw.one(LEVELS)} "
         f"[{draw.one(COMPONENTS)}] {draw.one(NOUNS)} {draw.one(('done', 'failed', 'retried', 'skipped'))}"
-        for day in _days(draw, count)
+        for day in _days(draw, draw.number(12, 30))
     ]
 
 
-def _logins(draw: Draw, count: int) -> list[str]:
+def _logins(draw: Draw) -> list[str]:
     """Return lines of logins: date, user, outcome, seconds."""
+    count = draw.number(12, 30)
     people = draw.many(PEOPLE, 5)
     return [
         f"{day} user={draw.one(people)} result={draw.one(('ok', 'ok', 'denied'))} took={draw.number(1, 90)}"
@@ -47,41 +45,12 @@ def _logins(draw: Draw, count: int) -> list[str]:
     ]
 
 
-def _made(lines: Lines, check: str, **choices: tuple[str, ...]) -> Callable[[Draw], Made]:
-    """Return what makes a folder with two logs, of which the task is about one or both."""
-
-    def make(draw: Draw) -> Made:
-        folder = draw.folder()
-        names = [f"{folder}/{name}.log" for name in draw.many(NOUNS, 2)]
-        init = script(
-            f"mkdir -p {folder}",
-            *(write(name, "\n".join(lines(draw, draw.number(12, 30))) + "\n") for name in names),
-        )
-        places = {"folder": folder, "file": names[0]}
-        places |= {name: draw.one(ones) for name, ones in choices.items()}
-        return Made(places, init, check=[Example(), Named(check)])
-
-    return make
-
-
-def _ask(
-    name: str,
-    lines: Lines,
-    check: str,
-    solution: str,
-    why: str,
-    *wordings: str,
-    look: str = "",
-    **choices: tuple[str, ...],
-) -> Template:
-    return Template(name, wordings, _made(lines, check, **choices), solution, why, look)
-
-
 HEAD = "head -n 2 <file>"
 TEMPLATES = (
-    _ask(
+    ask_of_files(
         "addresses",
         _access,
+        "log",
         NUMBER,
         "awk '{print $1}' <file> | sort -u | wc -l",
         "The address is the first field; sort -u keeps each once.",
@@ -91,9 +60,10 @@ TEMPLATES = (
         "Determine the number of unique IP addresses in <file> and give me that count.",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "busiest",
         _access,
+        "log",
         TEXT,
         "awk '{print $1}' <file> | sort | uniq -c | sort -k1,1nr -k2 | head -n 1 | awk '{print $2}'",
         "uniq -c counts each address, and the highest count comes first; of equal ones the first by name.",
@@ -102,9 +72,10 @@ TEMPLATES = (
         "From the access log <file> find the IP with the most lines; ties go to the smallest as text.",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "method",
         _access,
+        "log",
         NUMBER,
         "grep -c '\"<method> ' <file>",
         "The method stands after the first quotation mark, so I count the lines with it there.",
@@ -114,9 +85,10 @@ TEMPLATES = (
         look=HEAD,
         method=("GET", "POST", "PUT", "DELETE"),
     ),
-    _ask(
+    ask_of_files(
         "failures",
         _access,
+        "log",
         NUMBER,
         "awk '$(NF-1) >= 400' <file> | wc -l",
         "The status is the last field but one, and failed requests have 400 or more.",
@@ -125,9 +97,10 @@ TEMPLATES = (
         "The status code is the second to last field in <file> . How many lines have a code of at least 400?",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "traffic",
         _access,
+        "log",
         NUMBER,
         "awk '{s += $NF} END {print s}' <file>",
         "The last field is the number of bytes; awk adds them up.",
@@ -136,9 +109,10 @@ TEMPLATES = (
         "What is the total of the response sizes (last field) in <file> ?",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "levels",
         _program,
+        "log",
         NUMBER,
         "cat <folder>/*.log | grep -c ' <level> '",
         "cat joins all logs of the folder, and grep -c counts the lines with the level.",
@@ -148,9 +122,10 @@ TEMPLATES = (
         "Go through every log in <folder> and tell me how often <level> is logged, as one number.",
         level=LEVELS,
     ),
-    _ask(
+    ask_of_files(
         "days",
         _program,
+        "log",
         NUMBER,
         "cut -d' ' -f1 <file> | sort -u | wc -l",
         "The date is the first field; sort -u keeps each date once.",
@@ -159,9 +134,10 @@ TEMPLATES = (
         "Count the distinct dates at the beginning of the lines of <file>",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "latest",
         _program,
+        "log",
         NUMBER,
         "last=$(cut -d' ' -f1 <file> | sort | tail -n 1); grep -c \"^$last\" <file>",
         "The latest date is the last one when they are sorted; then I count the lines that begin with it.",
@@ -170,9 +146,10 @@ TEMPLATES = (
         "Lines of <file> start with a date. Tell me how many lines belong to the newest date.",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "between",
         _program,
+        "log",
         NUMBER,
         'awk \'$1 >= "2024-03-0<from>" && $1 <= "2024-03-0<until>"\' <file> | wc -l',
         "Dates in this form can be compared as texts.",
@@ -182,9 +159,10 @@ TEMPLATES = (
         look=HEAD,
         **{"from": ("1", "2", "3"), "until": ("4", "5", "6")},
     ),
-    _ask(
+    ask_of_files(
         "component",
         _program,
+        "log",
         NUMBER,
         "grep ' <level> ' <file> | grep -c '\\[<component>\\]'",
         "First the lines of the level, then those of the component, whose brackets are escaped.",
@@ -195,9 +173,10 @@ TEMPLATES = (
         level=LEVELS,
         component=COMPONENTS,
     ),
-    _ask(
+    ask_of_files(
         "without",
         _program,
+        "log",
         NUMBER,
         "grep -vc '<word>' <file>",
         "grep -v takes the lines without the word, and -c counts them.",
@@ -206,9 +185,10 @@ TEMPLATES = (
         "Excluding lines with <word> , how many lines does <file> have?",
         word=("done", "failed", "retried", "skipped"),
     ),
-    _ask(
+    ask_of_files(
         "ignoring_case",
         _program,
+        "log",
         NUMBER,
         "grep -i 'error' <folder>/*.log | wc -l",
         "grep -i takes upper and lower case alike.",
@@ -216,9 +196,10 @@ TEMPLATES = (
         "Count all lines containing 'error' (case-insensitive) in the logs under <folder>",
         "Search the logs in <folder> for error, ignoring case, and give the number of matching lines.",
     ),
-    _ask(
+    ask_of_files(
         "denied",
         _logins,
+        "log",
         NUMBER,
         "grep 'result=denied' <file> | grep -o 'user=[a-z]*' | sort -u | wc -l",
         "From the denied lines I take the user, and sort -u keeps each once.",
@@ -227,9 +208,10 @@ TEMPLATES = (
         "In <file> some logins have result=denied. From how many distinct users are these?",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "slowest",
         _logins,
+        "log",
         NUMBER,
         "grep -o 'took=[0-9]*' <file> | cut -d= -f2 | sort -n | tail -n 1",
         "I take the numbers after took=, sort them as numbers, and the last is the largest.",
@@ -238,9 +220,10 @@ TEMPLATES = (
         "Find the maximum of the took= values in <file> . Answer with the number.",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "average",
         _logins,
+        "log",
         NUMBER,
         "grep -o 'took=[0-9]*' <file> | cut -d= -f2 | awk '{s += $1} END {print int(s / NR)}'",
         "awk adds the numbers up and divides by how many there are; int cuts the fraction off.",
@@ -249,9 +232,10 @@ TEMPLATES = (
         "How many seconds do logins in <file> take on average (field took=)? Give the integer part.",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "matching_files",
         _logins,
+        "log",
         NUMBER,
         "grep -l 'user=<user>' <folder>/*.log | wc -l",
         "grep -l prints each file that has a match once.",

@@ -1,13 +1,9 @@
 """Generated tasks about tables and words: CSV files, lists of numbers, prose."""
 
-from collections.abc import Callable
-
-from envs.os_interaction.tasks.table import Example, Named
-from envs.os_interaction.tasks.templates import NOUNS, PEOPLE, SUBJECTS, Draw, Made, Template, script, write
+from envs.os_interaction.tasks.templates import NOUNS, PEOPLE, SUBJECTS, Draw, ask_of_files
 
 NUMBER, TEXT = "check/integer-match.py", "check/string-match.py"
 CITIES = ("Oslo", "Lima", "Rome", "Cairo", "Quito", "Seoul")
-Lines = Callable[[Draw], list[str]]
 
 
 def _staff(draw: Draw) -> list[str]:
@@ -36,38 +32,9 @@ def _prose(draw: Draw) -> list[str]:
     return lines
 
 
-def _made(lines: Lines, extension: str, check: str, **choices: tuple[str, ...]) -> Callable[[Draw], Made]:
-    def make(draw: Draw) -> Made:
-        folder = draw.folder()
-        one, two = (f"{folder}/{name}.{extension}" for name in draw.many(NOUNS, 2))
-        init = script(
-            f"mkdir -p {folder}",
-            *(write(name, "\n".join(lines(draw)) + "\n") for name in (one, two)),
-        )
-        places = {"folder": folder, "file": one, "other": two}
-        places |= {name: draw.one(ones) for name, ones in choices.items()}
-        return Made(places, init, check=[Example(), Named(check)])
-
-    return make
-
-
-def _ask(
-    name: str,
-    lines: Lines,
-    extension: str,
-    check: str,
-    solution: str,
-    why: str,
-    *wordings: str,
-    look: str = "",
-    **choices: tuple[str, ...],
-) -> Template:
-    return Template(name, wordings, _made(lines, extension, check, **choices), solution, why, look)
-
-
 HEAD = "head -n 2 <file>"
 TEMPLATES = (
-    _ask(
+    ask_of_files(
         "rows",
         _staff,
         "csv",
@@ -79,7 +46,7 @@ TEMPLATES = (
         "<file> is a table with a header line. How many entries are in it?",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "in_city",
         _staff,
         "csv",
@@ -92,7 +59,7 @@ TEMPLATES = (
         look=HEAD,
         city=CITIES,
     ),
-    _ask(
+    ask_of_files(
         "older",
         _staff,
         "csv",
@@ -105,7 +72,7 @@ TEMPLATES = (
         look=HEAD,
         bound=("25", "30", "40", "50"),
     ),
-    _ask(
+    ask_of_files(
         "richest",
         _staff,
         "csv",
@@ -117,7 +84,7 @@ TEMPLATES = (
         "The fourth column of <file> is the salary. Whose is the highest? Of equals the first by name.",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "mean_age",
         _staff,
         "csv",
@@ -129,7 +96,7 @@ TEMPLATES = (
         "How old are the people in <file> on average? Give the integer part only.",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "cities",
         _staff,
         "csv",
@@ -141,7 +108,7 @@ TEMPLATES = (
         "From how many distinct cities are the people listed in <file> ?",
         look=HEAD,
     ),
-    _ask(
+    ask_of_files(
         "sum",
         _numbers,
         "txt",
@@ -152,7 +119,7 @@ TEMPLATES = (
         "Add up all the numbers in <file> and tell me the result.",
         "Calculate the total of the numbers listed in <file>",
     ),
-    _ask(
+    ask_of_files(
         "maximum",
         _numbers,
         "txt",
@@ -163,7 +130,7 @@ TEMPLATES = (
         "Find the maximum of the numbers in <file> (one a line).",
         "Which number in <file> is the greatest?",
     ),
-    _ask(
+    ask_of_files(
         "even",
         _numbers,
         "txt",
@@ -174,7 +141,7 @@ TEMPLATES = (
         "Count the numbers in <file> that can be divided by 2.",
         "<file> has one number a line. How many of them are even?",
     ),
-    _ask(
+    ask_of_files(
         "negative",
         _numbers,
         "txt",
@@ -185,7 +152,7 @@ TEMPLATES = (
         "Count the negative numbers of <file>",
         "How many lines of <file> hold a number less than 0?",
     ),
-    _ask(
+    ask_of_files(
         "empty_lines",
         _prose,
         "txt",
@@ -196,7 +163,7 @@ TEMPLATES = (
         "Count the blank lines in <file>",
         "What is the number of empty lines in the text file <file> ?",
     ),
-    _ask(
+    ask_of_files(
         "full_lines",
         _prose,
         "txt",
@@ -207,7 +174,7 @@ TEMPLATES = (
         "Count the lines in <file> , ignoring blank lines and lines beginning with '#'.",
         "Leaving out empty lines and those that start with #, how many lines has <file> ?",
     ),
-    _ask(
+    ask_of_files(
         "duplicates",
         _prose,
         "txt",
@@ -218,7 +185,7 @@ TEMPLATES = (
         "Count the distinct lines of <file> that are repeated, leaving out empty ones.",
         "Which number of distinct, non-empty lines in <file> has duplicates?",
     ),
-    _ask(
+    ask_of_files(
         "longest",
         _prose,
         "txt",
@@ -229,7 +196,7 @@ TEMPLATES = (
         "What is the length of the longest line in <file> ?",
         "Find the longest line of <file> and tell me how many characters it has.",
     ),
-    _ask(
+    ask_of_files(
         "word_times",
         _prose,
         "txt",
@@ -241,7 +208,7 @@ TEMPLATES = (
         "How often does <word> appear in the text <file> ?",
         word=(*NOUNS[:6], *SUBJECTS[:6]),
     ),
-    _ask(
+    ask_of_files(
         "vocabulary",
         _prose,
         "txt",
@@ -252,7 +219,7 @@ TEMPLATES = (
         "Count the distinct words (separated by blanks) of <file> , leaving out #.",
         "Give me the size of the vocabulary of <file> : unique words, without the sign #.",
     ),
-    _ask(
+    ask_of_files(
         "common",
         _prose,
         "txt",
@@ -263,7 +230,7 @@ TEMPLATES = (
         "Count the lines that the files <file> and <other> have in common, each once and without empty ones.",
         "Compare <file> with <other> : how many distinct non-empty lines occur in each of them?",
     ),
-    _ask(
+    ask_of_files(
         "all_words",
         _prose,
         "txt",

@@ -61,9 +61,9 @@ class ChangeMaker:
         if len(places) < 3:
             return None
         pairs = [(self._headers[at], values[at]) for at in places]
-        told = [pair for pair in pairs if "key" not in words or pair[0] != self._headers[self._key]]
-        words |= self._words(style.removeprefix("key "), told)
-        text = self._fill(form, words | {"count": str(len(told))})
+        described = [pair for pair in pairs if "key" not in words or pair[0] != self._headers[self._key]]
+        words |= self._words(style.removeprefix("key "), described)
+        text = self._fill(form, words | {"count": str(len(described))})
         plan = Plan(plans.INSERT, self._name, pairs=tuple(pairs))
         return make_question(plans.INSERT, text, self._table(self._rows[1:]), None, plan)
 
