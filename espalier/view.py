@@ -13,6 +13,7 @@ from services.contracts.event import (
     Backtracked,
     BranchOpened,
     CallFailed,
+    CandidatesCompared,
     CandidateSelected,
     CandidatesProposed,
     CandidatesRepeated,
@@ -29,7 +30,7 @@ from services.contracts.event import (
     SubtaskOver,
     WindowCut,
 )
-from services.contracts.event_data import Stepping
+from services.contracts.event_data import Compared, Stepping
 from services.contracts.plan import Plan
 
 ROOT = "0"
@@ -65,6 +66,8 @@ class EpisodeView:
                 self._branches[data.opened] = self._branch(branch).add(
                     f"[bold blue]{escape(data.body)} {escape(data.opened)}[/]"
                 )
+            case SessionForked() if self._proposed.pop(branch, None):
+                pass  # the candidates are taken, each in a session
             case SessionOpened(data=data) | SessionForked(data=data):
                 self._branch(branch).add(f"[dim]{_short(data.observation)}[/]")
                 self._doing = "planning or acting"
@@ -92,6 +95,8 @@ class EpisodeView:
                 ]
                 for action in data.actions:
                     self._branch(branch).add(f"[yellow]had no effect: {escape(action[:LONGEST])}[/]")
+            case CandidatesCompared(data=data):
+                self._branch(branch).add(f"[cyan]{_compare(data)}[/]")
             case SubtaskOver(type=EventType.SUBTASK_DONE, data=data):
                 self._branch(branch).add(f"[green]✓ subtask: {escape(data.subtask)}[/]")
             case SubtaskOver(data=data):
@@ -102,8 +107,9 @@ class EpisodeView:
                 self._branch(branch).add(f"[dim]the path ended: {escape(data.reason)}[/]")
             case PathJudged(data=data) if len(data.scores) == 1:
                 self._branch(branch).add(f"[cyan]judge: good enough with P = {data.scores[0]:.2f}[/]")
-            case Backtracked():
-                self._root.add("[yellow]↶ not good enough: back to the start[/]")
+            case Backtracked(data=data):
+                place = f"step {data.to_step}" if data.to_step else "the start"
+                self._root.add(f"[yellow]↶ not good enough: back to {place}[/]")
             case CallFailed(data=data):
                 self._branch(branch).add(f"[red]{escape(data.reason)}: {escape(data.detail[:200])}[/]")
             case PathCommitted(data=data):
@@ -120,7 +126,11 @@ class EpisodeView:
         return self._branches[branch]
 
     def _candidates(self, branch: str, candidates: list[Candidate]) -> None:
-        self._proposed[branch] = [item for item in candidates if item.well_formed]
+        kept = self._proposed.get(branch, [])
+        actions = {item.action for item in kept}
+        self._proposed[branch] = kept + [
+            item for item in candidates if item.well_formed and item.action not in actions
+        ]
         self._chosen.pop(branch, None)
         self._doing = "the judge chooses" if len(self._proposed[branch]) > 1 else "acting"
         if not self._proposed[branch]:
@@ -147,6 +157,16 @@ def escape(text: str) -> str:
 def _short(text: str) -> str:
     line = " ".join(text.split())
     return escape(line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…")
+
+
+def _compare(compared: Compared) -> str:
+    """Return one line on candidates that were taken to see what they lead to."""
+    worths = [
+        "no effect" if one.dead else "not compared" if one.value is None else f"P = {one.value:.2f}"
+        for one in compared.outcomes
+    ]
+    chosen = escape(compared.outcomes[compared.chosen].action[:LONGEST])
+    return f"looked ahead ({'; '.join(worths)}): goes on from {chosen}"
 
 
 def _origin(plan: Plan) -> str:

@@ -19,6 +19,8 @@ from services.contracts.verdict import (
     PathVerdict,
     SelectionQuestion,
     SubtaskQuestion,
+    ValueQuestion,
+    Values,
     Verdict,
 )
 
@@ -179,6 +181,11 @@ def judge_selection(body: SelectionQuestion) -> Call[Choice]:
 def judge_path(body: PathQuestion) -> Call[PathVerdict]:
     """Judge whether a path is good enough, or which is best."""
     return Call("POST", "/v1/verdicts/path", PathVerdict, body=body)
+
+
+def judge_value(body: ValueQuestion) -> Call[Values]:
+    """Judge how likely success is from each of several states."""
+    return Call("POST", "/v1/verdicts/value", Values, body=body)
 
 
 def plan(body: PlanRequest) -> Call[Plan]:

@@ -13,6 +13,8 @@ from services.contracts.verdict import (
     PathVerdict,
     SelectionQuestion,
     SubtaskQuestion,
+    ValueQuestion,
+    Values,
     Verdict,
 )
 
@@ -71,6 +73,10 @@ class AsyncJudge(AsyncClient):
     async def path(self, body: PathQuestion) -> PathVerdict:
         """Whether a path is good enough, or which of several is best."""
         return await self._send(calls.judge_path(body))
+
+    async def value(self, body: ValueQuestion) -> Values:
+        """How likely success is from each of several states."""
+        return await self._send(calls.judge_value(body))
 
 
 class AsyncPlanner(AsyncClient):

@@ -16,6 +16,7 @@ from services.contracts.event_data import (
     Cancelling,
     Closing,
     Commitment,
+    Compared,
     Completed,
     Created,
     Cut,
@@ -35,7 +36,7 @@ from services.contracts.event_data import (
     Taking,
 )
 from services.contracts.plan import Plan
-from services.contracts.verdict import Choice, PathVerdict, Verdict
+from services.contracts.verdict import Choice, PathVerdict, Values, Verdict
 
 
 class EventType(StrEnum):
@@ -58,9 +59,11 @@ class EventType(StrEnum):
     SESSION_CLOSED = "session.closed"
     CANDIDATES_PROPOSED = "candidates.proposed"
     CANDIDATES_REPEATED = "candidates.repeated"
+    CANDIDATES_COMPARED = "candidates.compared"
     VERDICT_SUBTASK = "verdict.subtask"
     VERDICT_SELECTION = "verdict.selection"
     VERDICT_PATH = "verdict.path"
+    VERDICT_VALUE = "verdict.value"
     STEP_TAKEN = "step.taken"
     SUBTASK_DONE = "subtask.done"
     SUBTASK_EXPIRED = "subtask.expired"
@@ -213,6 +216,13 @@ class CandidatesRepeated(Entry):
     data: Repeated
 
 
+class CandidatesCompared(Entry):
+    """`candidates.compared`."""
+
+    type: Literal[EventType.CANDIDATES_COMPARED]
+    data: Compared
+
+
 class SubtaskJudged(Entry):
     """`verdict.subtask`."""
 
@@ -232,6 +242,13 @@ class PathJudged(Entry):
 
     type: Literal[EventType.VERDICT_PATH]
     data: PathVerdict
+
+
+class StatesValued(Entry):
+    """`verdict.value`."""
+
+    type: Literal[EventType.VERDICT_VALUE]
+    data: Values
 
 
 class StepTaken(Entry):
@@ -315,9 +332,11 @@ Event = Annotated[
     | SessionClosed
     | CandidatesProposed
     | CandidatesRepeated
+    | CandidatesCompared
     | SubtaskJudged
     | CandidateSelected
     | PathJudged
+    | StatesValued
     | StepTaken
     | SubtaskOver
     | PathEnded

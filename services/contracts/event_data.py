@@ -186,6 +186,32 @@ class Repeated(Message):
     """All actions that may not be taken now."""
 
 
+class Outcome(Message):
+    """A candidate that was taken to see what it leads to."""
+
+    session: str
+    """The branch's handle of the session that it was taken in."""
+    action: str
+    value: float | None = None
+    """The judge's P(success) from there; None where nothing had to be compared."""
+    dead: bool = False
+    """Whether it was refused or showed nothing new, so that it lost at once."""
+
+
+class Compared(Message):
+    """Candidates that were taken in forks; the branch goes on in the session of the chosen one."""
+
+    outcomes: list[Outcome] = Field(min_length=1)
+    chosen: int = Field(ge=0)
+    """The index of the chosen one."""
+
+    @model_validator(mode="after")
+    def _has_chosen(self) -> "Compared":
+        if self.chosen >= len(self.outcomes):
+            raise ValueError("chosen is the index of an outcome")
+        return self
+
+
 class PathEnd(Message):
     """Why a path ended."""
 
@@ -205,6 +231,8 @@ class Backtrack(Message):
 
     path: int
     from_branch: str
+    to_step: int = 0
+    """The step of that path after which the next one begins; 0: the task's start."""
 
 
 class Cut(Message):

@@ -24,16 +24,21 @@ class Node(Message):
     id: str
     """`<branch>/<n>`."""
     parent: str | None = None
+    """The step before it: of the same branch, or of the one whose session was forked; None at the start."""
     action: str
     observation: str
     valid: bool = True
     done: bool = False
     p_subtask_done: float | None = None
+    value: float | None = None
+    """The judge's P(success) from here, where it was compared."""
+    taken_back: bool = False
+    """Whether it was taken in a fork alone, to see what it leads to, and the branch went another way."""
     candidates: list[NodeCandidate] = Field(default_factory=list[NodeCandidate])
 
 
 class Branch(Message):
-    """One branch and its nodes, in order."""
+    """One branch and its nodes, in the order in which they were taken."""
 
     id: str
     parent: str | None = None

@@ -8,9 +8,11 @@ from services.contracts.verdict import (
     PathVerdict,
     SelectionQuestion,
     SubtaskQuestion,
+    ValueQuestion,
+    Values,
     Verdict,
 )
-from services.judge.judge import judge_path, judge_selection, judge_subtask
+from services.judge.judge import judge_path, judge_selection, judge_subtask, judge_value
 from services.kit.settings import RoleSettings
 from services.roles.app import create_role
 from services.roles.prompted import PromptedModel
@@ -36,3 +38,8 @@ def _add_routes(app: FastAPI, model: PromptedModel) -> None:
     async def path(question: PathQuestion) -> PathVerdict:
         """Whether one path's end is good enough, or which of several paths is best."""
         return await judge_path(model, question)
+
+    @app.post("/v1/verdicts/value", tags=["judge"])
+    async def value(question: ValueQuestion) -> Values:
+        """How likely success is from each of several states."""
+        return await judge_value(model, question)

@@ -1,16 +1,20 @@
 """Verdicts, computed from the log-probabilities of one token in one model call."""
 
+import asyncio
 import math
 from string import ascii_uppercase
 from typing import Any
 
 from services.contracts.context import Context
+from services.contracts.usage import Usage
 from services.contracts.verdict import (
     Choice,
     PathQuestion,
     PathVerdict,
     SelectionQuestion,
     SubtaskQuestion,
+    ValueQuestion,
+    Values,
     Verdict,
 )
 from services.roles.prompted import Prompted, PromptedModel
@@ -41,6 +45,19 @@ async def judge_path(model: PromptedModel, question: PathQuestion) -> PathVerdic
     text = model.renderer.paths(question)
     scores, prompted = await _letters(model, start, text, len(question.paths), question.adapter)
     return PathVerdict(scores=scores, best=_best(scores), **_about(model, prompted))
+
+
+async def judge_value(model: PromptedModel, question: ValueQuestion) -> Values:
+    """Return P(success) of every state, in one model call each, all of them at once."""
+    text = model.renderer.value(question.context)
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(_yes_or_no(model, state, text, question.adapter)) for state in question.states
+        ]
+    verdicts = [task.result() for task in tasks]
+    usage = sum((verdict.usage for verdict in verdicts), Usage())
+    about = verdicts[0].model_dump(exclude={"p_yes", "usage"})
+    return Values(scores=[verdict.p_yes for verdict in verdicts], usage=usage, **about)
 
 
 async def _yes_or_no(model: PromptedModel, context: Context, text: str, adapter: str | None) -> Verdict:

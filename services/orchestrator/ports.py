@@ -21,6 +21,8 @@ from services.contracts.verdict import (
     PathVerdict,
     SelectionQuestion,
     SubtaskQuestion,
+    ValueQuestion,
+    Values,
     Verdict,
 )
 
@@ -50,7 +52,9 @@ SELECT = Question(EventType.VERDICT_SELECTION, "judge", "/v1/verdicts/selection"
 """Which candidate is the best next action?"""
 JUDGE_PATH = Question(EventType.VERDICT_PATH, "judge", "/v1/verdicts/path", PathQuestion, PathVerdict)
 """Is a path good enough, or which of several is best?"""
-QUESTIONS: tuple[Question[Any, Any], ...] = (PLAN, ACT, JUDGE_SUBTASK, SELECT, JUDGE_PATH)
+JUDGE_VALUE = Question(EventType.VERDICT_VALUE, "judge", "/v1/verdicts/value", ValueQuestion, Values)
+"""How likely is success from each of several states?"""
+QUESTIONS: tuple[Question[Any, Any], ...] = (PLAN, ACT, JUDGE_SUBTASK, SELECT, JUDGE_PATH, JUDGE_VALUE)
 """Every kind of model call."""
 
 

@@ -24,6 +24,8 @@ from services.contracts.verdict import (
     PathVerdict,
     SelectionQuestion,
     SubtaskQuestion,
+    ValueQuestion,
+    Values,
     Verdict,
 )
 from services.kit.failures import BusyError, OutageError
@@ -32,6 +34,7 @@ from services.orchestrator.ports import (
     ACT,
     JUDGE_PATH,
     JUDGE_SUBTASK,
+    JUDGE_VALUE,
     PLAN,
     SELECT,
     AnswerT,
@@ -60,6 +63,7 @@ class ScriptedRoles:
     choose_by: Callable[[SelectionQuestion], int] = lambda question: 0
     good_by: Callable[[Context], float] = lambda context: 1.0
     best_by: Callable[[PathQuestion], int] = lambda question: 0
+    value_by: Callable[[Context], float] = lambda context: 0.5
     latency: float = 0.0
     away: set[str] = field(default_factory=set[str])
     """Roles that cannot be reached."""
@@ -77,6 +81,7 @@ class ScriptedRoles:
             JUDGE_SUBTASK.event: lambda it: Verdict(p_yes=self.done_by(it), usage=USAGE),
             SELECT.event: self._select,
             JUDGE_PATH.event: self._judge_path,
+            JUDGE_VALUE.event: self._judge_value,
         }
         return answers[question.event](request)
 
@@ -91,6 +96,9 @@ class ScriptedRoles:
         best = self.best_by(question)
         scores = [float(index == best) for index in range(len(question.paths))]
         return PathVerdict(scores=scores, best=best, usage=USAGE)
+
+    def _judge_value(self, question: ValueQuestion) -> Values:
+        return Values(scores=[self.value_by(state) for state in question.states], usage=USAGE)
 
     async def _called(self, role: str) -> None:
         if role in self.away:

@@ -26,6 +26,9 @@ PURPOSES = (
     "judge_paths",
 )
 """The files that a profile must hold, one a purpose."""
+SHARED = ("judge_value",)
+"""The files that a profile may hold. One that it lacks is read from `profiles/shared`, and its digest has no
+part of it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def load_profile(name_or_path: str) -> Profile:
     if not folder.is_dir():
         folder = Path(name_or_path)
     if not (folder / "profile.json").is_file():
-        known = sorted(path.name for path in PROFILES.iterdir() if path.is_dir())
+        known = sorted(path.parent.name for path in PROFILES.glob("*/profile.json"))
         raise ValueError(
             f"no prompt profile {name_or_path!r}; there are: {', '.join(known)}, or a folder's path"
         )
@@ -82,10 +85,13 @@ def load_profile(name_or_path: str) -> Profile:
             f"prompt profile {name_or_path!r} lacks {', '.join(f'{item}.txt' for item in missing)}"
         )
     about = (folder / "profile.json").read_text()
-    prompts = {purpose: (folder / f"{purpose}.txt").read_text() for purpose in PURPOSES}
+    own = (*PURPOSES, *(purpose for purpose in SHARED if (folder / f"{purpose}.txt").is_file()))
+    prompts = {purpose: (folder / f"{purpose}.txt").read_text() for purpose in own}
     digest = hashlib.sha256(about.encode())
-    for purpose in PURPOSES:
+    for purpose in own:
         digest.update(f"\0{purpose}\0{prompts[purpose]}".encode())
+    for purpose in SHARED:
+        prompts.setdefault(purpose, (PROFILES / "shared" / f"{purpose}.txt").read_text())
     described = json.loads(about)
     return Profile(
         name=described["name"],

@@ -59,6 +59,10 @@ class Renderer:
         """Which of several paths is best."""
         return self._render("judge_paths", task=question.paths[0].task, paths=question.paths)
 
+    def value(self, context: Context) -> str:
+        """Return the question of how likely success is from a context's state."""
+        return self._render("judge_value", task=context.task)
+
     def turn(self, turn: Turn) -> str:
         """Return the actor's answer at a step for the transcript; an action of several lines is fenced."""
         action = fenced(turn.action)

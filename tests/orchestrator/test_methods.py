@@ -66,7 +66,7 @@ async def test_tmbr_plans_branches_judges_and_commits(bench: Bench) -> None:
     bench.roles.act_by = lambda request: moves("south", "north")
     bench.roles.choose_by = lambda question: [option.action for option in question.options].index("north")
     bench.roles.done_by = lambda question: float(len(question.context.turns) >= 1)
-    episode = await bench.run("tmbr")
+    episode = await bench.run("tmbr", params={"profile": "paper"})
     assert episode.result is not None
     assert (episode.result.branch, episode.result.good_enough, episode.result.success) == ("0.0", True, True)
     kinds = [event.type for event in await bench.events(episode.id)]
@@ -85,7 +85,7 @@ async def test_tmbr_backtracks_tells_what_was_tried_and_keeps_the_plan(bench: Be
 
     bench.roles.act_by = act
     bench.roles.good_by = lambda context: float(any(turn.action == "north" for turn in context.turns))
-    episode = await bench.run("tmbr", max_steps=3, params={"repeats": "allow"})
+    episode = await bench.run("tmbr", max_steps=3, params={"profile": "paper", "repeats": "allow"})
     assert episode.result is not None
     assert (episode.result.branch, episode.result.success) == ("0.1", True)
     assert tried == [[]] * 3 + [[["look"] * 3]] * 3
@@ -134,7 +134,9 @@ async def test_the_last_subtask_done_ends_the_path(bench: Bench) -> None:
 async def test_a_task_that_is_not_split_has_branches_and_paths_alone(bench: Bench) -> None:
     bench.roles.act_by = lambda request: moves("look", "north")
     bench.roles.good_by = lambda context: 0.9 if context.tried else 0.1
-    episode = await bench.run("tmbr", max_steps=3, num_subtasks=0, params={"repeats": "allow"})
+    episode = await bench.run(
+        "tmbr", max_steps=3, num_subtasks=0, params={"profile": "paper", "repeats": "allow"}
+    )
     assert episode.result is not None
     assert (episode.result.branch, episode.result.good_enough) == ("0.1", True)
     assert Counter(bench.roles.calls) == {"actor": 6, "judge": 8}

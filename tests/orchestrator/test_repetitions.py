@@ -102,7 +102,7 @@ async def test_where_repetitions_are_allowed_it_is(bench: Bench) -> None:
 
 async def test_the_next_candidate_costs_no_call(bench: Bench) -> None:
     bench.roles.act_by = lambda request: moves("jump", "north")
-    episode = await bench.run("tmbr", max_steps=3, num_path=1, num_subtasks=0)
+    episode = await bench.run("tmbr", max_steps=3, num_path=1, num_subtasks=0, params={"profile": "paper"})
     assert await actions(bench, episode) == ["jump", "north", "jump"]
     assert bench.roles.calls.count("actor") == 3
 
@@ -152,7 +152,7 @@ async def test_the_judge_chooses_among_what_is_no_repetition(bench: Bench) -> No
 
     bench.roles.act_by = lambda request: moves("jump", "south", "north")
     bench.roles.choose_by = choose
-    episode = await bench.run("tmbr", max_steps=2, num_path=1, num_subtasks=0)
+    episode = await bench.run("tmbr", max_steps=2, num_path=1, num_subtasks=0, params={"profile": "paper"})
     assert options == [["jump", "south", "north"], ["south", "north"]]
     tree = Fold(await bench.store.events(episode.id)).tree(episode.id)
     nodes = tree.branches[-1].nodes

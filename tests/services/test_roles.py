@@ -162,6 +162,33 @@ def test_one_path_is_weighed_and_several_are_compared(roles: Roles) -> None:
     assert all(action in roles.chats[1].call.question for action in ("A. look", "B. wait"))
 
 
+def test_every_state_is_valued_by_itself(roles: Roles) -> None:
+    odds = {"You see a mug.": 0.8, "Nothing happens.": 0.1}
+
+    def script(call: ChatCall) -> tuple[Answer]:
+        yes = next((odds[seen] for seen in odds if seen in call.text), 0.5)
+        return (Answer("Yes", first={"Yes": yes, "No": 1 - yes}),)
+
+    roles.model.script = script
+    reached = [
+        {"action": "look", "thought": "so", "observation": "You see a mug."},
+        {"action": "jump", "observation": "Nothing happens."},
+        {"action": "wait"},
+    ]
+    values = roles.ask("/v1/verdicts/value", reached=reached)
+    assert values["scores"] == pytest.approx([0.8, 0.1, 0.5])
+    assert (values["usage"]["calls"], len(roles.chats)) == (3, 3)
+    assert {chat.call.max_tokens for chat in roles.chats} == {1}
+    assert "ACTION: wait" in max((chat.call.text for chat in roles.chats), key=lambda text: "wait" in text)
+
+
+def test_without_an_action_the_state_of_the_context_is_valued(roles: Roles) -> None:
+    say(roles, Answer("No", first={"Yes": 0.3, "No": 0.6}))
+    values = roles.ask("/v1/verdicts/value")
+    assert values["scores"] == pytest.approx([1 / 3])
+    assert "in the end" in roles.chats[0].call.question
+
+
 # The actor
 
 

@@ -2,10 +2,11 @@
 
 from services.contracts.base import Message
 from services.contracts.event import EventType
-from services.contracts.event_data import Backtrack, Commitment, Cut, PathEnd, Repeated, Subtask
+from services.contracts.event_data import Backtrack, Commitment, Compared, Cut, PathEnd, Repeated, Subtask
 
 NOTES: dict[EventType, type[Message]] = {
     EventType.CANDIDATES_REPEATED: Repeated,
+    EventType.CANDIDATES_COMPARED: Compared,
     EventType.SUBTASK_DONE: Subtask,
     EventType.SUBTASK_EXPIRED: Subtask,
     EventType.PATH_ENDED: PathEnd,

@@ -1,58 +1,32 @@
-"""One path: from the start of the task, step by step, to an end."""
+"""One path: from the start of the task, or from a state of an earlier path, step by step, to an end."""
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.contracts.action import MAX_AVOIDED, ActionRequest, Candidate, Form
+from services.contracts.action import Candidate, Form
 from services.contracts.base import SINCE_0_2
-from services.contracts.context import Context, TriedPath, Turn
+from services.contracts.context import Context, TriedPath
 from services.contracts.event import EventType
 from services.contracts.plan import PlanRequest
-from services.contracts.verdict import Option, SelectionQuestion, SubtaskQuestion
-from services.contracts.window import Window
+from services.contracts.verdict import SubtaskQuestion
+from services.orchestrator.identity import name_session
 from services.orchestrator.ports import (
-    ACT,
     JUDGE_SUBTASK,
     PLAN,
-    SELECT,
     BudgetExhaustedError,
     Opened,
     Spec,
     World,
 )
+from services.orchestrator.search.choosing import Choosing, advance
+from services.orchestrator.search.line import Line, Past
 from services.orchestrator.search.method import Adapt, Params
-from services.orchestrator.search.repetitions import Repeats, Repetitions
-
-LONGEST = 20_000
-"""Characters of an observation or a thought that a path keeps."""
-CUT = " [cut]"
-"""How a text ends that is longer than a context takes."""
-VARIANT_STRIDE = 1_000_003
-"""Between the seeds of two paths that begin together."""
-RESAMPLES = 4
-"""Candidates of a second request, made where all of the first are repetitions."""
-HOT, HOTTER, HOTTEST = 1.0, 0.25, 1.5
-"""The temperature of a second request: its start, its rise for each step that is stuck, and its limit."""
-RESAMPLE_STRIDE = 500_009
-"""Between the seeds of the two requests."""
-MALFORMED_LIMIT = 3
-"""Steps in a row without a well-formed candidate that end a path."""
-
-
-class Grammar(StrEnum):
-    """When the actor is held to its form by a grammar."""
-
-    NEVER = "never"
-    MALFORMED = "malformed"
-    """Only after an answer without a well-formed candidate."""
-    RETRY = "retry"
-    """After an answer without a well-formed candidate, and after an action that the environment refused."""
-    ALWAYS = "always"
+from services.orchestrator.search.proposals import MALFORMED_LIMIT, Grammar, Proposer
+from services.orchestrator.search.repetitions import Repeats
 
 
 class Ended(StrEnum):
@@ -96,6 +70,10 @@ class Policy(BaseModel):
     repeats: Repeats = Repeats.AVOID
     temperature: float | None = None
     """The actor's; None: greedy for one candidate, the service's own setting for several."""
+    sure: float | None = None
+    """The greedy candidate is requested first, and stays alone from this probability on; None: all candidates
+    are sampled in one request."""
+    choosing: Choosing = Choosing()
 
 
 class PathResult(BaseModel):
@@ -109,6 +87,14 @@ class PathResult(BaseModel):
     """None unless `feedback` lets the search know."""
     p_good_enough: float | None = None
     """The judge's P(good enough); None where the judge gave none."""
+    session: str = ""
+    """The full name of the session that it ended in."""
+    valid: list[bool] = Field(default_factory=list[bool])
+    """Whether the environment accepted each step."""
+    scores: list[float | None] = Field(default_factory=list[float | None])
+    """The score of each step that was chosen among several; None for the others."""
+    subtasks: list[int] = Field(default_factory=list[int])
+    """The subtask that was in hand at each step."""
 
     @property
     def steps(self) -> int:
@@ -119,6 +105,18 @@ class PathResult(BaseModel):
     def actions(self) -> list[str]:
         """The actions, in order."""
         return [turn.action for turn in self.context.turns]
+
+
+class Return(BaseModel):
+    """A state of an earlier path that another one goes on from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    past: Past
+    subtask: int = 0
+    """The subtask that was in hand."""
+    avoid: list[str] = Field(default_factory=list[str])
+    """Actions that were taken there and are not taken again."""
 
 
 class PathArguments(BaseModel):
@@ -132,6 +130,8 @@ class PathArguments(BaseModel):
     variant: int = Field(default=0, json_schema_extra=SINCE_0_2)
     """Among paths that begin together, this one's number: it begins with another candidate and samples with
     another seed than the others."""
+    back: Return | None = Field(default=None, json_schema_extra=SINCE_0_2)
+    """Where it goes on, in the session that it inherits; None: from the task's start."""
 
 
 async def walk(world: World, spec: Spec, policy: Policy, arguments: PathArguments) -> PathResult:
@@ -140,20 +140,24 @@ async def walk(world: World, spec: Spec, policy: Policy, arguments: PathArgument
     Raises:
         InfrastructureError: A part broke.
     """
-    opened = await world.open()
+    opened = world.inherited or await world.open()
     walker = _Walker(world, spec, policy, arguments, opened)
+    line = walker.line
     try:
         ended = await walker.run()
     except BudgetExhaustedError:
         ended = Ended.BUDGET
-    await world.note(EventType.PATH_ENDED, reason=ended, steps=len(walker.turns))
-    await world.close(opened.session)
-    return PathResult(ended=ended, context=walker.context(), success=walker.success)
-
-
-def clip(text: str) -> str:
-    """Return a text as far as a path keeps it: many turns have to fit into one request."""
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - len(CUT)]}{CUT}"
+    await world.note(EventType.PATH_ENDED, reason=ended, steps=len(line.turns))
+    await world.close(line.session)
+    return PathResult(
+        ended=ended,
+        context=line.context(),
+        success=line.success,
+        session=name_session(world.branch, line.session),
+        valid=line.valid,
+        scores=walker.scores,
+        subtasks=walker.subtasks,
+    )
 
 
 class _Walker:
@@ -162,54 +166,56 @@ class _Walker:
     def __init__(
         self, world: World, spec: Spec, policy: Policy, arguments: PathArguments, opened: Opened
     ) -> None:
+        back = arguments.back
         self.world = world
         self.spec = spec
         self.policy = policy
-        self.tried = arguments.tried
-        self.plan = arguments.plan
         self.variant = arguments.variant
-        self.opened = opened
-        self.turns: list[Turn] = []
-        self.first_turn = 0
-        self.success: bool | None = None
-        self.subtask = 0
-        self.subtask_steps = 0
-        self.repetitions = Repetitions()
-        self.stuck = 0
-        """Steps in a row at which two requests brought nothing but repetitions."""
-        self.refused = False
-        """Whether the environment refused the last action."""
-
-    def context(self) -> Context:
-        """Return the path so far, as the roles get it."""
-        return Context(
-            environment=self.spec.brief,
-            task=self.spec.instruction,
-            observation=clip(self.opened.observation),
-            tried=self.tried,
-            plan=self.plan,
-            turns=list(self.turns),
-            first_turn=self.first_turn,
+        self.line = Line(
+            world,
+            spec,
+            opened,
+            policy.form,
+            tried=arguments.tried,
+            plan=arguments.plan,
+            past=back.past if back else None,
+        )
+        self.line.subtask = back.subtask if back else 0
+        self.scores: list[float | None] = [None] * len(self.line.turns)
+        self.subtasks: list[int] = [self.line.subtask] * len(self.line.turns)
+        self.proposer = Proposer(
+            self.line,
+            num_branch=policy.num_branch,
+            grammar=policy.grammar,
+            repeats=policy.repeats,
+            temperature=policy.temperature,
+            variant=arguments.variant,
+            sure=policy.sure,
+            avoid=back.avoid if back else None,
         )
 
     async def run(self) -> Ended:
         """Go on until the path ends."""
-        if self.policy.plans and not self.plan:
+        line = self.line
+        if line.done:
+            return Ended.DONE
+        if self.policy.plans and not line.plan:
             await self._make_plan()
         malformed = 0
-        while len(self.turns) < self.spec.max_steps:
-            candidates = await self._propose(malformed)
+        while len(line.turns) < self.spec.max_steps:
+            candidates = await self.proposer.propose(malformed)
             if not candidates:
                 malformed += 1
                 if malformed == MALFORMED_LIMIT:
                     return Ended.MALFORMED
                 continue
             malformed = 0
-            if await self._step(await self._choose(candidates)):
+            await self._advance(candidates)
+            if line.done:
                 return Ended.DONE
-            if self.plan and self.subtask < len(self.plan):
+            if line.plan and not line.submits:
                 await self._judge_subtask()
-                if self.subtask == len(self.plan) and not self.spec.needs_submit:
+                if line.submits and not self.spec.needs_submit:
                     return Ended.SUBTASKS
         return Ended.MAX_STEPS
 
@@ -218,145 +224,36 @@ class _Walker:
         plan = await self.world.query(
             PLAN,
             PlanRequest(
-                context=self.context(),
+                context=self.line.context(),
                 num_subtasks=request.num_subtasks,
                 adapter=request.adapter,
                 seed=request.seed,
             ),
         )
-        self.plan = plan.subtasks
+        self.line.plan = plan.subtasks
 
-    async def _propose(self, malformed: int) -> list[Candidate]:
-        """Well-formed candidates that are no repetitions; none where the actor gave none.
-
-        Where all are repetitions, the actor gets one more request. Where it has nothing else, the first
-        candidate stays: a path never ends for want of an action.
-        """
-        candidates = await self._request(malformed)
-        avoided = self.repetitions.actions if self.policy.repeats is Repeats.AVOID else []
-        fresh = self._drop_repetitions(candidates) if avoided else candidates
-        if len(fresh) == len(candidates):
-            self.stuck = 0
-            return candidates
-        await self._note_repetitions(candidates, avoided)
-        if fresh:
-            self.stuck = 0
-            return fresh
-        again: list[Candidate] = []
-        with suppress(BudgetExhaustedError):
-            again = await self._request(malformed, avoided[-MAX_AVOIDED:])
-        fresh = self._drop_repetitions(again)
-        if len(fresh) < len(again):
-            await self._note_repetitions(again, avoided)
-        self.stuck = 0 if fresh else self.stuck + 1
-        return fresh[:1] or candidates[:1]
-
-    def _drop_repetitions(self, candidates: list[Candidate]) -> list[Candidate]:
-        return [candidate for candidate in candidates if not self.repetitions.has(candidate.action)]
-
-    async def _note_repetitions(self, candidates: list[Candidate], avoided: list[str]) -> None:
-        repeated = [item.action for item in candidates if self.repetitions.has(item.action)]
-        await self.world.note(EventType.CANDIDATES_REPEATED, actions=repeated, avoided=avoided)
-
-    async def _request(self, malformed: int, avoid: list[str] | None = None) -> list[Candidate]:
-        """Return the actor's well-formed candidates, sampled anew where there are actions to avoid."""
-        request = self.spec.request
-        stride = RESAMPLE_STRIDE if avoid else 0
-        actions = await self.world.query(
-            ACT,
-            ActionRequest(
-                context=self.context(),
-                form=self.policy.form,
-                n=RESAMPLES if avoid else self.policy.num_branch,
-                subtask=self._current(),
-                submit=bool(self.plan) and self.subtask == len(self.plan),
-                temperature=self._heat() if avoid else self.policy.temperature,
-                grammar=self._constrains(malformed),
-                avoid=avoid or [],
-                adapter=request.adapter,
-                seed=(self._seed() + len(self.turns) * MALFORMED_LIMIT + malformed + stride) % 2**31,
-            ),
-            self.opened.session,
-        )
-        await self._follow(actions.window)
-        return [candidate for candidate in actions.candidates if candidate.well_formed]
-
-    def _heat(self) -> float:
-        """Return the temperature of a second request; it rises while the actor only repeats itself."""
-        return max(self.policy.temperature or 0.0, min(HOT + HOTTER * self.stuck, HOTTEST))
-
-    def _constrains(self, malformed: int) -> bool:
-        """Return whether the next answer is held to its form by a grammar."""
-        match self.policy.grammar:
-            case Grammar.NEVER:
-                return False
-            case Grammar.MALFORMED:
-                return malformed > 0
-            case Grammar.RETRY:
-                return malformed > 0 or self.refused
-            case Grammar.ALWAYS:
-                return True
-
-    def _seed(self) -> int:
-        return self.spec.request.seed + self.variant * VARIANT_STRIDE
-
-    async def _choose(self, candidates: list[Candidate]) -> Candidate:
-        if len(candidates) == 1:
-            return candidates[0]
-        if self.variant and not self.turns:
-            return candidates[self.variant % len(candidates)]
-        choice = await self.world.query(
-            SELECT,
-            SelectionQuestion(
-                context=self.context(),
-                subtask=self._current(),
-                options=[Option(action=item.action, thought=clip(item.thought)) for item in candidates],
-                adapter=self.spec.request.adapter,
-                seed=self.spec.request.seed,
-            ),
-        )
-        return candidates[min(choice.index, len(candidates) - 1)]
-
-    async def _step(self, candidate: Candidate) -> bool:
-        seen = await self.world.step(self.opened.session, candidate.action)
-        thought = candidate.thought if self.policy.form is Form.REACT else ""
-        turn = Turn(action=candidate.action, observation=clip(seen.observation), thought=clip(thought))
-        self.turns.append(turn)
-        self.repetitions.add(turn.action, turn.observation, valid=seen.valid)
-        self.refused = not seen.valid
-        self.success = seen.success
-        self.subtask_steps += 1
-        return seen.done
+    async def _advance(self, candidates: list[Candidate]) -> None:
+        if self.variant and not self.line.turns:
+            candidates = [candidates[self.variant % len(candidates)]]
+        self.subtasks.append(self.line.subtask)
+        self.scores.append(await advance(self.line, candidates, self.policy.choosing))
 
     async def _judge_subtask(self) -> None:
-        request = self.spec.request
+        line, request = self.line, self.spec.request
         verdict = await self.world.query(
             JUDGE_SUBTASK,
             SubtaskQuestion(
-                context=self.context(),
-                subtask=self._current(),
-                adapter=request.adapter,
-                seed=request.seed,
+                context=line.context(), subtask=line.current, adapter=request.adapter, seed=request.seed
             ),
         )
-        await self._follow(verdict.window)
+        await line.follow(verdict.window)
         if verdict.p_yes >= request.subtask_threshold:
             await self._next_subtask(EventType.SUBTASK_DONE)
-        elif self.subtask_steps >= math.ceil(2 * self.spec.max_steps / len(self.plan)):
+        elif line.subtask_steps >= math.ceil(2 * self.spec.max_steps / len(line.plan)):
             await self._next_subtask(EventType.SUBTASK_EXPIRED)
 
     async def _next_subtask(self, event: EventType) -> None:
-        await self.world.note(event, index=self.subtask, subtask=self._current(), steps=self.subtask_steps)
-        self.subtask += 1
-        self.subtask_steps = 0
-
-    async def _follow(self, window: Window | None) -> None:
-        """Keep to the window that the last prompt was fitted into."""
-        if window and window.first_turn > self.first_turn:
-            await self.world.note(
-                EventType.WINDOW_CUT, first_turn=window.first_turn, turns=window.first_turn - self.first_turn
-            )
-            self.first_turn = window.first_turn
-
-    def _current(self) -> str:
-        return self.plan[self.subtask] if self.subtask < len(self.plan) else ""
+        line = self.line
+        await self.world.note(event, index=line.subtask, subtask=line.current, steps=line.subtask_steps)
+        line.subtask += 1
+        line.subtask_steps = 0

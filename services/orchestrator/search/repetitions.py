@@ -43,6 +43,10 @@ class Repetitions:
         name = normalise_action(action)
         return name in self._refused or name in self._looping
 
+    def shows_again(self, action: str, observation: str) -> bool:
+        """Return whether an accepted action has shown the same before on the path."""
+        return (normalise_action(action), observation) in self._shown
+
     def add(self, action: str, observation: str, *, valid: bool) -> None:
         """Take in a step: its action, what it showed, and whether the environment accepted it."""
         name = normalise_action(action)

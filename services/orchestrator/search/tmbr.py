@@ -1,17 +1,26 @@
 """tmbr: task decomposition, branches, a judge, and backtracking (paper, section 3.3).
 
-Each path is a branch: planned, then walked with `num_branch` candidates a step, of which the judge
-picks one, until the judge finds the last subtask done or the path ends otherwise. With
-`num_subtasks` 0 there is no plan, and the judge gets no question about subtasks. The judge
-weighs the end. If it is not good enough, the next path starts from the beginning with a list of what
-was tried, up to `num_path`. With `parallel` all paths begin together, each with another first candidate.
+Each path is a branch: planned, then walked with `num_branch` candidates a step, of which one is chosen, until
+the judge finds the last subtask done or the path ends otherwise. With `num_subtasks` 0 there is no plan, and
+the judge gets no question about subtasks. The judge weighs the end. If it is not good enough, the next path
+begins with a list of what was tried, up to `num_path`. With `parallel` all paths begin together, each with
+another first candidate.
+
+Differences from the paper, which `profile: paper` takes back: the greedy candidate is one of them; where it
+is likely enough no other is sampled; another one replaces it by a margin only; candidates are taken in forks
+and scored by what they lead to (`look_ahead`); the next path begins at the weakest step of the one before.
 """
 
+import math
+from collections.abc import Mapping
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any
 
+from pydantic import Field
+
 from services.contracts.action import Form
-from services.contracts.base import Bool
+from services.contracts.base import Bool, Float
 from services.contracts.context import TriedPath
 from services.contracts.episode import Feedback
 from services.contracts.event import EventType
@@ -25,18 +34,37 @@ from services.orchestrator.ports import (
     Spec,
     World,
 )
+from services.orchestrator.search.choosing import Choosing, Scorer
+from services.orchestrator.search.line import Past
 from services.orchestrator.search.method import Method
 from services.orchestrator.search.path import (
-    EARLIER,
     Ended,
     PathArguments,
     PathParams,
     PathResult,
     Policy,
+    Return,
+    keep_version_1,
     walk,
 )
 
 PATH = "path"
+
+
+class Backtrack(StrEnum):
+    """Where the next path begins."""
+
+    START = "start"
+    WEAKEST = "weakest"
+    """At the chosen step of the lowest score, with the action that was taken there left out; at the start
+    where no step was chosen among several."""
+
+
+class Profile(StrEnum):
+    """A name for several parameters."""
+
+    PAPER = "paper"
+    """Every candidate is sampled, the judge picks one, the next path begins at the start."""
 
 
 class TmbrParams(PathParams):
@@ -45,12 +73,43 @@ class TmbrParams(PathParams):
     form: Form = Form.REACT
     parallel: Bool = False
     """Begin all `num_path` paths at once: the answer comes sooner, and no path learns from another."""
+    profile: Profile | None = None
+    """`paper` replaces the defaults of the parameters below."""
+    greedy: Bool = True
+    """Request the greedy candidate first; otherwise all are sampled in one request."""
+    sure: Float = Field(default=0.9, ge=0, le=1)
+    """The greedy candidate is the only one where its text has at least this probability."""
+    scorer: Scorer = Scorer.VALUE
+    """What candidates are scored by."""
+    margin: Float = Field(default=0.1, ge=0, le=1)
+    """What a candidate must score above the first to replace it. 0: the best wins; 1: the first stays."""
+    look_ahead: Bool = True
+    """Take the candidates in forks and score them by what they led to."""
+    backtrack: Backtrack = Backtrack.WEAKEST
+    """Where the next path begins."""
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any]) -> "TmbrParams":
+        """Return the parameters, those of a profile where one is named and they are not given."""
+        given = cls.model_validate(params)
+        defaults = PAPER if given.profile is Profile.PAPER else {}
+        return cls.model_validate({**defaults, **params})
+
+
+PAPER: dict[str, Any] = {
+    "greedy": False,
+    "scorer": Scorer.SELECTION,
+    "margin": 0.0,
+    "look_ahead": False,
+    "backtrack": Backtrack.START,
+}
+"""The parameters of `profile: paper`, which are those of version 2."""
 
 
 async def run(world: World, spec: Spec) -> Committed:
     """Open paths until one is good enough, and commit it, or the judge's best."""
     search = _Search(world, spec)
-    parallel = TmbrParams.model_validate(spec.request.params).parallel
+    parallel = search.params.parallel
     try:
         committed = await (search.weigh_together() if parallel else search.backtrack())
     except BudgetExhaustedError:
@@ -66,6 +125,7 @@ class _Search:
     def __init__(self, world: World, spec: Spec) -> None:
         self.world = world
         self.spec = spec
+        self.params = TmbrParams.of(spec.request.params)
         self.paths: list[tuple[str, PathResult]] = []
         self.failures: list[BranchOutcome] = []
         self.reopened = False
@@ -75,7 +135,7 @@ class _Search:
         """Try one path after the other; None where none is good enough."""
         arguments = PathArguments()
         for attempt in range(1, self.spec.request.num_path + 1):
-            path = await self._finish(await self.world.spawn(PATH, arguments), arguments)
+            path = await self._finish(await self._open(arguments), arguments)
             if path is None:
                 continue
             branch = self.paths[-1][0]
@@ -84,11 +144,37 @@ class _Search:
             if path.ended is Ended.BUDGET:
                 return None
             if attempt < self.spec.request.num_path:
-                await self.world.note(EventType.BACKTRACKED, path=attempt, from_branch=branch)
                 arguments = PathArguments(
-                    tried=[*arguments.tried, TriedPath(actions=path.actions)], plan=path.context.plan
+                    tried=[*arguments.tried, TriedPath(actions=path.actions)],
+                    plan=path.context.plan,
+                    back=self._find_return(path, arguments.back),
                 )
+                step = len(arguments.back.past.turns) if arguments.back else 0
+                await self.world.note(EventType.BACKTRACKED, path=attempt, from_branch=branch, to_step=step)
         return None
+
+    def _find_return(self, path: PathResult, before: Return | None) -> Return | None:
+        """Return the state that the next path goes on from; None for the task's start."""
+        if self.params.backtrack is Backtrack.START:
+            return None
+        scored = [(score, at) for at, score in enumerate(path.scores) if score is not None]
+        if not scored:
+            return None
+        _, at = min(scored)
+        same = before is not None and len(before.past.turns) == at
+        past = Past(
+            observation=path.context.observation, turns=path.context.turns[:at], valid=path.valid[:at]
+        )
+        avoid = [*(before.avoid if before is not None and same else ()), path.actions[at]]
+        return Return(past=past, subtask=path.subtasks[at], avoid=avoid)
+
+    async def _open(self, arguments: PathArguments) -> str:
+        """Open a path's branch, in a fork where it goes on from a state of the path before."""
+        if arguments.back is None:
+            return await self.world.spawn(PATH, arguments)
+        source = self.paths[-1][1].session
+        forked = await self.world.fork(source, at_step=len(arguments.back.past.turns))
+        return await self.world.spawn(PATH, arguments, session=forked.session)
 
     async def weigh_together(self) -> Committed | None:
         """Begin all paths, weigh them in order, and end the others as soon as one is good enough.
@@ -130,7 +216,7 @@ class _Search:
         if outcome.failure == "diverged" and not self.reopened:
             self.reopened = True
             with suppress(BudgetExhaustedError):  # others hold what is left: then this path is lost
-                [outcome] = await self.world.gather([await self.world.spawn(PATH, arguments)])
+                [outcome] = await self.world.gather([await self._open(arguments)])
         if outcome.result is None:
             self.failures.append(outcome)
             return None
@@ -165,7 +251,7 @@ class _Search:
 
 async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> PathResult:
     """Walk one path and have the judge weigh its end."""
-    params = TmbrParams.model_validate(spec.request.params)
+    params = TmbrParams.of(spec.request.params)
     request = spec.request
     policy = Policy(
         form=params.form,
@@ -173,6 +259,12 @@ async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Path
         plans=request.num_subtasks > 0,
         grammar=params.grammar,
         repeats=params.repeats,
+        sure=params.sure if params.greedy else None,
+        choosing=Choosing(
+            scorer=params.scorer,
+            margin={0.0: None, 1.0: math.inf}.get(params.margin, params.margin),
+            look_ahead=params.look_ahead,
+        ),
     )
     path = await walk(world, spec, policy, PathArguments.model_validate(arguments))
     if path.ended is Ended.BUDGET:
@@ -188,13 +280,18 @@ async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Path
     return path.model_copy(update={"p_good_enough": verdict.scores[0]})
 
 
+def keep_version_2(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with which tmbr makes the calls of its version 2, which was the paper's form."""
+    return {**params, "profile": Profile.PAPER}
+
+
 TMBR = Method(
     name="tmbr",
-    version="2",
+    version="3",
     run=run,
     params=TmbrParams,
     bodies={PATH: path_body},
     feedback=frozenset({Feedback.JUDGE, Feedback.DONE}),
     uses=frozenset({"num_branch", "num_path", "num_subtasks", "subtask_threshold", "path_threshold"}),
-    earlier=EARLIER,
+    earlier={"1": lambda params: keep_version_2(keep_version_1(params)), "2": keep_version_2},
 )

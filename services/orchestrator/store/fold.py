@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Self
 
+from services.contracts.action import Candidate
 from services.contracts.episode import Figures, WallTime
 from services.contracts.event import (
     Backtracked,
     BranchClosed,
     BranchOpened,
     BranchTaken,
+    CandidatesCompared,
     CandidateSelected,
     CandidatesProposed,
     CandidatesRepeated,
@@ -23,17 +26,40 @@ from services.contracts.event import (
     SessionClosed,
     SessionForked,
     SessionOpened,
+    StatesValued,
     StepTaken,
     SubtaskJudged,
     WindowCut,
 )
-from services.contracts.event_data import Showing, Stepping
+from services.contracts.event_data import Compared, Showing, Stepping
 from services.contracts.tree import Branch, Node, NodeCandidate, Tree
 from services.contracts.usage import Usage
 from services.orchestrator.identity import name_session, normalise_action
 
 YES = 0.5
 """At this probability a verdict counts as a yes."""
+Turn = tuple[str, str]
+"""An action and what it showed."""
+
+
+@dataclass
+class _Line:
+    """The steps of one session, those of the sessions that it was forked from included."""
+
+    nodes: list[str] = field(default_factory=list[str])
+    """Their ids."""
+    turns: list[Turn] = field(default_factory=list[Turn])
+    shown: set[Turn] = field(default_factory=set[Turn])
+
+    def fork(self, at_step: int) -> "_Line":
+        """Return the line of a fork."""
+        turns = self.turns[:at_step]
+        return _Line(self.nodes[:at_step], turns, set(turns))
+
+    def add(self, node: str, turn: Turn) -> None:
+        self.nodes.append(node)
+        self.turns.append(turn)
+        self.shown.add(turn)
 
 
 class Fold:
@@ -68,7 +94,8 @@ class Fold:
         """Refused steps that another one followed, by whether it was the same action."""
         self._refused: dict[str, str] = {}
         """The action of a session's last step, where it was refused."""
-        self._turns: dict[str, set[tuple[str, str]]] = {}
+        self._lines: dict[str, _Line] = {}
+        """By session."""
         self._proposed: dict[str, list[NodeCandidate]] = {}
         self._walked: set[str] = set()
         """Branches that had a session."""
@@ -101,9 +128,10 @@ class Fold:
             case BranchClosed(data=data):
                 self._set(branch, failure=data.failure)
             case SessionOpened(data=data) | SessionForked(data=data):
-                self.forks += isinstance(event, SessionForked)
+                self._begin_line(event)
                 self._walked.add(branch)
-                self._set(branch, observation=data.observation)
+                if branch not in self.branches or not self.branches[branch].nodes:
+                    self._set(branch, observation=data.observation)
             case SessionClosed(data=data):
                 self.sessions.pop(name_session(branch, data.session), None)
             case _:
@@ -116,19 +144,15 @@ class Fold:
         match event:
             case PlanMade(data=data):
                 self._set(branch, plan=data.subtasks)
+            case CandidatesCompared(data=data):
+                self._compare(branch, data)
+            case StatesValued(data=data):
+                for score in data.scores:
+                    self.verdicts["value", _describe_verdict(score)] += 1
             case CandidatesProposed(data=data):
                 for item in data.candidates:
                     self.candidates[item.well_formed] += item.count
-                repeated = [item for item in self._proposed.get(branch, []) if item.repeated]
-                self._proposed[branch] = repeated + [
-                    NodeCandidate(
-                        action=item.action,
-                        thought=item.thought,
-                        well_formed=item.well_formed,
-                        count=item.count,
-                    )
-                    for item in data.candidates
-                ]
+                self._propose(branch, data.candidates)
             case CandidatesRepeated(data=data):
                 self._proposed[branch] = [
                     item.model_copy(update={"repeated": item.repeated or item.action in data.actions})
@@ -204,6 +228,18 @@ class Fold:
         known = self.branches.get(branch) or Branch(id=branch, worker=self._workers.get(branch, ""))
         self.branches[branch] = known.model_copy(update=changes)
 
+    def _propose(self, branch: str, candidates: list[Candidate]) -> None:
+        """Add candidates to those that a step has already: one step may need several requests."""
+        kept = [item for item in self._proposed.get(branch, []) if item.well_formed]
+        names = {normalise_action(item.action) for item in kept}
+        self._proposed[branch] = kept + [
+            NodeCandidate(
+                action=item.action, thought=item.thought, well_formed=item.well_formed, count=item.count
+            )
+            for item in candidates
+            if normalise_action(item.action) not in names
+        ]
+
     def _rate(self, branch: str, scores: list[float]) -> None:
         rated = iter(scores)
         self._proposed[branch] = [
@@ -215,18 +251,21 @@ class Fold:
 
     def _step(self, branch: str, taken: Stepping) -> None:
         self.steps[taken.valid] += 1
-        self._follow_refusal(name_session(branch, taken.session), taken)
+        session = name_session(branch, taken.session)
+        self._follow_refusal(session, taken)
         turn = (taken.action, taken.observation)
-        turns = self._turns.setdefault(branch, set())
-        self._repeated += turn in turns
-        turns.add(turn)
+        line = self._lines.setdefault(session, _Line())
+        self._repeated += turn in line.shown
         if branch not in self.branches:
             self._set(branch)
         nodes = self.branches[branch].nodes
+        name = f"{branch}/{len(nodes) + 1}"
+        parent = line.nodes[-1] if line.nodes else None
+        line.add(name, turn)
         nodes.append(
             Node(
-                id=f"{branch}/{len(nodes) + 1}",
-                parent=nodes[-1].id if nodes else None,
+                id=name,
+                parent=parent,
                 action=taken.action,
                 observation=taken.observation,
                 valid=taken.valid,
@@ -234,6 +273,35 @@ class Fold:
                 candidates=self._proposed.pop(branch, []),
             )
         )
+
+    def _begin_line(self, event: SessionOpened | SessionForked) -> None:
+        name = name_session(event.branch, event.data.session)
+        if isinstance(event, SessionOpened):
+            self._lines[name] = _Line()
+            return
+        self.forks += 1
+        of, at_step = event.data.of, event.data.at_step
+        self._lines[name] = self._lines.get(of, _Line()).fork(at_step)
+        if len(self._lines[name].turns) == len(self._lines.get(of, _Line()).turns) and of in self._refused:
+            self._refused[name] = self._refused[of]
+
+    def _compare(self, branch: str, compared: Compared) -> None:
+        """Mark what candidates led to, and follow the branch into the session of the chosen one."""
+        names = [name_session(branch, outcome.session) for outcome in compared.outcomes]
+        self._stepped[branch] = names[compared.chosen]
+        last = {
+            line.nodes[-1]: place
+            for place, name in enumerate(names)
+            if (line := self._lines.get(name)) and line.nodes
+        }
+        nodes = self.branches[branch].nodes if branch in self.branches else []
+        for at in range(len(nodes) - 1, max(-1, len(nodes) - 1 - len(names)), -1):
+            place = last.get(nodes[at].id)
+            if place is not None:
+                value = compared.outcomes[place].value
+                nodes[at] = nodes[at].model_copy(
+                    update={"value": value, "taken_back": place != compared.chosen}
+                )
 
     def _follow_refusal(self, session: str, taken: Stepping) -> None:
         action = normalise_action(taken.action)
@@ -244,9 +312,12 @@ class Fold:
             self._refused[session] = action
 
     def _mark_last(self, branch: str, **changes: Any) -> None:
+        line = self._lines.get(self._stepped.get(branch, ""))
         nodes = self.branches[branch].nodes if branch in self.branches else []
-        if nodes:
-            nodes[-1] = nodes[-1].model_copy(update=changes)
+        for at in range(len(nodes) - 1, -1, -1):
+            if line is not None and line.nodes and nodes[at].id == line.nodes[-1]:
+                nodes[at] = nodes[at].model_copy(update=changes)
+                return
 
 
 def _describe_verdict(probability: float) -> str:

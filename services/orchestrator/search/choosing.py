@@ -1,0 +1,187 @@
+"""Choosing: which candidate a line takes, by the judge's letter, its values, or what the actor thinks likely.
+
+With a margin, the first candidate stands unless another one scores higher by at least that much; an
+infinite margin takes the first. With `look_ahead` every candidate is taken, the first in the line's own
+session and the others in forks of it, and is scored by what it led to: one that was refused, or that shows
+again what the line has seen, loses at once. The line goes on in the session of the chosen one.
+"""
+
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from services.contracts.action import Candidate
+from services.contracts.event import EventType
+from services.contracts.event_data import Outcome
+from services.contracts.verdict import Option, Reached, SelectionQuestion, ValueQuestion
+from services.orchestrator.ports import JUDGE_VALUE, SELECT, BudgetExhaustedError, Seen
+from services.orchestrator.search.line import Line, clip
+
+
+class Scorer(StrEnum):
+    """What candidates are scored by."""
+
+    SELECTION = "selection"
+    """The judge's choice among all candidates."""
+    VALUE = "value"
+    """The judge's P(success) of each."""
+    LOGPROB = "logprob"
+    """The actor's own probability of each, relative to the others'."""
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """How candidates are chosen among."""
+
+    scorer: Scorer = Scorer.SELECTION
+    margin: float | None = None
+    """What a candidate must score above the first to replace it; None: the best wins."""
+    look_ahead: bool = False
+
+
+@dataclass
+class _Tried:
+    """A candidate that was taken in a session."""
+
+    candidate: Candidate
+    session: str
+    seen: Seen
+    dead: bool
+    """Whether it was refused, or shows again what the line has seen."""
+    score: float | None = None
+
+
+async def advance(line: Line, candidates: Sequence[Candidate], choosing: Choosing) -> float | None:
+    """Take a step of a line.
+
+    Args:
+        line: The line, which gets the step.
+        candidates: At least one, the greedy one first.
+        choosing: How to choose.
+
+    Returns:
+        The score of the step that was taken; None where there was nothing to choose.
+    """
+    if len(candidates) > 1 and choosing.look_ahead and choosing.margin != math.inf:
+        return await _look_ahead(line, candidates, choosing)
+    chosen, score = await _choose(line, candidates, choosing)
+    await line.step(candidates[chosen])
+    return score
+
+
+async def _choose(
+    line: Line, candidates: Sequence[Candidate], choosing: Choosing
+) -> tuple[int, float | None]:
+    """Return the index of the candidate to take, and its score."""
+    if len(candidates) == 1 or choosing.margin == math.inf:
+        return 0, None
+    match choosing.scorer:
+        case Scorer.SELECTION:
+            index, scores = await _select(line, candidates)
+        case Scorer.VALUE:
+            reached = [Reached(action=it.action, thought=clip(it.thought)) for it in candidates]
+            scores = await _value(line, reached)
+            index = _find_best(scores)
+        case Scorer.LOGPROB:
+            scores = _weigh(candidates)
+            index = _find_best(scores)
+    if not overrides(scores, index, choosing.margin):
+        index = 0
+    return index, scores[index]
+
+
+def overrides(scores: Sequence[float], index: int, margin: float | None) -> bool:
+    """Return whether a candidate's score is above the first one's by a margin."""
+    return margin is None or scores[index] - scores[0] >= margin
+
+
+async def _select(line: Line, candidates: Sequence[Candidate]) -> tuple[int, list[float]]:
+    choice = await line.world.query(
+        SELECT,
+        SelectionQuestion(
+            context=line.context(),
+            subtask=line.current,
+            options=[Option(action=item.action, thought=clip(item.thought)) for item in candidates],
+            adapter=line.spec.request.adapter,
+            seed=line.spec.request.seed,
+        ),
+    )
+    return min(choice.index, len(candidates) - 1), choice.scores
+
+
+async def _value(line: Line, reached: Sequence[Reached]) -> list[float]:
+    request = line.spec.request
+    question = ValueQuestion(
+        context=line.context(), reached=list(reached), adapter=request.adapter, seed=request.seed
+    )
+    values = await line.world.query(JUDGE_VALUE, question)
+    return values.scores
+
+
+def _weigh(candidates: Sequence[Candidate]) -> list[float]:
+    """Return the actor's probabilities of the candidates' texts, with a sum of 1."""
+    likely = [-math.inf if item.logprob is None else item.logprob for item in candidates]
+    top = max(likely)
+    if top == -math.inf:
+        return [1 / len(likely)] * len(likely)
+    weights = [math.exp(one - top) for one in likely]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _find_best(scores: Sequence[float]) -> int:
+    """Return the index of the highest score, the first of equal ones."""
+    return max(range(len(scores)), key=lambda index: (scores[index], -index))
+
+
+async def _look_ahead(line: Line, candidates: Sequence[Candidate], choosing: Choosing) -> float | None:
+    """Take every candidate, and go on with the one that led to the best state."""
+    world = line.world
+    sessions = [line.session]
+    for _ in candidates[1:]:
+        sessions.append((await world.fork(line.session)).session)
+    tried: list[_Tried] = []
+    for session, candidate in zip(sessions, candidates, strict=True):
+        seen = await world.step(session, candidate.action)
+        repeats = (
+            seen.valid
+            and not seen.done
+            and line.repetitions.shows_again(candidate.action, clip(seen.observation))
+        )
+        tried.append(_Tried(candidate, session, seen, dead=not seen.valid or repeats))
+    alive = [one for one in tried if not one.dead] or tried[:1]
+    chosen = alive[0]
+    if len({(one.seen.observation, one.seen.done) for one in alive}) > 1:
+        with suppress(BudgetExhaustedError):  # the first is as good as any then
+            chosen = await _compare(line, alive, choosing)
+    await world.note(
+        EventType.CANDIDATES_COMPARED,
+        outcomes=[
+            Outcome(session=one.session, action=one.candidate.action, value=one.score, dead=one.dead)
+            for one in tried
+        ],
+        chosen=tried.index(chosen),
+    )
+    for one in tried:
+        if one is not chosen:
+            await world.close(one.session)
+    line.session = chosen.session
+    line.take(chosen.candidate, chosen.seen)
+    return chosen.score
+
+
+async def _compare(line: Line, alive: Sequence[_Tried], choosing: Choosing) -> _Tried:
+    """Return the state to go on from, by its value."""
+    if choosing.scorer is Scorer.LOGPROB:
+        scores = _weigh([one.candidate for one in alive])
+    else:
+        turns = [line.make_turn(one.candidate, one.seen.observation) for one in alive]
+        scores = await _value(
+            line,
+            [Reached(action=it.action, thought=it.thought, observation=it.observation) for it in turns],
+        )
+    for one, score in zip(alive, scores, strict=True):
+        one.score = score
+    best = _find_best(scores)
+    return alive[best] if overrides(scores, best, choosing.margin) else alive[0]

@@ -1,0 +1,168 @@
+"""How tmbr chooses: the greedy candidate first, margins, look-ahead, and the way back to the weakest step."""
+
+import math
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from services.contracts.action import ActionRequest, Candidate
+from services.contracts.context import Context
+from services.contracts.event import EventType
+from services.orchestrator.store.fold import Fold
+from tests.orchestrator.conftest import Bench
+
+
+def propose(greedy: str, *sampled: str, likely: float = 0.5) -> Any:
+    """Return an actor whose greedy candidate has a probability, and whose samples are others."""
+
+    def act(request: ActionRequest) -> list[Candidate]:
+        if request.n == 1:
+            return [Candidate(action=greedy, well_formed=True, logprob=math.log(likely))]
+        return [Candidate(action=action, well_formed=True, logprob=-3.0) for action in sampled]
+
+    return act
+
+
+def value_of(**values: float) -> Any:
+    """Return a judge that values a state by its last action."""
+
+    def value(context: Context) -> float:
+        return values.get(context.turns[-1].action, 0.5) if context.turns else 0.5
+
+    return value
+
+
+async def play(bench: Bench, **params: Any) -> Any:
+    return await bench.run("tmbr", max_steps=3, num_subtasks=0, num_path=1, params=params)
+
+
+def actions_of(fold: Fold, branch: str = "0.0") -> list[str]:
+    """The actions of the path that a branch kept."""
+    return [node.action for node in fold.branches[branch].nodes if not node.taken_back]
+
+
+async def test_a_sure_candidate_is_taken_without_another_call(bench: Bench) -> None:
+    bench.roles.act_by = propose("north", "look", likely=0.95)
+    episode = await play(bench)
+    assert episode.result.success
+    assert Counter(bench.roles.calls) == {"actor": 3, "judge": 1}
+
+
+async def test_samples_that_agree_with_the_greedy_candidate_need_no_judge(bench: Bench) -> None:
+    bench.roles.act_by = propose("north", "NORTH", "North")
+    episode = await play(bench)
+    assert episode.result.success
+    assert Counter(bench.roles.calls) == {"actor": 6, "judge": 1}, "the judge weighs the end alone"
+    assert bench.environment.forked == {}
+
+
+@pytest.mark.parametrize("scorer", ["selection", "value"])
+@pytest.mark.parametrize("look_ahead", [True, False])
+async def test_a_judge_that_finds_all_equal_leaves_what_react_does(
+    bench: Bench, scorer: str, look_ahead: bool
+) -> None:
+    bench.roles.act_by = propose("look", "north")
+    episode = await play(bench, scorer=scorer, look_ahead=look_ahead, repeats="allow")
+    fold = Fold(await bench.events(episode.id))
+    first, *_ = actions_of(fold)
+    assert first == "look"
+    bench.roles.act_by = propose("north", "look")
+    episode = await play(bench, scorer=scorer, look_ahead=look_ahead)
+    assert episode.result.success
+    assert actions_of(Fold(await bench.events(episode.id))) == ["north"] * 3
+
+
+@pytest.mark.parametrize(
+    ("margin", "taken"), [(0.2, "north"), (0.3, "south"), (0.0, "north"), (1.0, "south")]
+)
+@pytest.mark.parametrize("look_ahead", [True, False])
+async def test_a_candidate_replaces_the_greedy_one_by_a_margin_only(
+    bench: Bench, margin: float, taken: str, look_ahead: bool
+) -> None:
+    bench.roles.act_by = lambda request: (
+        propose("south", "north")(request) if not request.context.turns else []
+    )
+    bench.environment.length = 5
+    bench.roles.value_by = value_of(south=0.4, north=0.625)
+    episode = await play(bench, margin=margin, look_ahead=look_ahead)
+    assert actions_of(Fold(await bench.events(episode.id)))[0] == taken
+
+
+async def test_what_is_refused_loses_at_once_and_without_the_judge(bench: Bench) -> None:
+    bench.roles.act_by = propose("jump", "north")
+    episode = await play(bench)
+    fold = Fold(await bench.events(episode.id))
+    assert actions_of(fold) == ["north"] * 3
+    assert episode.result.success
+    assert "judge" not in bench.roles.calls[:-1]
+    compared = await bench.data(episode.id, EventType.CANDIDATES_COMPARED)
+    assert [[outcome.dead for outcome in one.outcomes] for one in compared] == [[True, False]] * 3
+    assert [one.chosen for one in compared] == [1] * 3
+    assert bench.environment.corridors == {}, "every session was closed"
+    assert episode.result.steps == 3
+
+
+async def test_the_result_is_of_the_session_that_was_followed(bench: Bench) -> None:
+    """The last session that is stepped is a fork that is given up: its reward counts for nothing."""
+    bench.roles.act_by = propose("look", "north")
+    bench.environment.length = 1
+    bench.roles.value_by = value_of(look=0.9, north=0.1)
+    episode = await bench.run(
+        "tmbr", max_steps=1, num_subtasks=0, num_path=1, params={"repeats": "allow", "margin": 0.5}
+    )
+    assert (episode.result.success, episode.result.ended) == (False, "max_steps")
+    tree = Fold(await bench.events(episode.id)).tree(episode.id)
+    [path] = [branch for branch in tree.branches if branch.nodes]
+    assert [(node.action, node.taken_back, node.parent, node.value) for node in path.nodes] == [
+        ("look", False, None, 0.9),
+        ("north", True, None, 0.1),
+    ]
+
+
+async def test_the_next_path_goes_on_from_the_weakest_step(bench: Bench) -> None:
+    """A trap at the second step: only who goes back to it gets out, and the first step is not taken again."""
+    seen: list[list[str]] = []
+
+    def act(request: ActionRequest) -> list[Candidate]:
+        seen.append([turn.action for turn in request.context.turns])
+        turns = request.context.turns
+        if len(turns) == 1 or (turns and turns[-1].action == "south"):
+            return propose("south", "north", "look")(request)
+        return propose("north", likely=0.99)(request)
+
+    bench.roles.act_by = act
+    bench.roles.value_by = value_of(south=0.35, look=0.6, north=0.7)
+    bench.roles.good_by = lambda context: float(all(turn.action == "north" for turn in context.turns))
+    episode = await bench.run(
+        "tmbr", max_steps=3, num_subtasks=0, num_path=2, num_branch=3, params={"margin": 0.4}
+    )
+    assert episode.result.success
+    assert episode.result.branch == "0.1"
+    [back] = await bench.data(episode.id, EventType.BACKTRACKED)
+    assert back.to_step == 1
+    fold = Fold(await bench.events(episode.id))
+    second = [node for node in fold.branches["0.1"].nodes if not node.taken_back]
+    assert [node.action for node in second] == ["north", "north"]
+    assert second[0].parent == "0.0/1"
+    assert episode.result.steps == 3
+    assert seen[-1] == ["north", "north"]
+
+
+async def test_without_a_weakest_step_the_next_path_begins_at_the_start(bench: Bench) -> None:
+    bench.roles.act_by = propose("look", likely=0.99)
+    bench.roles.good_by = lambda context: 0.0
+    episode = await bench.run("tmbr", max_steps=2, num_subtasks=0, num_path=2)
+    [back] = await bench.data(episode.id, EventType.BACKTRACKED)
+    assert back.to_step == 0
+    assert episode.figures.forks == 0
+
+
+async def test_a_judge_without_budget_leaves_the_first_that_lives(bench: Bench) -> None:
+    bench.roles.act_by = propose("south", "north")
+    bench.roles.value_by = value_of(south=0.1, north=0.9)
+    episode = await bench.run(
+        "tmbr", max_steps=3, num_subtasks=0, num_path=1, budget={"model_calls": 2}, params={"margin": 0.0}
+    )
+    assert (episode.state, episode.result.ended) == ("completed", "budget")
+    assert actions_of(Fold(await bench.events(episode.id))) == ["south"]
