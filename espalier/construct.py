@@ -111,6 +111,41 @@ def corrected(
 
 
 @app.command()
+def values(
+    env: Env,
+    split: Split,
+    out: Out,
+    actor: Annotated[str, typer.Option(help="The actor's service.")] = "http://127.0.0.1:8003",
+    states: Annotated[int, typer.Option(min=1, max=20, help="States of a task's path that are valued.")] = 2,
+    rollouts: Annotated[int, typer.Option(min=1, max=32, help="Rollouts from each candidate.")] = 2,
+    temperature: Annotated[float, typer.Option(min=0, max=2, help="Of rollouts after the first.")] = 0.7,
+    limit: Limit = 100,
+    seed: Seed = 0,
+    concurrency: Concurrency = 8,
+    url: Url = "",
+) -> None:
+    """Measure by rollouts how likely success is from states of the actor's own paths; the judge learns it."""
+    from training.construct.servers import server
+    from training.construct.values import Effort, make_values
+
+    with describe_errors(), contextlib.ExitStack() as stack:
+        where = stack.enter_context(server(env, url, StackSettings().logs))
+        run = make_values(
+            env,
+            where,
+            actor,
+            split,
+            out,
+            report,
+            limit=limit,
+            seed=seed,
+            effort=Effort(states, rollouts, temperature),
+            concurrency=concurrency,
+        )
+        _conclude(out, asyncio.run(run))
+
+
+@app.command()
 def roleplay(
     out: Out,
     env: Annotated[str, typer.Option("--env", help="The environment that answers, where grounded.")] = "",

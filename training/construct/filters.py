@@ -46,7 +46,7 @@ def well_formed(record: Record) -> str | None:
     if record.kind == "plan":
         k = record.question.get("num_subtasks", 0)
         return None if parse_plan(record.answer, k) else f"no plan of {k} subtasks: {record.answer[:80]!r}"
-    if record.kind in ("subtask", "path"):
+    if record.kind in ("subtask", "path", "value"):
         return None if record.answer in ("Yes", "No") else f"neither Yes nor No: {record.answer[:80]!r}"
     if record.kind == "selection":
         letters = "ABCDEFGHIJKLMNOP"[: len(record.question.get("options", ()))]

@@ -18,7 +18,8 @@ from training.construct.rejections import Rejection, append_rejection, read_reje
 from training.construct.roles import RoleAwayError, RoleError
 
 Report = Callable[[str], None]
-Make = Callable[[str], Awaitable[Record]]
+Make = Callable[[str], Awaitable[Record | list[Record]]]
+"""Makes what a task gives: one record, or several."""
 PATIENCE = 5
 """So many tasks in a row that a part was away for end the run: it can be resumed."""
 TOLD_EVERY = 20
@@ -125,7 +126,7 @@ async def make_records(
     async def one(task_id: str) -> None:
         nonlocal away
         try:
-            record = await make(task_id)
+            found = await make(task_id)
         except (RoleError, ValidationError, RoleAwayError, EspalierError) as error:
             rejection = _rejection(task_id, environment, error)
             if rejection is None:
@@ -138,7 +139,7 @@ async def make_records(
             append_rejection(out, rejection)
         else:
             made.kept += 1
-            append_records(out, [record])
+            append_records(out, found if isinstance(found, list) else [found])
         away = 0
         count = made.kept + made.rejected.total()
         if count % TOLD_EVERY == 0:

@@ -15,7 +15,7 @@ from services.contracts.base import Message
 from services.contracts.context import Context
 
 Role = Literal["actor", "judge", "planner"]
-Kind = Literal["trajectory", "step", "subtask", "selection", "path", "plan"]
+Kind = Literal["trajectory", "step", "subtask", "selection", "path", "plan", "value"]
 ROLES: dict[str, Role] = {
     "trajectory": "actor",
     "step": "actor",
@@ -23,6 +23,7 @@ ROLES: dict[str, Role] = {
     "selection": "judge",
     "path": "judge",
     "plan": "planner",
+    "value": "judge",
 }
 """Which role learns from a kind."""
 
@@ -35,7 +36,7 @@ class Provenance(Message):
     """Where a record came from."""
 
     source: str
-    """`expert`, `corrected`, `grounded`, `imagined` or `in_context`."""
+    """`expert`, `corrected`, `rollouts`, `grounded`, `imagined` or `in_context`."""
     models: dict[str, str] = Field(default_factory=dict[str, str])
     """Models by their role, where models made it."""
     split: str = ""
@@ -55,7 +56,8 @@ class Record(Message):
     context: Context
     """The path; a trajectory's last turn is its last action."""
     question: dict[str, Any] = Field(default_factory=dict[str, Any])
-    """The question of judge or planner: `subtask`, `options`, `num_subtasks`."""
+    """The question of judge or planner: `subtask`, `options`, `num_subtasks`; of a value the `share` of
+    rollouts that succeeded."""
     answer: str = ""
     """What the judge or planner answers; empty for a trajectory."""
     reward: float = 0.0

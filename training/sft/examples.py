@@ -132,7 +132,7 @@ def _question(record: Record, renderer: Renderer) -> str:
         return renderer.subtask(SubtaskQuestion.model_validate(question))
     if record.kind == "selection":
         return renderer.selection(SelectionQuestion.model_validate(question))
-    return renderer.path(record.context)
+    return renderer.value(record.context) if record.kind == "value" else renderer.path(record.context)
 
 
 class GeneralDataError(ValueError):

@@ -1,0 +1,127 @@
+"""Rollouts: the served actor plays on from a state to the end, as it does in `react`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from espalier.client import AsyncSessions
+from services.contracts.action import ActionRequest, Actions, Candidate, Form
+from services.contracts.context import Context, Turn
+from services.contracts.session import Metadata, SessionState
+from training.construct.play import brief
+
+MALFORMED_LIMIT = 3
+"""Answers in a row without a well-formed action that end a rollout."""
+RESAMPLES, HOT = 4, 1.0
+"""Candidates, and their temperature, where the actor's own action had no effect before."""
+MOST_AVOIDED = 64
+
+
+class Actor(Protocol):
+    """Who plays."""
+
+    async def act(self, body: ActionRequest, /) -> Actions:
+        """Propose actions."""
+        ...
+
+
+@dataclass
+class Line:
+    """What was done from the start of a task, and how it stands."""
+
+    first: str
+    """The first observation."""
+    state: SessionState
+    turns: list[Turn] = field(default_factory=list[Turn])
+    valid: list[bool] = field(default_factory=list[bool])
+
+    def fork(self, state: SessionState, at_step: int) -> "Line":
+        """Return the line of a session that was forked after so many steps."""
+        return Line(self.first, state, self.turns[:at_step], self.valid[:at_step])
+
+
+class Rollouts:
+    """Plays lines in the sessions of one environment.
+
+    Args:
+        sessions: The environment.
+        metadata: The environment's.
+        actor: Who plays.
+    """
+
+    def __init__(self, sessions: AsyncSessions, metadata: Metadata, actor: Actor) -> None:
+        self.sessions, self.metadata, self._actor = sessions, metadata, actor
+
+    def context(self, line: Line, turns: Sequence[Turn] | None = None) -> Context:
+        """Return what the actor sees of a line, or of its first turns."""
+        return Context(
+            environment=brief(self.metadata),
+            task=line.state.instruction,
+            observation=line.first,
+            turns=list(line.turns if turns is None else turns),
+        )
+
+    async def propose(
+        self, context: Context, *, n: int = 1, temperature: float = 0.0, seed: int, avoid: Sequence[str] = ()
+    ) -> list[Candidate]:
+        """Return the actor's well-formed candidates."""
+        request = ActionRequest(
+            context=context,
+            form=Form.REACT,
+            n=n,
+            temperature=temperature,
+            seed=seed,
+            avoid=list(avoid)[-MOST_AVOIDED:],
+        )
+        return [one for one in (await self._actor.act(request)).candidates if one.well_formed]
+
+    async def step(self, line: Line, candidate: Candidate) -> None:
+        """Take a candidate's action."""
+        line.state = await self.sessions.step(line.state.session_id, candidate.action)
+        turn = Turn(action=candidate.action, thought=candidate.thought, observation=line.state.observation)
+        line.turns.append(turn)
+        line.valid.append(line.state.valid)
+
+    async def play(self, line: Line, *, temperature: float, seed: int) -> float:
+        """Play a line to its end and return the reward.
+
+        An action that was refused, or that showed nothing new, is not taken again at once.
+        """
+        malformed = 0
+        while not line.state.done and len(line.turns) < self.metadata.max_steps:
+            step_seed = (seed + len(line.turns) * MALFORMED_LIMIT + malformed) % 2**31
+            heat = temperature if not malformed else HOT
+            found = await self.propose(self.context(line), temperature=heat, seed=step_seed)
+            avoid = _list_useless(line)
+            if found and _normalise(found[0].action) in {_normalise(action) for action in avoid}:
+                found += await self.propose(
+                    self.context(line), n=RESAMPLES, temperature=HOT, seed=step_seed, avoid=avoid
+                )
+                known = {_normalise(action) for action in avoid}
+                found = [one for one in found if _normalise(one.action) not in known] or found[:1]
+            if not found:
+                malformed += 1
+                if malformed == MALFORMED_LIMIT:
+                    break
+                continue
+            malformed = 0
+            await self.step(line, found[0])
+        return line.state.reward
+
+
+def _list_useless(line: Line) -> list[str]:
+    """Return the actions that had no effect since something new was seen."""
+    useless: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    for turn, valid in zip(line.turns, line.valid, strict=True):
+        shown = _normalise(turn.action), turn.observation
+        if not valid or shown in seen:
+            useless.append(turn.action)
+        else:
+            useless.clear()
+        seen.add(shown)
+    return useless
+
+
+def _normalise(action: str) -> str:
+    return " ".join(action.lower().split())
