@@ -154,11 +154,11 @@ class DbEnvironment:
             cut = scoring.LONGEST_HASH if question.checksums else None
             found = await self._checksums(handle, question, cut)
             info |= {"checksums": found, "expected": expected}
-            right = found == expected
+            right, end = found == expected, str(found)
         else:
             info["label"] = instance.label
-            right = scoring.correct(answer, instance.label)
-        return Frame(SUBMITTED, reward=float(right), done=True, info=info)
+            right, end = scoring.correct(answer, instance.label), " ".join(answer.lower().split())
+        return Frame(SUBMITTED, reward=float(right), done=True, outcome=end, info=info)
 
     async def _label(self, question: Question, *, inline: bool) -> tuple[str | None, ...]:
         """What an answer is compared with; a client's statement is tried before the session starts.

@@ -1,6 +1,7 @@
 """Mind2Web behind the session server."""
 
 import asyncio
+import json
 import math
 
 from envs.mind2web import actions, official, view
@@ -84,7 +85,8 @@ class Mind2webEnvironment(ValueEnvironment[Record, Rounds]):
             "did": following.did,
             "wanted": following.record.wanted,
         }
-        return following, Frame("The choice is made.", verdict.reward, done=True, info=info)
+        outcome = json.dumps([following.pick, following.did])
+        return following, Frame("The choice is made.", verdict.reward, done=True, outcome=outcome, info=info)
 
     def grammar(self, handle: str) -> str:
         """Return the language of the answers to the round that is shown."""

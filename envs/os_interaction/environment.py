@@ -195,7 +195,8 @@ class OsEnvironment:
             "why": verdict.why,
             "expected": verdict.expected,
         }
-        return Frame(SUBMITTED, verdict.reward, done=True, info=info | notes)
+        outcome = (action.answer or "").strip()
+        return Frame(SUBMITTED, verdict.reward, done=True, outcome=outcome, info=info | notes)
 
     async def _prepare(self, task: OsTask, sandbox: Sandbox) -> tuple[Before, dict[str, Any]]:
         notes: dict[str, Any] = {}

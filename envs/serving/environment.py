@@ -38,6 +38,9 @@ class Frame:
     done: bool = False
     valid: bool = True
     """Whether the action was understood and possible."""
+    outcome: str = ""
+    """What an end amounts to: equal for ends that are the same, whatever led to them. It says nothing of
+    whether the end is right. Empty where the environment has none."""
     info: dict[str, Any] = field(default_factory=dict)
     """For graders and people; never given to a method."""
 

@@ -133,6 +133,11 @@ class Session:
             expires_at=expires_at,
             instruction=self.origin.instruction,
             task_id=self.origin.task_id,
-            essence=hashlib.sha256(normalise(frame.observation).encode()).hexdigest()[:16],
+            outcome=_digest(frame.outcome) if frame.outcome else "",
+            essence=_digest(normalise(frame.observation)),
             info=frame.info,
         )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

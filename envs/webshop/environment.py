@@ -1,6 +1,7 @@
 """WebShop behind the session server."""
 
 import asyncio
+import json
 from dataclasses import dataclass
 from importlib.metadata import version
 
@@ -95,4 +96,11 @@ def _frame(instance: _Instance, *, valid: bool) -> Frame:
     if visit.verdict is None:
         return Frame(text, valid=valid)
     bought = {"asin": visit.asin, "options": dict(visit.chosen), "goal_asin": visit.goal.asin}
-    return Frame(text, visit.verdict.reward, done=True, valid=valid, info={**visit.verdict.info(), **bought})
+    return Frame(
+        text,
+        visit.verdict.reward,
+        done=True,
+        valid=valid,
+        outcome=json.dumps([visit.asin, sorted(visit.chosen.items())]),
+        info={**visit.verdict.info(), **bought},
+    )

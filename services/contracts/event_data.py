@@ -137,6 +137,8 @@ class Showing(Message):
     observation: str
     essence: str = ""
     """What a rebuilt session is compared by; empty: the observation itself."""
+    outcome: str = ""
+    """What an end amounts to; empty before the end, and where the environment has none."""
     done: bool = False
     valid: bool = True
     score: float = 0.0

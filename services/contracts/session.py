@@ -71,6 +71,9 @@ class SessionState(Message):
     essence: str = ""
     """A digest of the observation without what may differ between two runs (process ids, times): what a
     rebuilt session is compared by. Empty where the environment gives none."""
+    outcome: str = ""
+    """What a session that is done amounts to, as a digest: equal for ends that are the same, such as the same
+    answer, or tables that were left the same. Votes count it. Empty where the environment has none."""
     grammar: str = ""
     """The language of the valid actions, a regular expression; empty where the environment has none. It is in
     the answer of `GET /v1/sessions/{id}` only: it may be long, and few callers need it."""

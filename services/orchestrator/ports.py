@@ -95,6 +95,8 @@ class Seen(Answer):
     valid: bool
     success: bool | None = None
     """None unless `feedback` lets the search know."""
+    outcome: str = ""
+    """What an end amounts to, for votes; empty where the environment has none."""
 
 
 class BranchOutcome(Answer):

@@ -146,6 +146,8 @@ class ScriptedEnvironment:
     """Sessions opened from now on answer otherwise."""
     numbered: bool = False
     """Whether observations name their session, as they would a process id, and have an essence without it."""
+    outcomes: bool = False
+    """Whether an end amounts to the number of steps that led to it; otherwise it has no outcome."""
     corridors: dict[str, _Corridor] = field(default_factory=dict[str, _Corridor])
     """Live sessions."""
     keys: dict[str, str] = field(default_factory=dict[str, str])
@@ -277,6 +279,7 @@ class ScriptedEnvironment:
             session_id=session,
             observation=f"{session}: {said}" if self.numbered else said,
             essence=said if self.numbered else "",
+            outcome=f"{corridor.steps} steps" if done and self.outcomes else "",
             reward=float(done),
             done=done,
             step_count=corridor.steps,

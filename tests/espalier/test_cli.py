@@ -115,7 +115,7 @@ def test_a_recorded_episode_is_replayed(espalier: Command, stack: Stack, worker:
     [
         (("run", "--env", "nowhere", "--task", "x"), ("'nowhere' is not one of", "allowed: away, twin")),
         (("tasks", "--env", "nowhere"), ("'nowhere' is not one of", "allowed: away, twin")),
-        ((*RUN[:-1], "magic"), ("'magic' is not one of", "allowed: cot, io, react, tmbr")),
+        ((*RUN[:-1], "magic"), ("'magic' is not one of", "allowed: best_of_n, cot, io")),
         ((*RUN, "--num-branch", "99"), ("num_branch", "16")),
         ((*RUN, "--num-branch", "3"), ("react does not use",)),
         ((*RUN, "--adapter", "actor@00000000"), ("not served",)),

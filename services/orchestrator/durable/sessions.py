@@ -227,6 +227,7 @@ def _shown(timed: Timed) -> dict[str, Any]:
         "session_id": state.session_id,
         "observation": state.observation,
         "essence": state.essence,
+        "outcome": state.outcome,
         "done": state.done,
         "valid": state.valid,
         "score": state.reward,

@@ -160,6 +160,7 @@ class RecordedWorld:
             done=data.done,
             valid=data.valid,
             success=None if blind else data.done,
+            outcome=data.outcome,
         )
 
     async def close(self, session: str) -> None:

@@ -65,6 +65,8 @@ class Line:
         self.first_turn = 0
         self.success: bool | None = None
         self.done = opened.done
+        self.outcome = ""
+        """What its end amounts to."""
         self.subtask = 0
         self.subtask_steps = 0
         self.refused = False
@@ -121,6 +123,7 @@ class Line:
         """Add a step that was taken in the line's session."""
         self._add(self.make_turn(candidate, seen.observation), valid=seen.valid)
         self.success = seen.success
+        self.outcome = seen.outcome
         self.done = seen.done
         self.subtask_steps += 1
 

@@ -85,6 +85,8 @@ class PathResult(BaseModel):
     context: Context
     success: bool | None = None
     """None unless `feedback` lets the search know."""
+    outcome: str = ""
+    """What its end amounts to, for votes."""
     p_good_enough: float | None = None
     """The judge's P(good enough); None where the judge gave none."""
     session: str = ""
@@ -153,6 +155,7 @@ async def walk(world: World, spec: Spec, policy: Policy, arguments: PathArgument
         ended=ended,
         context=line.context(),
         success=line.success,
+        outcome=line.outcome,
         session=name_session(world.branch, line.session),
         valid=line.valid,
         scores=walker.scores,
