@@ -16,7 +16,7 @@ from collections.abc import Generator
 
 from envs.dbbench.reference import Reference
 from envs.dbbench.slips import Slip, draw_slip
-from envs.dbbench.tasks.plan import CONTAINS, Plan, name
+from envs.dbbench.tasks.plan import CONTAINS, INSERT, Plan, name, quoted
 from envs.dbbench.tasks.reading import bare, read
 
 Policy = Generator[str, str, None]
@@ -71,9 +71,11 @@ class Expert:
         else:
             if self._is_unclear(plan) and self._draw.random() < LOOKS:
                 yield self._look(plan, "The task does not name each column, so I look at some rows first.")
-            slip = draw_slip(self._draw, plan, self._instruction, self._reference)
+            slip = None if plan.unsure else draw_slip(self._draw, plan, self._instruction, self._reference)
             if slip is not None:
                 why = yield from self._slip(slip, plan, why)
+        if plan.unsure and before is None:
+            why = yield from self._find_values(plan, why)
         shown = before if before is not None else (yield self._do(why, sql))
         if shows_nothing(shown) and plan.texts:
             again = yield self._do(
@@ -106,15 +108,42 @@ class Expert:
             return f"{slip.mended} {why}"
         return f"{slip.fault} {slip.mended} {why}".strip()
 
+    def _find_values(self, plan: Plan, why: str) -> Generator[str, str, str]:
+        """Look for values that the question has in part; the thought of the statement that has them whole.
+
+        That a value is not whole shows only in a statement that finds nothing. After another's steps it is
+        looked for at once, unless one of them showed it.
+        """
+        if any(all(one.value in shown for one in plan.unsure) for _, shown in self._followed):
+            return why
+        if not self._followed:
+            mentioned = plan.as_mentioned()
+            yield self._do(_why(mentioned), mentioned.sql())
+        for one in plan.unsure:
+            column, like = name(one.column), quoted(one.look_for)
+            yield self._do(
+                f"Nothing has {column} = '{one.mention}'. I look for the values that are like it.",
+                f"SELECT DISTINCT {column} FROM {name(plan.table)} WHERE {column} LIKE {like}",
+            )
+        whole = " and ".join(f"'{one.value}'" for one in plan.unsure)
+        return f"The table has {whole}. {_why(plan)}"
+
     def _look(self, plan: Plan, thought: str) -> str:
         return self._do(thought, f"SELECT * FROM {name(plan.table)} LIMIT 2")
 
     def _is_unclear(self, plan: Plan) -> bool:
         """Whether the question has a value whose column it does not name."""
+        if self._reference is None:
+            return False
         text = self._instruction.lower()
-        return self._reference is not None and any(
-            bare(one.column).lower() not in text for one in plan.conditions
-        )
+        if plan.shape == INSERT:
+            unnamed = [column for column, _ in plan.pairs if bare(column).lower() not in text]
+            return len(unnamed) > 1 and not self._is_whole_row(plan, self._reference)
+        return any(bare(one.column).lower() not in text for one in plan.conditions)
+
+    def _is_whole_row(self, plan: Plan, reference: Reference) -> bool:
+        """Whether a row to insert has every column, in the table's order, so that no name is needed."""
+        return [column for column, _ in plan.pairs] == list(reference.table.columns)
 
     def _do(self, thought: str, sql: str, *, taught: bool = True) -> str:
         self.thought, self.taught = thought, taught

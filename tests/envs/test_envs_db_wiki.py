@@ -8,15 +8,23 @@ from pathlib import Path
 import pytest
 
 from envs.dbbench.engines.port import Table
+from envs.dbbench.engines.sqlite_engine import SqliteEngine
 from envs.dbbench.environment import DbEnvironment
 from envs.dbbench.expert import Expert, shows_nothing
 from envs.dbbench.reference import Reference, References
+from envs.dbbench.scoring import correct
 from envs.dbbench.settings import DbSettings
 from envs.dbbench.slips import draw_slip, slip_column, slip_name, slip_value
 from envs.dbbench.tasks.plan import DELETE, INSERT, ROWS, UPDATE, Condition, Plan
+from envs.dbbench.tasks.wiki import everyday
+from envs.dbbench.tasks.wiki.changes import ChangeMaker
 from envs.dbbench.tasks.wiki.generator import ROUND, WIKI_TRAIN, WIKI_UNSEEN, WikiGenerator
 from envs.dbbench.tasks.wiki.look_ups import solve
+from envs.dbbench.tasks.wiki.made import fill
+from envs.dbbench.tasks.wiki.mentions import DASH, mention
+from envs.dbbench.tasks.wiki.narration import Narrated, find_hint, narrate
 from envs.dbbench.tasks.wiki.rows import find_answer
+from envs.dbbench.tasks.wiki.selects import QuestionMaker
 from envs.dbbench.tasks.wiki.sources import (
     ASKED,
     LOOK_UPS,
@@ -247,3 +255,184 @@ def test_the_real_data_makes_tasks_of_every_kind() -> None:
         for number in range(240)
     }
     assert len(texts) > 440
+
+
+SCORE, SEASON = f"2{DASH}0", f"1998{DASH}99"
+COLUMNS = ("Player", "Team", "Date", "Points", "Score")
+ROW = ("Ana Ruiz", "Oslo", "April 3, 1998", "23", SCORE)
+
+
+def draw_narrations(
+    headers: tuple[str, ...], row: tuple[str | None, ...], count: int = 400
+) -> list[Narrated]:
+    found = [narrate(random.Random(seed), headers, row, 0) for seed in range(count)]
+    return [one for one in found if one is not None]
+
+
+def test_a_narrated_row_has_every_value_in_the_order_of_its_columns() -> None:
+    made = draw_narrations(COLUMNS, ROW)
+    assert {one.form for one in made} == {*everyday.ROWS, *everyday.LEADS, *everyday.STORIES}
+    for one in made:
+        text = fill(one.form, {"table": "T", **one.words})
+        places = [text.index(value) for _, value in one.pairs]
+        assert places == sorted(places), (text, one.pairs)
+        assert dict(one.pairs) == dict(zip(COLUMNS, ROW, strict=True))
+
+
+def test_a_value_without_its_column_stands_beside_what_shows_it() -> None:
+    stories = [one.words["story"] for one in draw_narrations(COLUMNS, ROW) if "story" in one.words]
+    assert any("for Oslo" in story and "23 points" in story for story in stories)
+    assert all("Points" in story or "points" in story for story in stories)
+    assert all("on 'April 3" in one or 'on "April 3' in one or "ate" in one for one in stories)
+
+
+def test_a_row_with_a_gap_is_never_listed_without_names() -> None:
+    made = draw_narrations(COLUMNS, (*ROW[:3], None, SCORE))
+    assert made
+    assert not [one for one in made if "row" in one.words]
+    assert all("player " in one.words["subject"] for one in made if "subject" in one.words)
+
+
+def test_a_preposition_stands_for_a_column_only_where_no_other_could_be_meant() -> None:
+    found = find_hint("Venue", "Rome", ("Venue", "Score"))
+    assert found is not None
+    assert found.form == "at {value}"
+    assert find_hint("Venue", "Rome", ("Venue", "City")) is None
+    assert find_hint("Year", "1998", ("Year", "City")) is not None
+    assert find_hint("Year", SEASON, ("Year", "City")) is None
+    assert find_hint("Score", SCORE, ("Score",)) is None
+
+
+NATIONS = ["Great Britain (GBR)", "Italy (ITA)", "Italy B", "Italy (ITA)", SEASON]
+
+
+def draw_mentions(value: str, *, alone: bool = True, column: str = "Nation") -> set[tuple[str, str, str]]:
+    condition = Condition(column, "=", value)
+    found = [mention(random.Random(seed), condition, NATIONS, alone=alone) for seed in range(400)]
+    return {(shown, one.value, one.mention) for shown, one in found}
+
+
+def test_a_value_is_mentioned_in_other_letters_with_a_noun_and_in_part() -> None:
+    value = "Great Britain (GBR)"
+    made = draw_mentions(value)
+    assert (value.lower(), value.lower(), "") in made
+    assert {(f"nation {value}", value, ""), (f"the {value} nation", value, "")} <= made
+    assert (f"'{value}'", value, "") in made
+    assert ("Great Britain", value, "Great Britain") in made
+    assert ("1998-99", SEASON, "1998-99") in draw_mentions(SEASON)
+    assert not [
+        shown for shown, _, _ in draw_mentions(value, alone=False) if "nation" in shown or "'" in shown
+    ]
+
+
+def test_a_part_that_two_values_have_is_no_mention() -> None:
+    assert all(not part for _, _, part in draw_mentions("Italy (ITA)"))
+
+
+TEAMS = Table.of(
+    "Games", ["Nation", "Season", "Gold"], [["Great Britain (GBR)", SEASON, "3"], ["Italy", "2001", "5"]]
+)
+
+
+@pytest.mark.parametrize(
+    ("condition", "shape"),
+    [
+        (Condition("Nation", "=", "Great Britain (GBR)", "Great Britain"), ROWS),
+        (Condition("Season", "=", SEASON, "1998-99"), UPDATE),
+        (Condition("Nation", "=", "Great Britain (GBR)", "great britain"), DELETE),
+    ],
+)
+async def test_the_expert_finds_a_value_that_is_mentioned_in_part(condition: Condition, shape: str) -> None:
+    pairs = (("Gold", "4"),) if shape == UPDATE else ()
+    plan = Plan(shape, "Games", ("Gold",) if shape == ROWS else (), (condition,), pairs=pairs)
+    expert = Expert("seen", f"Gold, Nation, Season: {condition.mention}", Reference(plan, TEAMS))
+    engine = SqliteEngine(DbSettings(dbbench_generated=0))
+    await engine.open()
+    try:
+        handle = await engine.create((TEAMS,))
+        policy, actions, shown = expert.play(), list[str](), list[str]()
+        action = next(policy)
+        while action.startswith("sql: "):
+            actions.append(action.removeprefix("sql: "))
+            shown.append((await engine.run(handle, actions[-1])).text)
+            action = policy.send(shown[-1])
+    finally:
+        await engine.close()
+    assert len(actions) == 3
+    assert shows_nothing(shown[0])
+    assert shown[1] == f"[('{condition.value}',)]"
+    assert actions[2] == plan.sql()
+    assert shown[2] == ("[('3',)]" if shape == ROWS else "Query OK, 1 row affected")
+
+
+def test_a_value_that_another_step_showed_is_not_looked_for() -> None:
+    condition = Condition("Nation", "=", "Great Britain (GBR)", "Great Britain")
+    plan = Plan(DELETE, "Games", conditions=(condition,))
+    expert = Expert("seen", "Delete the nation Great Britain", Reference(plan, TEAMS))
+    expert.follow("sql: SELECT * FROM `Games`", f"[('Great Britain (GBR)', '{SEASON}', '3')]")
+    assert next(expert.play()) == f"sql: {plan.sql()}"
+    stuck = Expert("seen", "Delete the nation Great Britain", Reference(plan, TEAMS))
+    stuck.follow(f"sql: {plan.as_mentioned().sql()}", "Query OK, 0 rows affected")
+    assert "LIKE '%Great Britain%'" in next(stuck.play())
+
+
+GAMES = WikiTable(
+    "t",
+    "Games",
+    ("Player", "Team", "Points", "Goals"),
+    tuple((one, f"Team {at % 3}", str(90 - 7 * at), f"{at % 4},000") for at, one in enumerate(PEOPLE)),
+)
+
+
+async def test_everyday_questions_have_the_answers_that_the_database_gives() -> None:
+    made = [found for seed in range(300) if (found := QuestionMaker(random.Random(seed), GAMES).make())]
+    kinds = {one.question.kind for one in made}
+    assert {"other", "comparison", "counting", "ranking", "aggregation-SUM", "aggregation-AVG"} <= kinds
+    assert {"<", ">", "<=", ">="} <= {each.relation for one in made for each in one.plan.conditions}
+    assert any(len(one.plan.conditions) > 1 for one in made)
+    engine = SqliteEngine(DbSettings(dbbench_generated=0))
+    await engine.open()
+    try:
+        for one in made[:120]:
+            assert "{" not in one.question.text
+            handle = await engine.create(one.question.tables)
+            shown = (await engine.run(handle, one.plan.sql())).text
+            assert correct(shown, one.question.label or ()), (one.question.text, one.plan.sql(), shown)
+            await engine.end(handle)
+    finally:
+        await engine.close()
+
+
+def test_everyday_words_are_in_training_alone(sources: Path) -> None:
+    generator = WikiGenerator(sources, 0)
+    cut = (
+        " is really ",
+        "Due to a correction",
+        "From left to right",
+        "on 'April",
+        "Clean up",
+        "no longer be in",
+    )
+    texts = {
+        split: [generator.make(split, number).question.text for number in range(240)]
+        for split in (WIKI_TRAIN, WIKI_UNSEEN)
+    }
+    assert any(part in text for text in texts[WIKI_TRAIN] for part in cut)
+    assert not any(part in text for text in texts[WIKI_UNSEEN] for part in cut)
+
+
+def test_a_change_in_everyday_words_has_its_values_in_the_sentence() -> None:
+    made = [
+        found
+        for seed in range(300)
+        if (
+            found := ChangeMaker(random.Random(seed), GAMES, freely=True).make(
+                (INSERT, UPDATE, DELETE)[seed % 3]
+            )
+        )
+    ]
+    assert len(made) > 150
+    for one in made:
+        wanted = [value for _, value in one.plan.pairs]
+        wanted += [each.mention or each.value for each in one.plan.conditions]
+        assert all(value in one.question.text for value in wanted), (one.question.text, wanted)

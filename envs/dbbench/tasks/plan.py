@@ -18,6 +18,13 @@ class Condition:
     relation: str
     """`=`, `<`, `>`, `<=`, `>=`, or `~`: the text has the value in it."""
     value: str
+    mention: str = ""
+    """How the question has the value, where that is only a part of it or has other signs."""
+
+    @property
+    def look_for(self) -> str:
+        """What the mention is like: a hyphen stands for any dash."""
+        return f"%{self.mention.replace('-', '_')}%"
 
     def sql(self, *, exactly: bool = True) -> str:
         """The condition in SQL; where not exactly, equal texts are looked for inside others."""
@@ -59,6 +66,18 @@ class Plan:
     def texts(self) -> bool:
         """Whether a text must be found."""
         return any(condition.relation == "=" for condition in self.conditions)
+
+    @property
+    def unsure(self) -> tuple[Condition, ...]:
+        """The conditions whose values the question does not have as the table writes them."""
+        return tuple(condition for condition in self.conditions if condition.mention)
+
+    def as_mentioned(self) -> "Plan":
+        """Return the same with values as the question has them."""
+        conditions = tuple(
+            replace(condition, value=condition.mention or condition.value) for condition in self.conditions
+        )
+        return replace(self, conditions=conditions)
 
     def folded(self) -> "Plan":
         """The same whatever letters' case values have; a change keeps its new values."""

@@ -6,14 +6,24 @@ from collections.abc import Sequence
 from envs.dbbench.engines.port import Table
 from envs.dbbench.tasks import plan as plans
 from envs.dbbench.tasks.plan import Condition, Plan
-from envs.dbbench.tasks.reading import bare
-from envs.dbbench.tasks.wiki import wordings
-from envs.dbbench.tasks.wiki.made import Made, is_number, join_list, make_question, name_table
+from envs.dbbench.tasks.wiki import everyday, wordings
+from envs.dbbench.tasks.wiki.made import (
+    Made,
+    fill,
+    is_number,
+    is_plain,
+    join_list,
+    make_question,
+    name_table,
+    say_header,
+)
+from envs.dbbench.tasks.wiki.mentions import mention
+from envs.dbbench.tasks.wiki.narration import narrate
 from envs.dbbench.tasks.wiki.sources import WikiTable
 
 Pair = tuple[str, str]
-SIMPLE = frozenset('\\`"')
-"""Characters of cells that are not put into a sentence."""
+NARRATED = 0.6
+"""How many INSERTs in everyday words are narrated."""
 
 
 class ChangeMaker:
@@ -22,10 +32,13 @@ class ChangeMaker:
     Args:
         draw: Chance.
         table: The table.
+        freely: Whether in everyday words too (`everyday.py`): rows are narrated, and values are mentioned in
+            other letters, in part, or with a noun.
     """
 
-    def __init__(self, draw: random.Random, table: WikiTable) -> None:
+    def __init__(self, draw: random.Random, table: WikiTable, *, freely: bool = False) -> None:
         self._draw = draw
+        self._freely = freely
         self._name = name_table(draw, table.title)
         self._headers = table.headers
         self._rows = list(table.rows)
@@ -46,11 +59,13 @@ class ChangeMaker:
         return sum(is_number(row[place]) for row in self._rows) * 2 > len(self._rows)
 
     def _insert(self) -> Made | None:
-        wording = self._draw.choice(wordings.INSERT)
+        if self._freely and self._draw.random() < NARRATED:
+            return self._narrate()
+        wording = self._draw.choice(self._forms(wordings.INSERT, everyday.INSERT))
         style, _, form = wording.partition("|")
         row, other = self._rows[0], self._rows[1]
         values = [self._draw.choice((value, value, value, other[at])) for at, value in enumerate(row)]
-        places = [at for at, value in enumerate(values) if _is_plain(value)]
+        places = [at for at, value in enumerate(values) if is_plain(value)]
         if len(places) > 3 and self._draw.random() < 0.15:
             places.remove(self._draw.choice(places))
         words: dict[str, str] = {}
@@ -67,9 +82,21 @@ class ChangeMaker:
         plan = Plan(plans.INSERT, self._name, pairs=tuple(pairs))
         return make_question(plans.INSERT, text, self._table(self._rows[1:]), None, plan)
 
+    def _narrate(self) -> Made | None:
+        """Return an INSERT whose sentence names few columns or none."""
+        row, other = self._rows[0], self._rows[1]
+        values = [self._draw.choice((value, value, value, other[at])) for at, value in enumerate(row)]
+        plain = [value if is_plain(value) else None for value in values]
+        narrated = narrate(self._draw, self._headers, plain, self._key)
+        if narrated is None:
+            return None
+        plan = Plan(plans.INSERT, self._name, pairs=narrated.pairs)
+        text = self._fill(narrated.form, narrated.words)
+        return make_question(plans.INSERT, text, self._table(self._rows[1:]), None, plan)
+
     def _update(self) -> Made | None:
-        style, _, form = self._draw.choice(wordings.UPDATE).partition("|")
-        pairs_style, _, where_style = style.partition(" ")
+        style, _, form = self._draw.choice(self._forms(wordings.UPDATE, everyday.UPDATE)).partition("|")
+        pairs_style, _, where_style = style.removesuffix(" old").partition(" ")
         row = self._rows[0]
         conditions = self._conditions(row, where_style)
         if conditions is None:
@@ -83,7 +110,11 @@ class ChangeMaker:
             if value is None:
                 return None
             pairs.append((self._headers[at], value))
-        words = self._describe_where(where_style, conditions)
+        words, conditions = self._describe_where(where_style, conditions, form)
+        if style.endswith(" old"):
+            words["old"] = row[self._headers.index(pairs[0][0])]
+            if not is_plain(words["old"]) or words["old"] == pairs[0][1]:
+                return None
         if pairs_style == "of":
             words |= {"column": self._header(pairs[0][0]), "value": pairs[0][1]}
         else:
@@ -92,12 +123,13 @@ class ChangeMaker:
         return make_question(plans.UPDATE, self._fill(form, words), self._table(self._rows), None, plan)
 
     def _delete(self) -> Made | None:
-        style, _, form = self._draw.choice(wordings.DELETE).partition("|")
+        style, _, form = self._draw.choice(self._forms(wordings.DELETE, everyday.DELETE)).partition("|")
         conditions = self._conditions(self._rows[0], style)
         if conditions is None:
             return None
+        words, conditions = self._describe_where(style, conditions, form)
         plan = Plan(plans.DELETE, self._name, conditions=conditions)
-        text = self._fill(form, self._describe_where(style, conditions))
+        text = self._fill(form, words)
         return make_question(plans.DELETE, text, self._table(self._rows), None, plan)
 
     def _conditions(self, row: Sequence[str], style: str) -> tuple[Condition, ...] | None:
@@ -108,14 +140,14 @@ class ChangeMaker:
             if len(same) > 1:
                 return None
         else:
-            usable = [at for at, value in enumerate(row) if _is_plain(value)]
+            usable = [at for at, value in enumerate(row) if is_plain(value)]
             count = self._draw.choice((1, 1, 1, 2))
             if len(usable) <= count:
                 return None
             first = [self._key] if self._key in usable and self._draw.random() < 0.6 else []
             rest = [at for at in usable if at not in first]
             places = [*first, *self._draw.sample(rest, count - len(first))]
-        if not all(_is_plain(row[at]) for at in places):
+        if not all(is_plain(row[at]) for at in places):
             return None
         return tuple(Condition(self._headers[at], "=", row[at]) for at in places)
 
@@ -123,12 +155,15 @@ class ChangeMaker:
         """Return another value for a column: another row's, or a number near its own."""
         if is_number(old) and self._draw.random() < 0.6:
             return str(self._draw.randint(0, 3000 if "," in old or len(old) > 3 else 99))
-        values = [row[place] for row in self._rows[1:] if _is_plain(row[place]) and row[place] != old]
+        values = [row[place] for row in self._rows[1:] if is_plain(row[place]) and row[place] != old]
         return self._draw.choice(values) if values else None
 
     def _words(self, style: str, pairs: Sequence[Pair]) -> dict[str, str]:
         """Return what fills `{pairs}`, `{names}` and `{values}`."""
         quote = self._draw.choice(("", "'"))
+        if self._freely and any(", " in value for _, value in pairs):
+            # A comma in a value looks like one between values.
+            quote = "" if any("'" in value for _, value in pairs) else "'"
         names = [self._header(header) for header, _ in pairs]
         shown = [f"{quote}{value}{quote}" for _, value in pairs]
         words = {
@@ -144,24 +179,37 @@ class ChangeMaker:
             words["pairs"] = join_list(self._draw, items, wordings.JOINS)
         return words
 
-    def _describe_where(self, style: str, conditions: Sequence[Condition]) -> dict[str, str]:
+    def _describe_where(
+        self, style: str, conditions: tuple[Condition, ...], form: str
+    ) -> tuple[dict[str, str], tuple[Condition, ...]]:
+        """Return conditions in words, and as they follow from the words."""
+        shown = [one.value for one in conditions]
+        if self._freely:
+            alone = style == "key" and "{key}'" not in form
+            cells = [[row[self._headers.index(one.column)] for row in self._rows] for one in conditions]
+            found = [
+                mention(self._draw, one, column, alone=alone)
+                for one, column in zip(conditions, cells, strict=True)
+            ]
+            shown, conditions = [text for text, _ in found], tuple(one for _, one in found)
         if style == "key":
-            return {"key": conditions[0].value}
-        form = self._draw.choice(wordings.WHERES[style])
+            return {"key": shown[0]}, conditions
+        item = self._draw.choice(wordings.WHERES[style])
         items = [
-            form.replace("{column}", self._header(one.column)).replace("{value}", one.value)
-            for one in conditions
+            item.replace("{column}", self._header(one.column)).replace("{value}", value)
+            for one, value in zip(conditions, shown, strict=True)
         ]
-        return {"where": " and ".join(items)}
+        return {"where": " and ".join(items)}, conditions
+
+    def _forms(self, plain: Sequence[str], free: Sequence[str]) -> Sequence[str]:
+        return (*plain, *free) if self._freely else plain
 
     def _header(self, header: str) -> str:
-        """Return a header as a sentence has it: whole, in lower case, or without its unit."""
-        chance = self._draw.random()
-        if chance < 0.6:
-            return header
-        return header.lower() if chance < 0.8 else bare(header)
+        return say_header(self._draw, header)
 
     def _fill(self, form: str, words: dict[str, str]) -> str:
+        if self._freely:
+            return fill(form, {"table": self._name} | words)
         text = form
         for place, value in ({"table": self._name} | words).items():
             text = text.replace(f"{{{place}}}", value)
@@ -171,8 +219,3 @@ class ChangeMaker:
         order = list(rows)
         self._draw.shuffle(order)
         return Table.of(self._name, self._headers, order)
-
-
-def _is_plain(value: str) -> bool:
-    """Whether a cell can stand in a sentence."""
-    return bool(value.strip()) and value == value.strip() and not SIMPLE & set(value) and len(value) <= 60

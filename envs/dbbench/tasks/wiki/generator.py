@@ -1,7 +1,7 @@
 """Tasks over Wikipedia's tables: changes of real tables, WikiSQL's questions, WikiTableQuestions' look-ups.
 
 The same folder, seed, split and number make the same task. The tables of the unseen split are in no task of
-the other.
+the other. Tasks for training alone are worded in everyday sentences too.
 """
 
 import random
@@ -13,6 +13,7 @@ from envs.dbbench.tasks.wiki.changes import ChangeMaker
 from envs.dbbench.tasks.wiki.look_ups import make_look_up, solve
 from envs.dbbench.tasks.wiki.made import Made
 from envs.dbbench.tasks.wiki.rows import RowMaker
+from envs.dbbench.tasks.wiki.selects import QuestionMaker
 from envs.dbbench.tasks.wiki.sources import Sources, read_sources
 
 WIKI_TRAIN, WIKI_UNSEEN = "wiki_train", "wiki_unseen"
@@ -24,6 +25,8 @@ ROUND = (
 )
 """The kinds in turn."""
 TRIES = 2000
+EVERYDAY = 0.4
+"""How many questions for training are in everyday words, over real tables, in place of those of the sets."""
 
 
 class WikiGenerator:
@@ -58,13 +61,16 @@ class WikiGenerator:
         raise AssertionError(f"no task {split}/{number} in {TRIES} tries")
 
     def _draw(self, draw: random.Random, sources: Sources, unseen: bool, kind: str) -> Made | None:
+        # The unseen tasks stay what they were, so that measurements on them can be compared.
+        if not unseen and kind in (ASKED, LOOKED_UP) and draw.random() < EVERYDAY:
+            return QuestionMaker(draw, draw.choice(sources.tables)).make()
         match kind:
             case "asked":
                 return self._rows[unseen].make(draw, draw.choice(sources.asked))
             case "looked up":
                 return make_look_up(draw, draw.choice(self._solved[unseen]))
             case _:
-                return ChangeMaker(draw, draw.choice(sources.tables)).make(kind)
+                return ChangeMaker(draw, draw.choice(sources.tables), freely=not unseen).make(kind)
 
 
 @cache

@@ -2,16 +2,20 @@
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from envs.dbbench.engines.port import MAX_NAME, Table
 from envs.dbbench.tasks.plan import Plan
 from envs.dbbench.tasks.questions import Question, described
+from envs.dbbench.tasks.reading import bare
 
 SUFFIXES = ("", "", "", " Table", " Data", " List", " Records", " Database")
 CASES = 3
 """How often, of so many tables, a name is written in another case than the title's."""
+SIMPLE = frozenset('\\`"')
+"""Characters of cells that are not put into a sentence."""
+LONGEST_SHOWN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +59,30 @@ def is_number(value: str) -> bool:
 def read_number(value: str) -> float:
     """Return the number that a text is, as `is_number` has it."""
     return float(value.replace(",", ""))
+
+
+def is_plain(value: str) -> bool:
+    """Whether a cell can stand in a sentence."""
+    return (
+        bool(value.strip())
+        and value == value.strip()
+        and not SIMPLE & set(value)
+        and len(value) <= LONGEST_SHOWN
+    )
+
+
+def say_header(draw: random.Random, header: str) -> str:
+    """Return a header as a sentence has it: whole, in lower case, or without its unit."""
+    chance = draw.random()
+    if chance < 0.6:
+        return header
+    return header.lower() if chance < 0.8 else bare(header)
+
+
+def fill(form: str, words: Mapping[str, str]) -> str:
+    """Return a form with its places filled in one pass, so that no value is read as a form.
+
+    A value at the start keeps its letters' case: it may go into the table.
+    """
+    text = re.sub(r"\{(\w+)\}", lambda found: words[found[1]], form)
+    return text if form.startswith("{") else f"{text[0].upper()}{text[1:]}"
