@@ -119,6 +119,9 @@ def values(
     states: Annotated[int, typer.Option(min=1, max=20, help="States of a task's path that are valued.")] = 2,
     rollouts: Annotated[int, typer.Option(min=1, max=32, help="Rollouts from each candidate.")] = 2,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="Of rollouts after the first.")] = 0.7,
+    equal: Annotated[
+        float, typer.Option(min=0, max=1, help="Share kept of states whose candidates are worth the same.")
+    ] = 0.35,
     limit: Limit = 100,
     seed: Seed = 0,
     concurrency: Concurrency = 8,
@@ -139,7 +142,7 @@ def values(
             report,
             limit=limit,
             seed=seed,
-            effort=Effort(states, rollouts, temperature),
+            effort=Effort(states, rollouts, temperature, equal),
             concurrency=concurrency,
         )
         _conclude(out, asyncio.run(run))

@@ -72,6 +72,7 @@ async def test_what_leads_to_success_is_worth_more_and_is_learned_by_the_actor(
     assert {one.provenance.source for one in records} == {"rollouts"}
     for one in values:
         won = one.context.turns[-1].action != "look"
+        assert one.question["own"] is not won
         assert (one.question["share"], one.answer) == ((1.0, "Yes") if won else (0.0, "No"))
         assert len(one.context.turns) == 1, "at later states the samples are the actor's own action"
     assert sum(one.answer == "Yes" for one in values) == len(runs) == made.kept

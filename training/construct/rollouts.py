@@ -34,10 +34,12 @@ class Line:
     state: SessionState
     turns: list[Turn] = field(default_factory=list[Turn])
     valid: list[bool] = field(default_factory=list[bool])
+    logprobs: list[float | None] = field(default_factory=list[float | None])
+    """The actor's log-probability of each answer, where the engine gave it."""
 
     def fork(self, state: SessionState, at_step: int) -> "Line":
         """Return the line of a session that was forked after so many steps."""
-        return Line(self.first, state, self.turns[:at_step], self.valid[:at_step])
+        return Line(self.first, state, self.turns[:at_step], self.valid[:at_step], self.logprobs[:at_step])
 
 
 class Rollouts:
@@ -81,6 +83,7 @@ class Rollouts:
         turn = Turn(action=candidate.action, thought=candidate.thought, observation=line.state.observation)
         line.turns.append(turn)
         line.valid.append(line.state.valid)
+        line.logprobs.append(candidate.logprob)
 
     async def play(self, line: Line, *, temperature: float, seed: int) -> float:
         """Play a line to its end and return the reward.

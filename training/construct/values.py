@@ -30,8 +30,6 @@ CANDIDATES, HOT = 4, 1.0
 """Samples at a state, and their temperature."""
 OTHERS = 2
 """Candidates of a state that are tried beside the actor's own."""
-EQUAL_KEPT = 0.35
-"""The share of states whose candidates are worth the same that is kept: they show no difference."""
 FORECASTS = 0.2
 """The share of values that are learned of the action alone, without what it led to."""
 TIMEOUT = 120.0
@@ -48,6 +46,8 @@ class Effort:
     """From each candidate."""
     temperature: float = 0.7
     """Of the rollouts after the first."""
+    equal: float = 0.35
+    """The share of states whose candidates are worth the same that is kept: they show no difference."""
 
 
 @dataclass
@@ -137,7 +137,8 @@ async def value_task(
             group = await _value_state(rollouts, path, at, effort, seed, stack)
             if len(group) > 1:
                 left -= 1
-                records += _record(rollouts, path, at, group, draw, task_id, provenance)
+                if len({one.share for one in group}) > 1 or draw.random() < effort.equal:
+                    records += _record(rollouts, path, at, group, draw, task_id, provenance)
         if not records:
             raise RoleError("actor", "no other candidate", "its samples are the actions that it takes anyway")
         return records
@@ -195,12 +196,9 @@ def _record(
     provenance: Provenance,
 ) -> list[Record]:
     """Return the records of one state's candidates."""
-    shares = {one.share for one in group}
-    if len(shares) == 1 and draw.random() > EQUAL_KEPT:
-        return []
     environment = rollouts.metadata.name
     records: list[Record] = []
-    for one in group:
+    for place, one in enumerate(group):
         turn = one.turn
         if draw.random() < FORECASTS:
             turn = turn.model_copy(update={"observation": ""})
@@ -210,7 +208,12 @@ def _record(
                 task_id=task_id,
                 kind="value",
                 context=rollouts.context(path, [*path.turns[:at], turn]),
-                question={"share": one.share, "state": at},
+                question={
+                    "share": one.share,
+                    "state": at,
+                    "own": place == 0,
+                    "logprob": one.line.logprobs[at],
+                },
                 answer="Yes" if draw.random() < one.share else "No",
                 provenance=provenance,
             )

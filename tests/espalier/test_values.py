@@ -1,0 +1,44 @@
+"""What choosing by values earns, and how well they rank, on states with known shares."""
+
+import pytest
+
+from evaluation.values import Valued, earn, rank, report
+
+
+def state(own: tuple[float, float], *others: tuple[float, float]) -> list[Valued]:
+    """A state of candidates, each a share and a value; the log-probability is the other way round."""
+    made = [Valued(share, value, -value, own=False) for share, value in others]
+    return [Valued(own[0], own[1], -own[1], own=True), *made]
+
+
+STATES = [
+    state((0.0, 0.2), (1.0, 0.9)),
+    state((1.0, 0.5), (0.0, 0.6)),
+    state((0.5, 0.5), (0.5, 0.1)),
+]
+
+
+def test_a_margin_decides_what_is_replaced() -> None:
+    def value(one: Valued) -> float:
+        return one.value
+
+    free, careful, never = (earn(STATES, value, margin) for margin in (0.0, 0.3, 1.0))
+    assert (free.mean, free.replaced) == (pytest.approx(0.5), pytest.approx(2 / 3))
+    assert (careful.mean, careful.replaced) == (pytest.approx(2.5 / 3), pytest.approx(1 / 3))
+    assert (never.mean, never.replaced) == (pytest.approx(0.5), 0.0)
+
+
+def test_ranking_counts_pairs_of_different_worth() -> None:
+    assert (rank(STATES, lambda one: one.value).n, rank(STATES, lambda one: one.value).right) == (2, 0.5)
+    assert rank(STATES, lambda one: one.share).right == 1.0
+    assert rank(STATES, lambda one: 0.0).right == 0.5, "ties count half"
+
+
+def test_the_report_has_judge_actor_and_hindsight_side_by_side() -> None:
+    found = report(STATES)
+    assert (found.states, found.candidates) == (3, 6)
+    assert found.own == pytest.approx(0.5)
+    assert found.hindsight.mean == pytest.approx(2.5 / 3)
+    assert found.margins[0.3].mean == found.hindsight.mean
+    assert found.by_logprob.mean == pytest.approx(0.5)
+    assert 0 < found.brier < found.brier_constant < 0.25
