@@ -166,7 +166,7 @@ def test_generated_splits_have_nothing_in_common() -> None:
 
 def test_an_instruction_is_read_by_its_own_template_only() -> None:
     templates = [(f"{topic}/{one.name}", one) for topic, many in TOPICS.items() for one in many]
-    for whole in Generator(5).tasks(GENERATED_VALID, 200).values():
+    for whole in Generator(5).tasks(GENERATED_VALID, 450).values():
         outcome = [(kind, one, one.read(whole.instruction)) for kind, one in templates]
         reading = [(kind, one, places) for kind, one, places in outcome if places is not None]
         assert [kind for kind, _, _ in reading] == [whole.kind], whole.instruction

@@ -1,4 +1,4 @@
-"""Tasks made from a seed: files, folders, text, logs, tables, permissions, processes, users, the system.
+"""Tasks made from a seed, of fifteen topics: what is asked about a machine, and what is to be done on it.
 
 Training and validation never have a task in common: where a task names a thing or a person, each split
 has its own half of the names; where it names none, of the wordings. `generated_unseen` has the kinds that
@@ -8,15 +8,21 @@ neither of the two has. The same seed makes the same tasks.
 from collections.abc import Sequence
 
 from envs.os_interaction.tasks import (
+    topic_changes,
+    topic_columns,
     topic_files,
     topic_folders,
     topic_logs,
+    topic_making,
+    topic_numbers,
     topic_permissions,
     topic_processes,
     topic_system,
     topic_tables,
     topic_text,
+    topic_trees,
     topic_users,
+    topic_words,
 )
 from envs.os_interaction.tasks.table import (
     GENERATED_TRAIN,
@@ -39,6 +45,12 @@ TOPICS: dict[str, tuple[Template, ...]] = {
     "system": topic_system.TEMPLATES,
     "logs": topic_logs.TEMPLATES,
     "tables": topic_tables.TEMPLATES,
+    "trees": topic_trees.TEMPLATES,
+    "changes": topic_changes.TEMPLATES,
+    "words": topic_words.TEMPLATES,
+    "columns": topic_columns.TEMPLATES,
+    "numbers": topic_numbers.TEMPLATES,
+    "making": topic_making.TEMPLATES,
 }
 DIVIDED = ("logs", "tables")
 """The topics some of whose kinds are kept out of training. Of the others all kinds are trained on."""

@@ -25,7 +25,7 @@ _PEOPLE = """alice bruno carla diego elena felix greta hugo ines jonas karin leo
 simon tara ulli vera wanda xenia yann zoe anton berta cosmo dora emil"""
 PEOPLE = tuple(_PEOPLE.split())
 EXTENSIONS = ("txt", "log", "csv", "md", "conf", "json", "dat", "bak")
-SHARED_PLACES = frozenset(("bound", "least", "program", "yes", "no", "variable"))
+SHARED_PLACES = frozenset(("bound", "least", "until", "program", "yes", "no", "variable"))
 """Places whose words both splits have."""
 ROOTS = ("/srv", "/opt", "/home", "/var/local", "/root", "/data")
 
