@@ -35,6 +35,15 @@ class ServedModel:
         return {name: os.environ.get(name) or value for name, value in variables.items()}
 
 
+def record_card(settings: StackSettings, card: Card) -> None:
+    """Write an adapter's card to where this stack's orchestrator looks for it."""
+    folder = settings.cards
+    folder.mkdir(parents=True, exist_ok=True)
+    draft = folder / f".{card.name}"
+    draft.write_text(card.model_dump_json(), encoding="utf-8")
+    draft.replace(folder / f"{card.name}.json")
+
+
 def shipped() -> list[str]:
     """The adapters that come with the package."""
     return sorted(card.parent.name for card in SHIPPED.glob(f"*/{CARD}"))
@@ -81,6 +90,7 @@ def prepare_served(settings: StackSettings, report: Callable[[str], None]) -> Se
     if found is None:
         return ServedModel(model)
     folder, card = found
+    record_card(settings, card)
     merged = model.with_name(f"{model.name}+{card.name}")
     if not (merged / "config.json").is_file():
         report(f"merging {card.name}")

@@ -66,6 +66,7 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
             f"http://127.0.0.1:{engine_part(settings, model, number).port}" for number in (0, 1)
         )
         shared |= model.environment()
+        shared["ESPALIER_ADAPTER_CARDS"] = str(settings.cards)
         parts.append(engine_part(settings, model))
     for role in ROLES:
         parts.append(_service(role, settings.port(role), shared, roles_patience))

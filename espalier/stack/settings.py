@@ -70,6 +70,11 @@ class StackSettings(Settings):
         return self.folder / "logs"
 
     @property
+    def cards(self) -> Path:
+        """The cards of the adapters that this stack has served."""
+        return self.folder / "cards"
+
+    @property
     def has_engine(self) -> bool:
         """Whether an engine was named, for all roles or for each."""
         each = (self.planner_model_url, self.judge_model_url, self.actor_model_url)

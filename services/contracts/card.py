@@ -1,6 +1,6 @@
 """An adapter's card, `card.json` beside its weights: what it is, its training data, its measured results."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -29,6 +29,15 @@ class Measured(Message):
 
 class Card(Message):
     """What goes with an adapter's weights."""
+
+    @property
+    def planned(self) -> list[str]:
+        """The environments whose plans it learned."""
+        return [
+            group.partition("/")[0]
+            for group, count in self.groups.items()
+            if group.endswith("/plan") and count
+        ]
 
     name: str
     """`<role>@<digest>`."""
@@ -63,4 +72,7 @@ class Card(Message):
     best_step: int | None = None
     """The step whose weights these are, where the held-out loss chose it; None: the last step."""
     seconds: float = 0.0
+    margins: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict[str, float])
+    """By environment, what a candidate's value must be above the greedy one's to replace it, calibrated on
+    development tasks; 1: the greedy one always stays. An environment that is missing has no values."""
     measured: list[Measured] = Field(default_factory=list[Measured])

@@ -23,6 +23,7 @@ from services.contracts.event_data import (
     Draw,
     Exhausted,
     Failed,
+    Fallback,
     First,
     Forking,
     Leaving,
@@ -72,6 +73,7 @@ class EventType(StrEnum):
     PATH_DIVERGED = "path.diverged"
     BACKTRACKED = "backtracked"
     WINDOW_CUT = "window.cut"
+    FELL_BACK = "fell_back"
     NUMBERS_DRAWN = "numbers.drawn"
     CALL_FAILED = "call.failed"
     BUDGET_EXHAUSTED = "budget.exhausted"
@@ -293,6 +295,13 @@ class WindowCut(Entry):
     data: Cut
 
 
+class FellBack(Entry):
+    """`fell_back`."""
+
+    type: Literal[EventType.FELL_BACK]
+    data: Fallback
+
+
 class NumbersDrawn(Entry):
     """`numbers.drawn`."""
 
@@ -343,6 +352,7 @@ Event = Annotated[
     | PathCommitted
     | Backtracked
     | WindowCut
+    | FellBack
     | NumbersDrawn
     | CallFailed
     | BudgetExhausted,

@@ -244,6 +244,14 @@ class Cut(Message):
     turns: int
 
 
+class Fallback(Message):
+    """Something that a method would do, and does not."""
+
+    what: str
+    detail: str
+    """Why, and what to do about it."""
+
+
 class Draw(Message):
     """Random numbers from the episode's seed, in [0, 1)."""
 

@@ -73,6 +73,10 @@ class Spec(Answer):
     max_steps: int
     needs_submit: bool
     """Whether the environment wants an action that submits the result."""
+    margin: float | None = None
+    """What was calibrated for the adapter and this environment: see `Card.margins`; None: nothing was."""
+    planned: bool | None = None
+    """Whether the adapter learned plans of this environment; None: it is not recorded."""
 
 
 class Opened(Answer):

@@ -1,6 +1,7 @@
 """Settings of the orchestrator and its workers."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -63,6 +64,8 @@ class OrchestratorSettings(Settings):
         }
     )
     """Environments by name, as JSON: an address, or a list of the addresses of several servers."""
+    adapter_cards: Path = Path(__file__).parents[2] / "training" / "adapters"
+    """The folder of the adapters' cards, which hold what was calibrated for each."""
     episode_ttl: float = Field(default=7 * 86400, gt=0)
     """How long a finished episode is kept, seconds."""
     idempotency_ttl: float = Field(default=86400, gt=0)

@@ -46,7 +46,9 @@ class Bench:
         """Change settings."""
         self.store.settings = self.jobs.settings = self.jobs.settings.model_copy(update=settings)
 
-    async def create(self, method: str = "react", **options: Any) -> tuple[str, Record]:
+    async def create(
+        self, method: str = "react", spec: dict[str, Any] | None = None, **options: Any
+    ) -> tuple[str, Record]:
         request = EpisodeCreate(environment="twin", task_id="corridor", method=method, **options)
         record = Record(
             request=request,
@@ -56,6 +58,7 @@ class Bench:
             needs_submit=False,
             version=METHODS[method].version,
             done_means_success=True,
+            **(spec or {}),
         )
         episode, _ = await self.store.create(record, None)
         return episode, record

@@ -34,7 +34,7 @@ def value_of(**values: float) -> Any:
 
 
 async def play(bench: Bench, **params: Any) -> Any:
-    return await bench.run("tmbr", max_steps=3, num_subtasks=0, num_path=1, params=params)
+    return await bench.run("tmbr", max_steps=3, num_subtasks=0, num_path=1, params={"margin": 0.1, **params})
 
 
 def actions_of(fold: Fold, branch: str = "0.0") -> list[str]:
@@ -166,3 +166,41 @@ async def test_a_judge_without_budget_leaves_the_first_that_lives(bench: Bench) 
     )
     assert (episode.state, episode.result.ended) == ("completed", "budget")
     assert actions_of(Fold(await bench.events(episode.id))) == ["south"]
+
+
+async def test_without_a_calibrated_margin_it_is_greedy_and_the_log_says_so(bench: Bench) -> None:
+    bench.roles.act_by = propose("north", "look")
+    episode = await play_uncalibrated(bench, margin=None)
+    assert Counter(bench.roles.calls) == {"actor": 3, "judge": 1}
+    [fallback] = await bench.data(episode.id, EventType.FELL_BACK)
+    assert fallback.what == "margin"
+    assert "twin" in fallback.detail
+
+
+async def test_the_calibrated_margin_is_that_of_the_adapters_card(bench: Bench) -> None:
+    bench.roles.value_by = value_of(south=0.4, north=0.625)
+    for margin, taken in ((0.2, "north"), (0.3, "south")):
+        bench.roles.act_by = lambda request: (
+            propose("south", "north")(request) if not request.context.turns else []
+        )
+        episode = await play_uncalibrated(bench, margin=margin)
+        assert actions_of(Fold(await bench.events(episode.id)))[0] == taken
+        assert not await bench.data(episode.id, EventType.FELL_BACK)
+
+
+@pytest.mark.parametrize(("planned", "plans"), [(True, 1), (None, 1), (False, 0)])
+async def test_a_plan_is_made_where_plans_were_learned(
+    bench: Bench, planned: bool | None, plans: int
+) -> None:
+    await play_uncalibrated(bench, margin=1.0, planned=planned, num_subtasks=2)
+    assert bench.roles.calls.count("planner") == plans
+
+
+async def play_uncalibrated(bench: Bench, num_subtasks: int = 0, **spec: Any) -> Any:
+    """Play an episode whose record has what a card gave it."""
+    bench.roles.calls.clear()
+    episode, record = await bench.create(
+        "tmbr", max_steps=3, num_subtasks=num_subtasks, num_path=1, spec=spec
+    )
+    assert {name: getattr(record, name) for name in spec} == spec
+    return await bench.finish(episode)

@@ -76,14 +76,14 @@ async def test_a_worker_killed_anywhere_is_taken_over_as_if_nothing_had_happened
     script(bench)
     bench.environment.lose_sessions()
     bench.environment.steps = 0
-    whole = await bench.run("tmbr", max_steps=4)
+    whole = await bench.run("tmbr", max_steps=4, params={"margin": 0.0})
     calls, steps = len(bench.roles.calls), bench.environment.steps
     expected = shape(await bench.store.events(whole.id))
 
     script(bench)
     bench.environment.steps = 0
     revive = kill_at(bench, data.draw(st.integers(1, calls), label="the call at which the worker dies"))
-    episode, _ = await bench.create("tmbr", max_steps=4)
+    episode, _ = await bench.create("tmbr", max_steps=4, params={"margin": 0.0})
     with pytest.raises(KilledError):
         await bench.finish(episode)
     revive()
@@ -100,7 +100,7 @@ async def test_a_worker_killed_anywhere_is_taken_over_as_if_nothing_had_happened
 
 async def test_a_replay_is_identical_and_calls_nothing(bench: Bench) -> None:
     script(bench)
-    found = await bench.run("tmbr", max_steps=4)
+    found = await bench.run("tmbr", max_steps=4, params={"margin": 0.0})
     record = await bench.store.record(found.id)
     assert record is not None
     before = list(bench.roles.calls)

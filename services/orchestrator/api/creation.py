@@ -10,6 +10,7 @@ from services.contracts.episode import EpisodeCreate
 from services.contracts.problem import FieldError
 from services.contracts.session import DoneMeans, Metadata, TerminalAction
 from services.kit.problems import Kind, ProblemError
+from services.orchestrator.cards import Cards
 from services.orchestrator.environment_servers import HttpEnvironment
 from services.orchestrator.identity import digest
 from services.orchestrator.roles import HttpRoles
@@ -38,6 +39,7 @@ class EpisodeCreator:
         self._environments = environments
         self._roles = roles
         self._settings = settings
+        self._cards = Cards(settings.adapter_cards)
         self._metadata: dict[str, tuple[float, Metadata]] = {}
 
     @property
@@ -70,6 +72,7 @@ class EpisodeCreator:
                 f"the task's instruction has {len(instruction)} characters; 1 to {MAX_TEXT} do",
             )
         served, adapter = await self._pinned(request)
+        card = self._cards.find(adapter)
         record = Record(
             request=request.model_copy(update={"adapter": adapter}),
             instruction=instruction,
@@ -77,6 +80,8 @@ class EpisodeCreator:
             max_steps=min(request.max_steps or metadata.max_steps, MAX_TURNS),
             needs_submit=metadata.terminal_action is TerminalAction.REQUIRED,
             version=method.version,
+            margin=card.margins.get(request.environment) if card else None,
+            planned=request.environment in card.planned if card else None,
             done_means_success=metadata.done_means is DoneMeans.SUCCESS,
             model=served.base,
             profile=served.profile,

@@ -2,7 +2,16 @@
 
 from services.contracts.base import Message
 from services.contracts.event import EventType
-from services.contracts.event_data import Backtrack, Commitment, Compared, Cut, PathEnd, Repeated, Subtask
+from services.contracts.event_data import (
+    Backtrack,
+    Commitment,
+    Compared,
+    Cut,
+    Fallback,
+    PathEnd,
+    Repeated,
+    Subtask,
+)
 
 NOTES: dict[EventType, type[Message]] = {
     EventType.CANDIDATES_REPEATED: Repeated,
@@ -13,5 +22,6 @@ NOTES: dict[EventType, type[Message]] = {
     EventType.PATH_COMMITTED: Commitment,
     EventType.BACKTRACKED: Backtrack,
     EventType.WINDOW_CUT: Cut,
+    EventType.FELL_BACK: Fallback,
 }
 """What a method may write down."""

@@ -67,6 +67,14 @@ class Profile(StrEnum):
     """Every candidate is sampled, the judge picks one, the next path begins at the start."""
 
 
+class Planning(StrEnum):
+    """When a plan is made."""
+
+    ALWAYS = "always"
+    LEARNED = "learned"
+    """Where the adapter learned plans of the environment, or where that is not recorded."""
+
+
 class TmbrParams(PathParams):
     """Parameters of tmbr."""
 
@@ -81,8 +89,11 @@ class TmbrParams(PathParams):
     """The greedy candidate is the only one where its text has at least this probability."""
     scorer: Scorer = Scorer.VALUE
     """What candidates are scored by."""
-    margin: Float = Field(default=0.1, ge=0, le=1)
-    """What a candidate must score above the first to replace it. 0: the best wins; 1: the first stays."""
+    margin: Float | None = Field(default=None, ge=0, le=1)
+    """What a candidate must score above the first to replace it. 0: the best wins; 1: the first stays. By
+    default what was calibrated for the adapter and the environment; where nothing was, the first stays."""
+    plan: Planning = Planning.LEARNED
+    """Whether the task is split into `num_subtasks`."""
     look_ahead: Bool = True
     """Take the candidates in forks and score them by what they led to."""
     backtrack: Backtrack = Backtrack.WEAKEST
@@ -100,6 +111,7 @@ PAPER: dict[str, Any] = {
     "greedy": False,
     "scorer": Scorer.SELECTION,
     "margin": 0.0,
+    "plan": Planning.ALWAYS,
     "look_ahead": False,
     "backtrack": Backtrack.START,
 }
@@ -109,6 +121,13 @@ PAPER: dict[str, Any] = {
 async def run(world: World, spec: Spec) -> Committed:
     """Open paths until one is good enough, and commit it, or the judge's best."""
     search = _Search(world, spec)
+    if search.params.margin is None and spec.margin is None:
+        await world.note(
+            EventType.FELL_BACK,
+            what="margin",
+            detail=f"no margin is calibrated for {spec.brief.name}, so the first candidate is taken at each "
+            "step; set params.margin to compare candidates",
+        )
     parallel = search.params.parallel
     try:
         committed = await (search.weigh_together() if parallel else search.backtrack())
@@ -249,20 +268,28 @@ class _Search:
         return Committed(branch=branch, good_enough=good_enough, ended=path.ended, steps=path.steps)
 
 
+def find_margin(params: TmbrParams, spec: Spec) -> float:
+    """Return the margin: the one that was given, else the calibrated one, else 1, which is greedy."""
+    if params.margin is not None:
+        return params.margin
+    return 1.0 if spec.margin is None else spec.margin
+
+
 async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> PathResult:
     """Walk one path and have the judge weigh its end."""
     params = TmbrParams.of(spec.request.params)
     request = spec.request
+    margin = find_margin(params, spec)
     policy = Policy(
         form=params.form,
-        num_branch=request.num_branch,
-        plans=request.num_subtasks > 0,
+        plans=request.num_subtasks > 0 and (params.plan is Planning.ALWAYS or spec.planned is not False),
         grammar=params.grammar,
         repeats=params.repeats,
+        num_branch=request.num_branch if margin < 1 else 1,
         sure=params.sure if params.greedy else None,
         choosing=Choosing(
             scorer=params.scorer,
-            margin={0.0: None, 1.0: math.inf}.get(params.margin, params.margin),
+            margin={0.0: None, 1.0: math.inf}.get(margin, margin),
             look_ahead=params.look_ahead,
         ),
     )
