@@ -3,19 +3,22 @@
 The records are held-out ones of `espalier construct values --equal 1`: states that candidates led to, each
 with the share of rollouts that succeeded from there. Of states with several candidates it is measured what
 choosing earns, by the judge's values with each margin, by the actor's own log-probability, and with
-hindsight, beside the actor's own candidate. Writes `values.json`.
+hindsight, beside the actor's own candidate. Writes `values.json`. With `--calibrate FOLDER` the margin that
+earns the most goes into the card of an adapter, 1 where none earns more than greedy: measure on tasks that
+are neither learned nor reported.
 """
 
 import argparse
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 from pydantic import BaseModel, Field
 
+from espalier.adapter_folder import CARD, read_card
 from espalier.client import AsyncJudge
 from evaluation.intervals import bootstrap, wilson
 from services.contracts.verdict import ValueQuestion
@@ -125,6 +128,25 @@ def report(states: Sequence[Sequence[Valued]]) -> ValueReport:
     )
 
 
+def choose_margin(found: ValueReport) -> float:
+    """Return the margin that earns the most, or 1 where none earns more than greedy at 95% confidence."""
+    sound = [margin for margin, earned in found.margins.items() if earned.ci95[0] > 0]
+    return max(sound, key=lambda margin: (found.margins[margin].mean, margin), default=1.0)
+
+
+def calibrate(folder: Path, found: Mapping[str, ValueReport]) -> dict[str, float]:
+    """Write the margins of environments into an adapter's card and return all that it has.
+
+    Raises:
+        AdapterError: The folder does not hold an adapter with a card of its own.
+    """
+    card = read_card(folder)
+    margins = {**card.margins, **{name: choose_margin(one) for name, one in found.items()}}
+    text = card.model_copy(update={"margins": margins}).model_dump_json(indent=1)
+    (folder / CARD).write_text(f"{text}\n", encoding="utf-8")
+    return margins
+
+
 async def measure(
     records: Sequence[Record], judge: AsyncJudge, concurrency: int = CONCURRENCY
 ) -> dict[str, ValueReport]:
@@ -166,6 +188,7 @@ def main() -> None:
     parser.add_argument("files", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--judge", default="http://127.0.0.1:8002")
+    parser.add_argument("--calibrate", type=Path, help="an adapter's folder; margins go into its card")
     options = parser.parse_args()
     records = [record for path in options.files for record in read_records(path)]
     found = asyncio.run(_run(records, options.judge))
@@ -174,6 +197,8 @@ def main() -> None:
     text = "{" + ",\n".join(lines) + "}\n"
     (options.out / "values.json").write_text(text)
     print(text)
+    if options.calibrate:
+        print(f"margins: {calibrate(options.calibrate, found)}")
 
 
 if __name__ == "__main__":

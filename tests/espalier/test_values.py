@@ -1,8 +1,13 @@
 """What choosing by values earns, and how well they rank, on states with known shares."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
-from evaluation.values import Valued, earn, rank, report
+from espalier.adapter_folder import read_card
+from espalier.stack.adapters import SHIPPED
+from evaluation.values import Valued, calibrate, choose_margin, earn, rank, report
 
 
 def state(own: tuple[float, float], *others: tuple[float, float]) -> list[Valued]:
@@ -26,6 +31,17 @@ def test_a_margin_decides_what_is_replaced() -> None:
     assert (free.mean, free.replaced) == (pytest.approx(0.5), pytest.approx(2 / 3))
     assert (careful.mean, careful.replaced) == (pytest.approx(2.5 / 3), pytest.approx(1 / 3))
     assert (never.mean, never.replaced) == (pytest.approx(0.5), 0.0)
+
+
+def test_a_margin_is_chosen_only_where_it_is_sure_to_earn(tmp_path: Path) -> None:
+    few = report(STATES)
+    assert choose_margin(few) == 1.0, "three states prove nothing"
+    many = report(STATES * 40)
+    assert choose_margin(many) == 0.5, "the largest of the margins that earn the most"
+    folder = tmp_path / "agent"
+    shutil.copytree(SHIPPED / "agent", folder)
+    assert calibrate(folder, {"house": many, "shop": few})["house"] == 0.5
+    assert read_card(folder).margins == {**read_card(SHIPPED / "agent").margins, "house": 0.5, "shop": 1.0}
 
 
 def test_ranking_counts_pairs_of_different_worth() -> None:
