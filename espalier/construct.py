@@ -116,7 +116,12 @@ def values(
     split: Split,
     out: Out,
     actor: Annotated[str, typer.Option(help="The actor's service.")] = "http://127.0.0.1:8003",
-    states: Annotated[int, typer.Option(min=1, max=20, help="States of a task's path that are valued.")] = 2,
+    states: Annotated[
+        int, typer.Option(min=0, max=20, help="States of a task's path whose candidates are valued.")
+    ] = 2,
+    visited: Annotated[
+        int, typer.Option(min=0, max=50, help="States of the path that are valued by how it ended.")
+    ] = 0,
     rollouts: Annotated[int, typer.Option(min=1, max=32, help="Rollouts from each candidate.")] = 2,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="Of rollouts after the first.")] = 0.7,
     equal: Annotated[
@@ -142,7 +147,7 @@ def values(
             report,
             limit=limit,
             seed=seed,
-            effort=Effort(states, rollouts, temperature, equal),
+            effort=Effort(states, visited, rollouts, temperature, equal),
             concurrency=concurrency,
         )
         _conclude(out, asyncio.run(run))

@@ -23,6 +23,7 @@ from services.contracts.event import (
     PathEnded,
     PathJudged,
     PlanMade,
+    ReflectionMade,
     SessionForked,
     SessionOpened,
     StepTaken,
@@ -107,6 +108,8 @@ class EpisodeView:
                 self._branch(branch).add(f"[dim]the path ended: {escape(data.reason)}[/]")
             case PathJudged(data=data) if len(data.scores) == 1:
                 self._branch(branch).add(f"[cyan]judge: good enough with P = {data.scores[0]:.2f}[/]")
+            case ReflectionMade(data=data) if data.text:
+                self._branch(branch).add(f"[magenta]lesson: {_short(data.text)}[/]")
             case Backtracked(data=data):
                 place = f"step {data.to_step}" if data.to_step else "the start"
                 self._root.add(f"[yellow]↶ not good enough: back to {place}[/]")

@@ -10,6 +10,7 @@ from services.contracts.action import ActionRequest, Actions
 from services.contracts.adapter import AdapterLoad, Adapters, PinnedAdapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
 from services.contracts.plan import Plan, PlanRequest
+from services.contracts.reflection import Reflection, ReflectionRequest
 from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
 from services.contracts.task import Task, TaskPage
 from services.contracts.tree import Tree
@@ -186,6 +187,11 @@ def judge_path(body: PathQuestion) -> Call[PathVerdict]:
 def judge_value(body: ValueQuestion) -> Call[Values]:
     """Judge how likely success is from each of several states."""
     return Call("POST", "/v1/verdicts/value", Values, body=body)
+
+
+def reflect(body: ReflectionRequest) -> Call[Reflection]:
+    """Reflect on a path that was not good enough."""
+    return Call("POST", "/v1/reflections", Reflection, body=body)
 
 
 def plan(body: PlanRequest) -> Call[Plan]:

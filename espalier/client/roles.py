@@ -7,6 +7,7 @@ from espalier.client.http import AsyncClient, SyncClient
 from services.contracts.action import ActionRequest, Actions
 from services.contracts.adapter import AdapterLoad, Adapters
 from services.contracts.plan import Plan, PlanRequest
+from services.contracts.reflection import Reflection, ReflectionRequest
 from services.contracts.verdict import (
     Choice,
     PathQuestion,
@@ -77,6 +78,10 @@ class AsyncJudge(AsyncClient):
     async def value(self, body: ValueQuestion) -> Values:
         """How likely success is from each of several states."""
         return await self._send(calls.judge_value(body))
+
+    async def reflect(self, body: ReflectionRequest) -> Reflection:
+        """What a path that was not good enough teaches."""
+        return await self._send(calls.reflect(body))
 
 
 class AsyncPlanner(AsyncClient):

@@ -16,6 +16,9 @@ from training.construct.values import Effort, make_values
 from training.sft.examples import spoken
 
 
+ALL_STATES = Effort(states=20, rollouts=2)
+
+
 def mislead() -> FastAPI:
     """An actor whose greedy first action is `look`, after which it never does anything else.
 
@@ -42,7 +45,7 @@ def mislead() -> FastAPI:
     return app
 
 
-async def value(houses: str, out: Path, actor: str, limit: int = 4) -> Made:
+async def value(houses: str, out: Path, actor: str, limit: int = 4, effort: Effort = ALL_STATES) -> Made:
     return await make_values(
         "alfworld",
         houses,
@@ -52,7 +55,7 @@ async def value(houses: str, out: Path, actor: str, limit: int = 4) -> Made:
         print,
         limit=limit,
         seed=0,
-        effort=Effort(states=20, rollouts=2),
+        effort=effort,
         concurrency=2,
     )
 
@@ -80,6 +83,18 @@ async def test_what_leads_to_success_is_worth_more_and_is_learned_by_the_actor(
         assert one.reward == 1.0
         assert all(one.taught)
         assert one.context.turns[0].action != "look"
+
+
+async def test_visited_states_are_worth_how_the_path_ended(houses: str, tmp_path: Path) -> None:
+    out = tmp_path / "values.jsonl"
+    with served(mislead()) as actor:
+        await value(houses, out, actor, limit=2, effort=Effort(states=0, visited=3))
+    records = list(read_records(out))
+    assert len(records) == 6
+    assert {(one.kind, one.answer, one.question["share"], one.question["own"]) for one in records} == {
+        ("value", "No", 0.0, True)
+    }
+    assert len({(one.task_id, len(one.context.turns)) for one in records}) == 6
 
 
 async def test_an_actor_without_other_candidates_gives_no_values(houses: str, tmp_path: Path) -> None:

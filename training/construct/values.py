@@ -42,6 +42,8 @@ class Effort:
 
     states: int = 2
     """States of the path whose candidates are valued."""
+    visited: int = 0
+    """States of the path that are valued by how it ended, without rollouts."""
     rollouts: int = 2
     """From each candidate."""
     temperature: float = 0.7
@@ -130,6 +132,11 @@ async def value_task(
         path = await own(Line(state.observation, state))
         await rollouts.play(path, temperature=0.0, seed=seed)
         records: list[Record] = []
+        count = min(effort.visited, len(path.turns))
+        share = float(path.state.reward >= LEAST)
+        for at in sorted(draw.sample(range(len(path.turns)), count)):
+            visited = _Valued(path.turns[at], path, share)
+            records += _record(rollouts, path, at, [visited], draw, task_id, provenance)
         left = effort.states
         for at in draw.sample(range(len(path.turns)), len(path.turns)):
             if not left:
