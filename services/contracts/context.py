@@ -6,11 +6,13 @@ prefix that the engine's cache serves to planner, actor and judge alike.
 
 from pydantic import Field
 
-from services.contracts.base import Int, Request
+from services.contracts.base import SINCE_0_2, Int, Request
 
 MAX_TEXT = 100_000
 """The longest text that a field of a context takes, characters."""
 MAX_TURNS = 500
+MAX_LESSON = 2_000
+"""The longest lesson of a path, characters."""
 
 
 class Brief(Request):
@@ -37,6 +39,8 @@ class TriedPath(Request):
     """A path that was tried before and judged not good enough."""
 
     actions: list[str] = Field(max_length=MAX_TURNS)
+    lesson: str = Field(default="", max_length=MAX_LESSON, json_schema_extra=SINCE_0_2)
+    """What it teaches, in words; empty where nobody reflected on it."""
 
 
 class Context(Request):

@@ -37,6 +37,7 @@ from services.contracts.event_data import (
     Taking,
 )
 from services.contracts.plan import Plan
+from services.contracts.reflection import Reflection
 from services.contracts.verdict import Choice, PathVerdict, Values, Verdict
 
 
@@ -65,6 +66,7 @@ class EventType(StrEnum):
     VERDICT_SELECTION = "verdict.selection"
     VERDICT_PATH = "verdict.path"
     VERDICT_VALUE = "verdict.value"
+    REFLECTION_MADE = "reflection.made"
     STEP_TAKEN = "step.taken"
     SUBTASK_DONE = "subtask.done"
     SUBTASK_EXPIRED = "subtask.expired"
@@ -253,6 +255,13 @@ class StatesValued(Entry):
     data: Values
 
 
+class ReflectionMade(Entry):
+    """`reflection.made`."""
+
+    type: Literal[EventType.REFLECTION_MADE]
+    data: Reflection
+
+
 class StepTaken(Entry):
     """`step.taken`."""
 
@@ -346,6 +355,7 @@ Event = Annotated[
     | CandidateSelected
     | PathJudged
     | StatesValued
+    | ReflectionMade
     | StepTaken
     | SubtaskOver
     | PathEnded

@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 
+from services.contracts.reflection import Reflection, ReflectionRequest
 from services.contracts.verdict import (
     Choice,
     PathQuestion,
@@ -13,6 +14,7 @@ from services.contracts.verdict import (
     Verdict,
 )
 from services.judge.judge import judge_path, judge_selection, judge_subtask, judge_value
+from services.judge.reflecting import reflect
 from services.kit.settings import RoleSettings
 from services.roles.app import create_role
 from services.roles.prompted import PromptedModel
@@ -43,3 +45,8 @@ def _add_routes(app: FastAPI, model: PromptedModel) -> None:
     async def value(question: ValueQuestion) -> Values:
         """How likely success is from each of several states."""
         return await judge_value(model, question)
+
+    @app.post("/v1/reflections", tags=["judge"])
+    async def reflections(request: ReflectionRequest) -> Reflection:
+        """What a path that was not good enough teaches, in words."""
+        return await reflect(model, request)

@@ -126,6 +126,8 @@ class RoleSettings(Settings):
     """Longest answer of the actor, tokens."""
     plan_tokens: int = Field(default=200, ge=16)
     """Longest answer of the planner, tokens."""
+    reflection_tokens: int = Field(default=200, ge=16)
+    """Longest lesson of the judge, tokens."""
 
     def known_engines(self, role: str) -> frozenset[str]:
         """The engines that a role may be sent to: prompts and the engine's key go nowhere else."""

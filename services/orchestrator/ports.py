@@ -15,6 +15,7 @@ from services.contracts.context import Brief
 from services.contracts.episode import EpisodeCreate
 from services.contracts.event import EventType
 from services.contracts.plan import Plan, PlanRequest
+from services.contracts.reflection import Reflection, ReflectionRequest
 from services.contracts.verdict import (
     Choice,
     PathQuestion,
@@ -54,7 +55,17 @@ JUDGE_PATH = Question(EventType.VERDICT_PATH, "judge", "/v1/verdicts/path", Path
 """Is a path good enough, or which of several is best?"""
 JUDGE_VALUE = Question(EventType.VERDICT_VALUE, "judge", "/v1/verdicts/value", ValueQuestion, Values)
 """How likely is success from each of several states?"""
-QUESTIONS: tuple[Question[Any, Any], ...] = (PLAN, ACT, JUDGE_SUBTASK, SELECT, JUDGE_PATH, JUDGE_VALUE)
+REFLECT = Question(EventType.REFLECTION_MADE, "judge", "/v1/reflections", ReflectionRequest, Reflection)
+"""What does a path that was not good enough teach?"""
+QUESTIONS: tuple[Question[Any, Any], ...] = (
+    PLAN,
+    ACT,
+    JUDGE_SUBTASK,
+    SELECT,
+    JUDGE_PATH,
+    JUDGE_VALUE,
+    REFLECT,
+)
 """Every kind of model call."""
 
 

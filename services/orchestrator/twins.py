@@ -16,6 +16,7 @@ from services.contracts.context import Context
 from services.contracts.episode import EpisodeCreate
 from services.contracts.event import EventType
 from services.contracts.plan import Plan, PlanRequest
+from services.contracts.reflection import Reflection, ReflectionRequest
 from services.contracts.session import SessionEntry, SessionState
 from services.contracts.usage import Usage
 from services.contracts.verdict import (
@@ -36,6 +37,7 @@ from services.orchestrator.ports import (
     JUDGE_SUBTASK,
     JUDGE_VALUE,
     PLAN,
+    REFLECT,
     SELECT,
     AnswerT,
     Question,
@@ -64,6 +66,7 @@ class ScriptedRoles:
     good_by: Callable[[Context], float] = lambda context: 1.0
     best_by: Callable[[PathQuestion], int] = lambda question: 0
     value_by: Callable[[Context], float] = lambda context: 0.5
+    reflect_by: Callable[[ReflectionRequest], str] = lambda request: "do otherwise"
     latency: float = 0.0
     away: set[str] = field(default_factory=set[str])
     """Roles that cannot be reached."""
@@ -82,6 +85,7 @@ class ScriptedRoles:
             SELECT.event: self._select,
             JUDGE_PATH.event: self._judge_path,
             JUDGE_VALUE.event: self._judge_value,
+            REFLECT.event: lambda it: Reflection(text=self.reflect_by(it), usage=USAGE),
         }
         return answers[question.event](request)
 

@@ -26,7 +26,7 @@ PURPOSES = (
     "judge_paths",
 )
 """The files that a profile must hold, one a purpose."""
-SHARED = ("judge_value",)
+SHARED = ("judge_value", "judge_reflect", "lessons")
 """The files that a profile may hold. One that it lacks is read from `profiles/shared`, and its digest has no
 part of it."""
 

@@ -63,6 +63,10 @@ class Renderer:
         """Return the question of how likely success is from a context's state."""
         return self._render("judge_value", task=context.task)
 
+    def reflection(self, context: Context) -> str:
+        """Return the question of what a path that was not good enough teaches."""
+        return self._render("judge_reflect", task=context.task)
+
     def turn(self, turn: Turn) -> str:
         """Return the actor's answer at a step for the transcript; an action of several lines is fenced."""
         action = fenced(turn.action)
@@ -92,6 +96,8 @@ class Renderer:
         ]
         if context.tried:
             parts.append(self._render("tried", task=context.task, tried=context.tried))
+        if any(path.lesson for path in context.tried):
+            parts.append(self._render("lessons", tried=context.tried))
         if context.plan:
             parts.append(self._render("plan", plan=context.plan))
         return "\n\n".join(parts)

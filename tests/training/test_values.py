@@ -15,7 +15,6 @@ from training.construct.rejections import read_rejections
 from training.construct.values import Effort, make_values
 from training.sft.examples import spoken
 
-
 ALL_STATES = Effort(states=20, rollouts=2)
 
 
