@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from typing import Any, cast
 
 from pydantic import BaseModel
 from ulid import ULID
@@ -52,13 +53,27 @@ def digest_whole(kind: str, request: BaseModel | str) -> str:
     """Return the digest that release 0.1 recorded: over all fields that it had, defaults too."""
     if isinstance(request, str):
         return _hash(kind, request)
-    fields = type(request).model_fields
-    added = {
-        name
-        for name, field in fields.items()
-        if isinstance(field.json_schema_extra, dict) and "since" in field.json_schema_extra
-    }
-    return _hash(kind, request.model_dump_json(exclude=added))
+    return _hash(kind, request.model_dump_json(exclude=_find_added(request)))
+
+
+def _find_added(message: BaseModel) -> dict[str, Any]:
+    """Return which fields of a message, and of those within it, release 0.1 did not have."""
+    added: dict[str, Any] = {}
+    for name, field in type(message).model_fields.items():
+        if isinstance(field.json_schema_extra, dict) and "since" in field.json_schema_extra:
+            added[name] = True
+        elif below := _find_added_below(getattr(message, name)):
+            added[name] = below
+    return added
+
+
+def _find_added_below(value: object) -> dict[Any, Any]:
+    """Return the same for a field's value: a message, or a list of them."""
+    if isinstance(value, BaseModel):
+        return _find_added(value)
+    items = cast(list[object], value) if isinstance(value, list) else []
+    found = {place: _find_added(item) for place, item in enumerate(items) if isinstance(item, BaseModel)}
+    return {place: below for place, below in found.items() if below}
 
 
 def normalise_action(action: str) -> str:

@@ -64,8 +64,9 @@ class OrchestratorSettings(Settings):
         }
     )
     """Environments by name, as JSON: an address, or a list of the addresses of several servers."""
-    adapter_cards: Path = Path(__file__).parents[2] / "training" / "adapters"
-    """The folder of the adapters' cards, which hold what was calibrated for each."""
+    adapter_cards: Path | None = None
+    """The folder of the adapters' cards, which hold what was calibrated for each; None: the adapters that come
+    with the package."""
     episode_ttl: float = Field(default=7 * 86400, gt=0)
     """How long a finished episode is kept, seconds."""
     idempotency_ttl: float = Field(default=86400, gt=0)
@@ -96,6 +97,11 @@ class OrchestratorSettings(Settings):
     """How long a branch is laid aside before a part that is away is tried again, seconds."""
     call_timeout: float = Field(default=270.0, gt=0)
     """Deadline of one call to a role or an environment, seconds."""
+
+    @property
+    def cards(self) -> Path:
+        """Where the cards of adapters are."""
+        return self.adapter_cards or Path(__file__).parents[2] / "training" / "adapters"
 
     def servers(self, name: str) -> list[str]:
         """Return the addresses of an environment's servers."""

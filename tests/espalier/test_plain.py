@@ -52,3 +52,14 @@ def test_an_episode_is_drawn_without_what_a_terminal_acts_on(text: str) -> None:
     Console(file=out, force_terminal=False, width=200).print(view.tree)
     drawn = out.getvalue()
     assert all(character.isprintable() or character == "\n" for character in drawn)
+
+
+@pytest.mark.parametrize("text", ["do otherwise \x1b[2J", ""])
+def test_a_lesson_is_drawn_where_there_is_one(text: str) -> None:
+    view = EpisodeView("task")
+    event = {"type": EventType.REFLECTION_MADE, "at": 0.0, "branch": "0", "data": {"text": text}}
+    view.add(EVENTS.validate_python(event))
+    out = io.StringIO()
+    Console(file=out, force_terminal=False, width=200).print(view.tree)
+    assert ("lesson: do otherwise \\x1b" in out.getvalue()) == bool(text)
+    assert "\x1b" not in out.getvalue()

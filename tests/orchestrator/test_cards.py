@@ -45,7 +45,9 @@ def test_a_card_is_found_by_its_adapters_name_in_both_layouts(tmp_path: Path) ->
 
 def test_a_card_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
-    (tmp_path / "b.json").write_text(make_card(margins={"house": 0.5}).model_dump_json().replace("0.5", "2.0"))
+    (tmp_path / "b.json").write_text(
+        make_card(margins={"house": 0.5}).model_dump_json().replace("0.5", "2.0")
+    )
     (tmp_path / "c.json").write_text(make_card().model_dump_json())
     assert Cards(tmp_path).find("agent@aaaaaaaa") is not None
 
@@ -62,7 +64,7 @@ def test_a_card_that_comes_later_is_found_after_a_while(
 
 
 def test_the_shipped_adapters_cards_are_found_by_default() -> None:
-    folder = OrchestratorSettings().adapter_cards
+    folder = OrchestratorSettings().cards
     shipped = Card.model_validate_json((folder / "agent" / "card.json").read_bytes())
     found = Cards(folder).find(shipped.name)
     assert found == shipped

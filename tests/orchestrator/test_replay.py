@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from services.contracts.action import ActionRequest, Candidate
+from services.contracts.context import TriedPath
 from services.contracts.episode import Episode, Figures, Result, State
 from services.contracts.event import EVENTS, EventType
 from services.contracts.event_data import Parking
 from services.kit.failures import OutageError
 from services.orchestrator import identity
 from services.orchestrator.durable.replay import replay_episode
+from services.orchestrator.search.path import PathArguments
 from services.orchestrator.settings import Branches
 from services.orchestrator.store.episodes import Record
 from services.orchestrator.store.errors import AheadError, FencedError, OverError
@@ -177,6 +179,15 @@ def test_a_field_that_a_later_release_adds_changes_no_digest() -> None:
     assert identity.digest("ask", LaterRequest(text="a", depth=4)) != identity.digest(
         "ask", Request(text="a")
     )
+
+
+def test_a_field_within_a_request_changes_neither_digest() -> None:
+    """The digest of release 0.1 covers defaults too, but no field that it did not have, at any depth."""
+    arguments = PathArguments(tried=[TriedPath(actions=["look"]), TriedPath(actions=["wait"])])
+    known = '{"tried":[{"actions":["look"]},{"actions":["wait"]}],"plan":[]}'
+    assert identity.digest_whole("spawn", arguments) == identity.digest_whole("spawn", known)
+    lesson = PathArguments(tried=[TriedPath(actions=["look"], lesson="go on"), arguments.tried[1]])
+    assert identity.digest("spawn", lesson) != identity.digest("spawn", arguments)
 
 
 # Fences

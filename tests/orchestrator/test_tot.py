@@ -14,7 +14,8 @@ from services.contracts.context import Context
 from services.contracts.episode import Budget, Episode, State
 from services.contracts.event import EventType
 from services.contracts.session import SessionState
-from services.contracts.verdict import PathQuestion
+from services.contracts.verdict import PathQuestion, ValueQuestion
+from services.kit.failures import OutageError
 from services.orchestrator.durable.replay import replay_episode
 from services.orchestrator.environments import Timed
 from services.orchestrator.search import METHODS
@@ -30,7 +31,7 @@ EXIT, PIT = "exit", "pit"
 TRAP = {
     "hall": {"left": "lit room", "right": "dark room"},
     "lit room": {"on": "cellar"},
-    "cellar": {"down": PIT, "sit": "cellar"},
+    "cellar": {"down": PIT},
     "dark room": {"on": "yard"},
     "yard": {"out": EXIT},
 }
@@ -169,6 +170,15 @@ async def test_an_end_that_is_known_to_be_a_success_needs_no_judge(bench: Bench)
     assert asked == []
 
 
+async def test_a_known_success_ends_the_search(bench: Bench) -> None:
+    enter(bench, {"hall": {"out": EXIT, "on": "yard"}, "yard": {"on": "lane"}, "lane": {"fall": PIT}})
+    assert await outcome(bench, num_path=5, feedback="done") == (True, 1, "done")
+    assert bench.roles.calls.count("actor") == 1
+    bench.roles.calls.clear()
+    assert await outcome(bench, num_path=5, feedback="judge") == (True, 1, "done")
+    assert bench.roles.calls.count("actor") == 3
+
+
 async def test_equal_states_are_kept_in_the_order_of_the_proposals(bench: Bench) -> None:
     rooms = {"hall": {"a": "first", "b": "second", "c": "third"}, "third": {"out": EXIT}}
     rooms |= {"first": {"on": "end of first"}, "second": {"on": "end of second"}}
@@ -287,6 +297,18 @@ async def test_a_vote_of_many_is_held_in_rounds(bench: Bench) -> None:
     assert sizes[:3] == [VOTERS, VOTERS, 4]
 
 
+@pytest.mark.parametrize(
+    ("evaluate", "expected"), [("value", (False, 1, "dead_end")), ("vote", (False, 2, "max_steps"))]
+)
+async def test_shares_of_a_vote_are_not_compared_between_depths(
+    bench: Bench, evaluate: str, expected: tuple[bool, int, str]
+) -> None:
+    rooms = {"hall": {"a": "first", "b": "second", "c": "third"}, "second": {"on": "end of second"}}
+    rooms |= {"first": {}, "third": {}, "end of second": {}}
+    enter(bench, rooms, looks=lambda room: {"first": 0.9, "second": 0.6}.get(room, 0.1))
+    assert await outcome(bench, evaluate=evaluate, max_steps=2) == expected
+
+
 @pytest.mark.parametrize("worth", [1.0, 0.0])
 async def test_states_are_drawn_by_their_values(bench: Bench, worth: float) -> None:
     rooms = {"hall": {"a": "first", "b": "second"}, "first": {"on": PIT}, "second": {"on": EXIT}}
@@ -317,7 +339,7 @@ async def test_depth_first_goes_back_from_an_end_that_is_not_good_enough(bench: 
     bench.roles.good_by = lambda context: 0.9 if room_of(context) == PIT else 0.1
     steps = maze.steps
     assert await outcome(bench, strategy="dfs", num_path=2) == (False, 3, "done")
-    assert maze.steps - steps == 5, "a good end ends the search"
+    assert maze.steps - steps == 4, "a good end ends the search"
 
 
 async def test_depth_first_goes_back_to_the_nearest_sibling_first(bench: Bench) -> None:
@@ -334,6 +356,13 @@ async def test_depth_first_goes_back_to_the_nearest_sibling_first(bench: Bench) 
     assert (episode.result.success, episode.result.steps) == (True, 2)
     backs = await bench.data(episode.id, EventType.BACKTRACKED)
     assert [back.to_step for back in backs] == [1, 0]
+
+
+async def test_depth_first_goes_back_to_the_next_best_sibling(bench: Bench) -> None:
+    rooms = {"hall": {"a": "poor", "b": "fair", "c": "good"}, "good": {"on": PIT}}
+    looks = {"poor": 0.4, "fair": 0.6, "good": 0.8}
+    enter(bench, rooms | {"poor": {"on": PIT}, "fair": {"on": EXIT}}, looks=lambda room: looks.get(room, 0.5))
+    assert await outcome(bench, strategy="dfs", num_path=2) == (True, 2, "done")
 
 
 async def test_depth_first_compares_siblings_by_a_vote(bench: Bench) -> None:
@@ -376,27 +405,34 @@ def make_tree(seed: int, depth: int) -> tuple[dict[str, dict[str, str]], set[str
     return rooms, right
 
 
+async def search_tree(bench: Bench, seed: int, num_branch: int) -> bool:
+    """Search a tree with a judge that is wrong about a quarter of the rooms, and return the success."""
+    rooms, right = make_tree(seed, depth=4)
+    source = random.Random(seed)
+    wrong = {room: source.random() < 0.25 for room in sorted({*rooms, EXIT, PIT})}
+    enter(bench, rooms, looks=lambda room: 0.9 if (room in right) != wrong[room] else 0.1)
+    return (await outcome(bench, num_branch=num_branch, num_path=16))[0]
+
+
 async def test_a_wider_beam_bears_a_judge_that_errs(bench: Bench) -> None:
     won: Counter[int] = Counter()
-    for seed in range(15):
-        rooms, right = make_tree(seed, depth=4)
-        source = random.Random(seed)
-        wrong = {room: source.random() < 0.25 for room in sorted({*rooms, EXIT, PIT})}
-        for num_branch in (1, 4):
-            enter(bench, rooms, looks=lambda room: 0.9 if (room in right) != wrong[room] else 0.1)
-            bench.roles.good_by = lambda context: float(room_of(context) == EXIT)
-            won[num_branch] += (await outcome(bench, num_branch=num_branch, num_path=16))[0]
+    for num_branch in (1, 4):
+        won[num_branch] = sum([await search_tree(bench, seed, num_branch) for seed in range(15)])
     assert won[4] >= won[1] + 3
     assert won[4] >= 12
 
 
 async def test_forks_of_several_states_are_made_at_the_same_time(bench: Bench) -> None:
     bench.set(branches=Branches.LOCAL)
-    maze = enter(bench)
-    expected = await outcome(bench, num_branch=2, num_path=2)
-    maze.fork_delay, maze.most_forking = 0.02, 0
-    assert await outcome(bench, num_branch=2, num_path=2) == expected
-    assert maze.most_forking == 2
+    doors = [str(number) for number in range(4)]
+    rooms = {"hall": {door: f"room {door}" for door in doors}}
+    rooms |= {f"room {door}": dict.fromkeys(doors, PIT) for door in doors}
+    rooms["room 2"]["3"] = EXIT
+    maze = enter(bench, rooms)
+    bench.roles.value_by = bench.roles.good_by
+    maze.fork_delay = 0.02
+    assert await outcome(bench, num_branch=4, expand=4) == (True, 2, "done")
+    assert maze.most_forking >= 3
 
 
 # Budgets, parts that break, placement
@@ -444,6 +480,11 @@ async def test_a_budget_that_ends_without_an_end_commits_the_state_of_the_highes
     assert (compared.outcomes[0].action, compared.outcomes[0].value) == ("on", 0.9)
 
 
+async def test_a_state_that_there_was_no_budget_to_value_counts_as_much_as_its_parent(bench: Bench) -> None:
+    enter(bench, {"hall": {"on": "yard"}, "yard": {"on": "lane"}, "lane": {"out": EXIT}})
+    assert await outcome(bench, budget=Budget(model_calls=3)) == (False, 2, "budget")
+
+
 @pytest.mark.parametrize("way", WAYS)
 async def test_where_no_branch_can_be_opened_the_root_expands_all(bench: Bench, way: Branches) -> None:
     bench.set(branches=way, max_branches=1)
@@ -452,29 +493,29 @@ async def test_where_no_branch_can_be_opened_the_root_expands_all(bench: Bench, 
 
 
 @pytest.mark.parametrize("way", WAYS)
-async def test_a_branch_that_breaks_leaves_the_other_states(bench: Bench, way: Branches) -> None:
+@pytest.mark.parametrize(
+    ("broken", "rooms"), [(ActionRequest, {"pit"}), (ValueQuestion, {"pit", "exit"})], ids=["actor", "judge"]
+)
+@pytest.mark.parametrize("room", ["dark room", "lit room"])
+async def test_a_part_that_breaks_for_one_state_leaves_the_others(
+    bench: Bench, way: Branches, broken: type[Any], rooms: set[str], room: str
+) -> None:
     bench.set(branches=way, outage_grace=0.0)
     enter(bench)
-    act, answered = bench.roles.act_by, bench.roles._called
-    broken: list[str] = []
+    query, ends = bench.roles.query, set[str]()
 
-    def breaking(request: ActionRequest) -> list[Candidate]:
-        if room_of(request.context) == "dark room":
-            broken.append("judge")
-            bench.roles.away.add("judge")
-        return act(request)
+    async def breaking(question: Any, request: Any) -> Any:
+        if isinstance(request, broken) and room_of(request.context) == room:
+            raise OutageError("actor", "scripted to be away")
+        return await query(question, request)
 
-    async def once(role: str) -> None:
-        try:
-            await answered(role)
-        finally:
-            if role in bench.roles.away and role == "judge":
-                bench.roles.away.discard("judge")
-
-    bench.roles.act_by, bench.roles._called = breaking, once  # pyright: ignore[reportAttributeAccessIssue]
-    episode = await bench.run("tot", num_branch=2, num_path=2, max_steps=6)
-    assert broken
-    assert episode.state is State.COMPLETED, episode.failure
+    good = bench.roles.good_by
+    bench.roles.good_by = lambda context: ends.add(room_of(context)) or good(context)
+    bench.roles.query = breaking  # pyright: ignore[reportAttributeAccessIssue]
+    await play(bench, num_branch=2, num_path=2)
+    if broken is ActionRequest and room == "lit room":
+        rooms = {"exit"}
+    assert ends == rooms
 
 
 async def test_an_end_outlasts_a_part_that_breaks_after_it(bench: Bench) -> None:

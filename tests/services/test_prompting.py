@@ -86,6 +86,49 @@ def test_the_head_tells_what_was_tried_before_the_plan() -> None:
     assert places == sorted(places)
 
 
+def test_lessons_stand_behind_the_paths_that_taught_them() -> None:
+    tried = [
+        TriedPath(actions=["look"], lesson="go north first"),
+        TriedPath(actions=["go north"]),
+        TriedPath(actions=["wait"], lesson="{{ do }} not wait"),
+    ]
+    head = RENDERER.messages(context(tried=tried, plan=["find a mug"]), "Question?")[1]["content"]
+    begin, end = head.index("Do not repeat a path"), head.index("1. find a mug")
+    assert head[begin:end].split("\n\n")[1] == (
+        "Lessons of these paths:\n1. go north first\n3. {{ do }} not wait"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "paper",
+            "Observed that the answer is not the best choice for task: put a mug on a shelf These paths were "
+            "tried and were not good enough:\n1. look -> wait\n2. go north\nNote that actions should be "
+            "adjusted appropriately according to the history. Do not repeat a path that was tried.",
+        ),
+        (
+            "compact",
+            "Tried, not good enough:\n1. look -> wait\n2. go north\nAdjust the actions; do not repeat a "
+            "tried path.",
+        ),
+    ],
+)
+def test_without_lessons_a_prompt_is_what_it_was(name: str, expected: str) -> None:
+    renderer = Renderer(load_profile(name))
+    tried = [TriedPath(actions=["look", "wait"]), TriedPath(actions=["go north"])]
+    alone = renderer.messages(context(), "Question?")[1]["content"].removesuffix("\n\nQuestion?")
+    assert renderer.messages(context(tried=tried), "Question?")[1]["content"] == (
+        f"{alone}\n\n{expected}\n\nQuestion?"
+    )
+
+
+def test_prompts_that_profiles_share_are_no_part_of_their_digests() -> None:
+    assert load_profile("paper").id == "paper@63092c289cd2"
+    assert load_profile("compact").id == "compact@22a07cd0f92f"
+
+
 def test_what_a_task_says_is_text_and_never_a_template() -> None:
     found = context([Turn(action="{{ 1 + 1 }}", observation="{% raw %}")], task="{{ environment.name }}")
     said = "\n".join(message["content"] for message in RENDERER.messages(found, "Question?"))

@@ -11,7 +11,9 @@ import pytest
 from pydantic import SecretStr
 
 from services.actor.api import create as create_actor
+from services.contracts.context import MAX_LESSON
 from services.judge.api import create as create_judge
+from services.judge.reflecting import parse_lesson
 from services.kit.settings import RoleSettings
 from services.planner.api import create as create_planner
 from services.scripted.api import create_app as create_model
@@ -37,7 +39,9 @@ class Roles:
         self.urls = urls
 
     def post(self, path: str, **body: Any) -> httpx.Response:
-        role = {"plans": "planner", "verdicts": "judge"}.get(path.split("/")[2], "actor")
+        role = {"plans": "planner", "verdicts": "judge", "reflections": "judge"}.get(
+            path.split("/")[2], "actor"
+        )
         return httpx.post(f"{self.urls[role]}{path}", json=body, timeout=20)
 
     def ask(self, path: str, **body: Any) -> dict[str, Any]:
@@ -68,7 +72,7 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture(scope="module")
 def shared(start: Start) -> Roles:
-    return start(ScriptedModel(), plan_tokens=64)
+    return start(ScriptedModel(), plan_tokens=64, reflection_tokens=48)
 
 
 @pytest.fixture
@@ -189,6 +193,26 @@ def test_without_an_action_the_state_of_the_context_is_valued(roles: Roles) -> N
     assert "in the end" in roles.chats[0].call.question
 
 
+def test_a_reflection_is_one_line_of_one_greedy_answer(roles: Roles) -> None:
+    say(roles, "<think>Where is it?</think>\nI took a cup.\n\nTake a mug  instead.\n")
+    turns = [{"action": "take cup 1", "observation": "You have cup 1."}]
+    tried = [{"actions": ["wait"], "lesson": "do not wait"}]
+    lesson = roles.ask("/v1/reflections", context={**CONTEXT, "turns": turns, "tried": tried}, seed=7)
+    assert lesson["text"] == "I took a cup. Take a mug instead."
+    assert (lesson["usage"]["calls"], len(roles.chats)) == (1, 1)
+    assert lesson["profile"].startswith("paper@")
+    [chat] = roles.chats
+    assert (chat.call.max_tokens, chat.call.temperature, chat.call.n) == (48, 0, 1)
+    assert "You have cup 1." in chat.call.text
+    assert "1. do not wait" in chat.call.text
+    assert "not good enough" in chat.call.question
+
+
+def test_a_lesson_has_a_bounded_length() -> None:
+    assert len(parse_lesson("why " * 5_000)) == MAX_LESSON - 1
+    assert parse_lesson(" \n ") == ""
+
+
 # The actor
 
 
@@ -284,6 +308,7 @@ def test_an_adapter_that_is_not_served_is_refused_with_those_that_are(roles: Rol
         ("/v1/actions", {}),
         ("/v1/plans", {}),
         ("/v1/verdicts/subtask", {"subtask": "find a mug"}),
+        ("/v1/reflections", {}),
     ]:
         answer = roles.post(path, context=CONTEXT, adapter="actor@bbbbbbbb", **extra)
         problem = answer.json()

@@ -39,7 +39,7 @@ class EpisodeCreator:
         self._environments = environments
         self._roles = roles
         self._settings = settings
-        self._cards = Cards(settings.adapter_cards)
+        self._cards = Cards(settings.cards)
         self._metadata: dict[str, tuple[float, Metadata]] = {}
 
     @property

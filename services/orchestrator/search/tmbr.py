@@ -13,8 +13,8 @@ and scored by what they lead to (`look_ahead`); the next path begins at the weak
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from pydantic import Field
@@ -24,17 +24,9 @@ from services.contracts.base import Bool, Float
 from services.contracts.context import TriedPath
 from services.contracts.episode import Feedback
 from services.contracts.event import EventType
-from services.contracts.verdict import PathQuestion
-from services.orchestrator.ports import (
-    JUDGE_PATH,
-    BranchOutcome,
-    BudgetExhaustedError,
-    Committed,
-    InfrastructureError,
-    Spec,
-    World,
-)
+from services.orchestrator.ports import BudgetExhaustedError, Committed, Spec, World
 from services.orchestrator.search.choosing import Choosing, Scorer
+from services.orchestrator.search.ended_paths import EndedPaths, weigh_end
 from services.orchestrator.search.line import Past
 from services.orchestrator.search.method import Method
 from services.orchestrator.search.path import (
@@ -132,10 +124,10 @@ async def run(world: World, spec: Spec) -> Committed:
     try:
         committed = await (search.weigh_together() if parallel else search.backtrack())
     except BudgetExhaustedError:
-        if not search.paths:
+        if not search.ended.paths:
             raise
         committed = None
-    return committed or await search.commit_best()
+    return committed or await search.ended.commit_best()
 
 
 class _Search:
@@ -145,21 +137,19 @@ class _Search:
         self.world = world
         self.spec = spec
         self.params = TmbrParams.of(spec.request.params)
-        self.paths: list[tuple[str, PathResult]] = []
-        self.failures: list[BranchOutcome] = []
-        self.reopened = False
-        """Whether a path that diverged was opened again: once is free."""
+        self.ended = EndedPaths(world, spec)
 
     async def backtrack(self) -> Committed | None:
         """Try one path after the other; None where none is good enough."""
         arguments = PathArguments()
         for attempt in range(1, self.spec.request.num_path + 1):
-            path = await self._finish(await self._open(arguments), arguments)
+            reopen = partial(self._open, arguments)
+            path = await self.ended.finish(await reopen(), reopen)
             if path is None:
                 continue
-            branch = self.paths[-1][0]
-            if self._good_enough(path):
-                return await self._commit(branch, path, good_enough=True)
+            branch = self.ended.paths[-1][0]
+            if self.ended.good_enough(path):
+                return await self.ended.commit(branch, path, good_enough=True)
             if path.ended is Ended.BUDGET:
                 return None
             if attempt < self.spec.request.num_path:
@@ -191,7 +181,7 @@ class _Search:
         """Open a path's branch, in a fork where it goes on from a state of the path before."""
         if arguments.back is None:
             return await self.world.spawn(PATH, arguments)
-        source = self.paths[-1][1].session
+        source = self.ended.paths[-1][1].session
         forked = await self.world.fork(source, at_step=len(arguments.back.past.turns))
         return await self.world.spawn(PATH, arguments, session=forked.session)
 
@@ -211,61 +201,13 @@ class _Search:
                     raise
                 break
         while opened:
-            path = await self._finish(*opened.pop(0))
-            if path is not None and self._good_enough(path):
+            branch, arguments = opened.pop(0)
+            path = await self.ended.finish(branch, partial(self._open, arguments))
+            if path is not None and self.ended.good_enough(path):
                 if opened:
                     await self.world.cancel([branch for branch, _ in opened])
-                return await self._commit(self.paths[-1][0], path, good_enough=True)
+                return await self.ended.commit(self.ended.paths[-1][0], path, good_enough=True)
         return None
-
-    async def commit_best(self) -> Committed:
-        """Commit the best of the paths that ended.
-
-        Raises:
-            InfrastructureError: Infrastructure broke every path.
-        """
-        if not self.paths:
-            raise InfrastructureError(self.failures[-1].failure, self.failures[-1].detail)
-        branch, path = await self._best()
-        return await self._commit(branch, path, good_enough=False)
-
-    async def _finish(self, branch: str, arguments: PathArguments) -> PathResult | None:
-        """Return how a path ended; None where infrastructure broke it."""
-        [outcome] = await self.world.gather([branch])
-        if outcome.failure == "diverged" and not self.reopened:
-            self.reopened = True
-            with suppress(BudgetExhaustedError):  # others hold what is left: then this path is lost
-                [outcome] = await self.world.gather([await self._open(arguments)])
-        if outcome.result is None:
-            self.failures.append(outcome)
-            return None
-        path = PathResult.model_validate(outcome.result)
-        self.paths.append((outcome.branch, path))
-        return path
-
-    def _good_enough(self, path: PathResult) -> bool:
-        request = self.spec.request
-        if path.success is not None and request.feedback is not Feedback.JUDGE:
-            return path.success
-        return path.p_good_enough is not None and path.p_good_enough >= request.path_threshold
-
-    async def _best(self) -> tuple[str, PathResult]:
-        """Return the judge's best of the paths; without a judge, the one that it rated highest before."""
-        if len(self.paths) == 1:
-            return self.paths[0]
-        request = self.spec.request
-        question = PathQuestion(
-            paths=[path.context for _, path in self.paths], adapter=request.adapter, seed=request.seed
-        )
-        try:
-            verdict = await self.world.query(JUDGE_PATH, question)
-        except (BudgetExhaustedError, InfrastructureError):
-            return max(self.paths, key=lambda item: item[1].p_good_enough or 0.0)
-        return self.paths[min(verdict.best, len(self.paths) - 1)]
-
-    async def _commit(self, branch: str, path: PathResult, *, good_enough: bool) -> Committed:
-        await self.world.note(EventType.PATH_COMMITTED, branch=branch, good_enough=good_enough)
-        return Committed(branch=branch, good_enough=good_enough, ended=path.ended, steps=path.steps)
 
 
 def find_margin(params: TmbrParams, spec: Spec) -> float:
@@ -294,17 +236,7 @@ async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Path
         ),
     )
     path = await walk(world, spec, policy, PathArguments.model_validate(arguments))
-    if path.ended is Ended.BUDGET:
-        return path
-    try:
-        verdict = await world.query(
-            JUDGE_PATH, PathQuestion(paths=[path.context], adapter=request.adapter, seed=request.seed)
-        )
-    except BudgetExhaustedError:
-        return path.model_copy(update={"ended": Ended.BUDGET})
-    except InfrastructureError:
-        return path  # it has ended: a judge that is away leaves it unrated and does not undo it
-    return path.model_copy(update={"p_good_enough": verdict.scores[0]})
+    return await weigh_end(world, spec, path)
 
 
 def keep_version_2(params: Mapping[str, Any]) -> dict[str, Any]:

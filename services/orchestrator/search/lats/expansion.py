@@ -1,0 +1,211 @@
+"""Expansion: the candidates of a leaf, each taken in a session of its own, and what they led to."""
+
+from collections.abc import Sequence
+
+from services.contracts.action import Candidate
+from services.contracts.context import TriedPath
+from services.contracts.event import EventType
+from services.contracts.event_data import Outcome
+from services.contracts.verdict import Reached, ValueQuestion
+from services.orchestrator.identity import name_session
+from services.orchestrator.ports import (
+    JUDGE_VALUE,
+    BudgetExhaustedError,
+    InfrastructureError,
+    Opened,
+    Spec,
+    World,
+)
+from services.orchestrator.search.lats.nodes import Node, exhaust, share_samples
+from services.orchestrator.search.lats.params import LatsParams
+from services.orchestrator.search.line import Line, Past, clip
+from services.orchestrator.search.proposals import MALFORMED_LIMIT, Proposer
+
+MAX_OPEN = 8
+"""Leaves that keep their sessions between two iterations."""
+
+
+class Expander:
+    """Expands leaves, and holds the sessions of the root.
+
+    Args:
+        world: The root's ports.
+        spec: What the method is given of its episode.
+        params: The method's parameters.
+    """
+
+    def __init__(self, world: World, spec: Spec, params: LatsParams) -> None:
+        self.world = world
+        self.spec = spec
+        self.params = params
+        self.tried: list[TriedPath] = []
+        """What later expansions begin with."""
+        self.open: list[str] = []
+        """Sessions of the root."""
+        self.spent = False
+        """Whether the budget left no room for a call."""
+
+    async def begin(self) -> Node:
+        """Return the state at the task's start."""
+        opened = await self.world.open()
+        self.open.append(opened.session)
+        line = Line(self.world, self.spec, opened, self.params.form)
+        return Node(past=line.past, session=opened.session, done=opened.done, is_end=opened.done)
+
+    def make_line(self, node: Node) -> Line:
+        """Return the line that led to a state."""
+        opened = Opened(session=node.session, observation=node.past.observation, done=node.done)
+        line = Line(
+            self.world,
+            self.spec,
+            opened,
+            self.params.form,
+            tried=self.tried[-self.params.memory :],
+            past=node.past,
+        )
+        line.first_turn = node.first_turn
+        return line
+
+    async def expand(self, node: Node) -> list[Node]:
+        """Return the children of a leaf, in the order of their candidates; none where there is no action.
+
+        Raises:
+            BudgetExhaustedError: There is no budget for candidates.
+            InfrastructureError: A part broke.
+        """
+        await self._reopen(node)
+        line = self.make_line(node)
+        candidates = await self._propose(line)
+        node.first_turn = line.first_turn
+        if not candidates:
+            await self.close(node)
+            return []
+        taken = await self._take_all(node, line, candidates)
+        alive = [child for child in taken if not child.dead] or taken[:1]
+        await self._value(line, [child for child in alive if not child.dead and not child.is_end])
+        outcomes = [
+            Outcome(
+                session=child.session,
+                action=child.action,
+                value=None if child.dead or child.is_end else child.value,
+                dead=child.dead,
+            )
+            for child in taken
+        ]
+        best = max(alive, key=lambda child: child.value)
+        await self.world.note(EventType.CANDIDATES_COMPARED, outcomes=outcomes, chosen=taken.index(best))
+        for child in taken:
+            if child.is_end or child not in alive:
+                await self.close(child)
+        node.children = alive
+        for child in alive:
+            if child.is_end:
+                exhaust(child)
+        return alive
+
+    async def fork(self, node: Node) -> str:
+        """Return a session in a leaf's state, which the caller hands over or closes."""
+        await self._reopen(node)
+        forked = await self.world.fork(node.session)
+        self.open.append(forked.session)
+        return forked.session
+
+    async def trim(self, leaves: Sequence[Node]) -> None:
+        """Close the sessions of leaves beyond `MAX_OPEN`, those of the lowest values."""
+        held = [node for node in leaves if node.is_open]
+        for node in sorted(held, key=lambda node: -node.value)[MAX_OPEN:]:
+            await self.close(node)
+
+    async def close(self, node: Node) -> None:
+        """Close a state's session."""
+        node.is_open = False
+        await self.close_session(node.session)
+
+    async def close_session(self, session: str) -> None:
+        """Close a session of the root."""
+        self.open.remove(session)
+        await self.world.close(session)
+
+    async def _reopen(self, node: Node) -> None:
+        """Fork a leaf's session from the log, where it was closed."""
+        if not node.is_open:
+            forked = await self.world.fork(name_session(self.world.branch, node.session))
+            node.session, node.is_open = forked.session, True
+            self.open.append(forked.session)
+
+    async def _propose(self, line: Line) -> list[Candidate]:
+        proposer = Proposer(
+            line,
+            num_branch=self.spec.request.num_branch,
+            grammar=self.params.grammar,
+            repeats=self.params.repeats,
+        )
+        for malformed in range(MALFORMED_LIMIT):
+            if candidates := await proposer.propose(malformed):
+                return candidates
+        return []
+
+    async def _take_all(self, node: Node, line: Line, candidates: list[Candidate]) -> list[Node]:
+        """Take every candidate: the first in the leaf's own session, the others in forks of it."""
+        sessions = [node.session]
+        for _ in candidates[1:]:
+            sessions.append(await self.fork(node))
+        node.is_open = False  # the first child has its session from here on
+        children: list[Node] = []
+        shares = share_samples(candidates)
+        for session, candidate, share in zip(sessions, candidates, shares, strict=True):
+            seen = await self.world.step(session, candidate.action)
+            turn = line.make_turn(candidate, seen.observation)
+            past = Past(
+                observation=node.past.observation,
+                turns=[*node.past.turns, turn],
+                valid=[*node.past.valid, seen.valid],
+            )
+            repeats = not seen.done and line.repetitions.shows_again(candidate.action, turn.observation)
+            children.append(
+                Node(
+                    past=past,
+                    session=session,
+                    parent=node,
+                    done=seen.done,
+                    is_end=seen.done or len(past.turns) >= self.spec.max_steps,
+                    success=seen.success,
+                    first_turn=line.first_turn,
+                    dead=not seen.valid or repeats,
+                    share=share,
+                )
+            )
+        return children
+
+    async def _value(self, line: Line, children: list[Node]) -> None:
+        """Give states their first values: the judge's P(success) and their share of the samples."""
+        scores: list[float] | None = None
+        if children:
+            scores = await self._judge(line, children)
+        weight = 0.0 if scores is None else self.params.judge_weight
+        for place, child in enumerate(children):
+            judged = 0.0 if scores is None else scores[place]
+            child.total = weight * judged + (1 - weight) * child.share
+
+    async def _judge(self, line: Line, children: list[Node]) -> list[float] | None:
+        """Return the judge's P(success) of states; None where there is no judge or no budget."""
+        if self.params.judge_weight == 0:
+            return None
+        turns = [child.past.turns[-1] for child in children]
+        request = self.spec.request
+        question = ValueQuestion(
+            context=line.context(),
+            reached=[
+                Reached(action=turn.action, thought=clip(turn.thought), observation=turn.observation)
+                for turn in turns
+            ],
+            adapter=request.adapter,
+            seed=request.seed,
+        )
+        try:
+            return (await self.world.query(JUDGE_VALUE, question)).scores
+        except BudgetExhaustedError:
+            self.spent = True
+        except InfrastructureError:
+            pass  # the actor's samples are left
+        return None
