@@ -65,8 +65,8 @@ class OrchestratorSettings(Settings):
     )
     """Environments by name, as JSON: an address, or a list of the addresses of several servers."""
     adapter_cards: Path | None = None
-    """The folder of the adapters' cards, which hold what was calibrated for each; None: the adapters that come
-    with the package."""
+    """The folder of the adapters' cards, which hold what was calibrated for each; None: that of the adapters
+    that come with the package."""
     episode_ttl: float = Field(default=7 * 86400, gt=0)
     """How long a finished episode is kept, seconds."""
     idempotency_ttl: float = Field(default=86400, gt=0)

@@ -9,6 +9,7 @@ import pytest
 from services.contracts.action import ActionRequest, Candidate
 from services.contracts.context import Context
 from services.contracts.event import EventType
+from services.kit.failures import OutageError
 from services.orchestrator.store.fold import Fold
 from tests.orchestrator.conftest import Bench
 
@@ -204,3 +205,28 @@ async def play_uncalibrated(bench: Bench, num_subtasks: int = 0, **spec: Any) ->
     )
     assert {name: getattr(record, name) for name in spec} == spec
     return await bench.finish(episode)
+
+
+async def test_a_state_that_cannot_be_forked_means_a_path_from_the_start(bench: Bench) -> None:
+    bench.roles.act_by = propose("south", "north", "look")
+    bench.roles.value_by = value_of(south=0.5, north=0.5, look=0.5)
+    bench.roles.good_by = lambda context: float(bool(context.tried))
+    bench.set(outage_grace=0.0)
+    fork = bench.environment.fork
+    forks = 0
+
+    async def refuse_old(session: str, at_step: int, key: str, epoch: int | None) -> Any:
+        nonlocal forks
+        if epoch is None:
+            forks += 1
+            raise OutageError("twin", "scripted to be away")
+        return await fork(session, at_step, key, epoch)
+
+    bench.environment.fork = refuse_old  # pyright: ignore[reportAttributeAccessIssue]
+    episode = await bench.run(
+        "tmbr", max_steps=2, num_subtasks=0, num_path=2, params={"margin": 0.1, "repeats": "allow"}
+    )
+    assert forks > 0
+    assert (episode.state, episode.result.branch, episode.result.steps) == ("completed", "0.1", 2)
+    second = Fold(await bench.events(episode.id)).branches["0.1"]
+    assert second.nodes[0].parent is None

@@ -24,7 +24,7 @@ from services.contracts.base import Bool, Float
 from services.contracts.context import TriedPath
 from services.contracts.episode import Feedback
 from services.contracts.event import EventType
-from services.orchestrator.ports import BudgetExhaustedError, Committed, Spec, World
+from services.orchestrator.ports import BudgetExhaustedError, Committed, InfrastructureError, Spec, World
 from services.orchestrator.search.choosing import Choosing, Scorer
 from services.orchestrator.search.ended_paths import EndedPaths, weigh_end
 from services.orchestrator.search.line import Past
@@ -178,11 +178,17 @@ class _Search:
         return Return(past=past, subtask=path.subtasks[at], avoid=avoid)
 
     async def _open(self, arguments: PathArguments) -> str:
-        """Open a path's branch, in a fork where it goes on from a state of the path before."""
+        """Open a path's branch, in a fork where it goes on from a state of the path before.
+
+        Where that state cannot be had again, it begins at the start.
+        """
         if arguments.back is None:
             return await self.world.spawn(PATH, arguments)
         source = self.ended.paths[-1][1].session
-        forked = await self.world.fork(source, at_step=len(arguments.back.past.turns))
+        try:
+            forked = await self.world.fork(source, at_step=len(arguments.back.past.turns))
+        except InfrastructureError:
+            return await self.world.spawn(PATH, arguments.model_copy(update={"back": None}))
         return await self.world.spawn(PATH, arguments, session=forked.session)
 
     async def weigh_together(self) -> Committed | None:
