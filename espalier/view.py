@@ -19,6 +19,7 @@ from services.contracts.event import (
     CandidatesRepeated,
     Event,
     EventType,
+    FellBack,
     PathCommitted,
     PathEnded,
     PathJudged,
@@ -113,6 +114,8 @@ class EpisodeView:
             case Backtracked(data=data):
                 place = f"step {data.to_step}" if data.to_step else "the start"
                 self._root.add(f"[yellow]↶ not good enough: back to {place}[/]")
+            case FellBack(data=data):
+                self._branch(branch).add(f"[yellow]{escape(data.detail)}[/]")
             case CallFailed(data=data):
                 self._branch(branch).add(f"[red]{escape(data.reason)}: {escape(data.detail[:200])}[/]")
             case PathCommitted(data=data):

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from evaluation.intervals import bootstrap, wilson
+from evaluation.run import describe_difference
 from evaluation.summary import list_metrics, summarise
 from evaluation.tables import main, render_table
 from services.contracts.episode import Episode, EpisodeCreate, Failure, Figures, Result, State
@@ -117,6 +118,25 @@ def test_rates_and_sums_are_over_all_steps() -> None:
     )
     assert outcome.repeat_after_refusal_rate == 1 / 5
     assert (outcome.wall_s, outcome.num_branch) == (10.0, None)
+
+
+@pytest.mark.parametrize(
+    ("method", "shown"), [("io", None), ("cot", None), ("react", None), ("best_of_n", 3), ("tot", 3), ("tmbr", 3)]
+)
+def test_methods_that_walk_one_path_have_no_branches(method: str, shown: int | None) -> None:
+    request = {"environment": "twin", "task_id": "x", "method": method}
+    body = EpisodeCreate(**request, num_branch=3, num_path=3, num_subtasks=3)
+    outcome = summarise([episode(State.FAILED).model_copy(update={"request": body})], "corridors")
+    assert (outcome.num_branch, outcome.num_path, outcome.num_subtasks) == (shown, shown, shown)
+
+
+def test_the_difference_of_two_policies_names_what_was_set() -> None:
+    before = {"seed": 0, "params": {"margin": 0.1, "sure": 1}, "adapter": "a@1"}
+    now = {"seed": 1, "params": {"margin": 0.2, "sure": 1}, "limit": None}
+    assert describe_difference(before, now) == (
+        'adapter: "a@1" there, not set now; limit: not set there, null now; '
+        "params.margin: 0.1 there, 0.2 now; seed: 0 there, 1 now"
+    )
 
 
 def test_nothing_is_not_summed_up() -> None:

@@ -46,6 +46,8 @@ def test_an_episode_is_drawn_without_what_a_terminal_acts_on(text: str) -> None:
         (EventType.STEP_TAKEN, step),
         (EventType.SUBTASK_DONE, {"index": 0, "subtask": text, "steps": 1}),
         (EventType.CALL_FAILED, {"reason": "actor", "detail": text}),
+        (EventType.CANDIDATES_COMPARED, {"outcomes": [{"session": "s0", "action": text}], "chosen": 0}),
+        (EventType.FELL_BACK, {"what": text, "detail": text}),
     ]:
         view.add(EVENTS.validate_python({"type": kind, "at": 0.0, "branch": "0", "data": data}))
     out = io.StringIO()
