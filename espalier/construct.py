@@ -127,6 +127,9 @@ def values(
     equal: Annotated[
         float, typer.Option(min=0, max=1, help="Share kept of states whose candidates are worth the same.")
     ] = 0.35,
+    forecasts: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of values without what the action led to.")
+    ] = 0.2,
     limit: Limit = 100,
     seed: Seed = 0,
     concurrency: Concurrency = 8,
@@ -147,7 +150,7 @@ def values(
             report,
             limit=limit,
             seed=seed,
-            effort=Effort(states, visited, rollouts, temperature, equal),
+            effort=Effort(states, visited, rollouts, temperature, equal, forecasts),
             concurrency=concurrency,
         )
         _conclude(out, asyncio.run(run))

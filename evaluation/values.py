@@ -1,15 +1,15 @@
 """How well the judge values states: `python -m evaluation.values FILE ... --out DIR`.
 
-The records are held-out ones of `espalier construct values --equal 1`: states that candidates led to, each
-with the share of rollouts that succeeded from there. Of states with several candidates it is measured what
-choosing earns, by the judge's values with each margin, by the actor's own log-probability, and with
-hindsight, beside the actor's own candidate. Writes `values.json`. With `--calibrate FOLDER` the margin that
-earns the most goes into the card of an adapter, 1 where none earns more than greedy: measure on tasks that
-are neither learned nor reported.
+The records are held-out ones of `espalier construct values --equal 1 --forecasts 0`: states that candidates
+led to, each with the share of rollouts that succeeded from there. Of states with several candidates it is
+measured what choosing earns, by the judge's values with each margin, by the actor's own log-probability, and
+with hindsight, beside the actor's own candidate. Writes `values.json`. With `--calibrate FOLDER` the margins
+go into the card of an adapter: measure on tasks that are neither learned nor reported.
 """
 
 import argparse
 import asyncio
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -40,6 +40,21 @@ class Valued:
     logprob: float
     own: bool
     """Whether it is the actor's greedy one."""
+    wins: tuple[bool, ...] = ()
+    """Whether each rollout succeeded."""
+    task: str = ""
+    """The task, with the seed of its session."""
+
+    @property
+    def first(self) -> float:
+        """How the first rollout ended."""
+        return float(self.wins[0]) if self.wins else self.share
+
+    @property
+    def rest(self) -> float:
+        """The share of the other rollouts that succeeded; of one alone its own."""
+        others = self.wins[1:]
+        return sum(others) / len(others) if others else self.share
 
 
 class Earned(BaseModel):
@@ -47,7 +62,7 @@ class Earned(BaseModel):
 
     mean: float
     ci95: tuple[float, float]
-    """Of the difference to the actor's own candidates, a bootstrap over states."""
+    """Of the difference to the actor's own candidates, a bootstrap over tasks."""
     replaced: float
     """The share of states at which it takes another candidate than the actor's own."""
 
@@ -78,6 +93,9 @@ class ValueReport(BaseModel):
     """By the judge's values: what each margin earns."""
     by_logprob: Earned
     hindsight: Earned
+    """Chosen by the first rollout, worth what the others earn: what seeing one rollout of each would earn."""
+    margin: float
+    """The one that `choose_margin` finds."""
 
 
 def rank(states: Sequence[Sequence[Valued]], score: Callable[[Valued], float]) -> Ranking:
@@ -93,20 +111,33 @@ def rank(states: Sequence[Sequence[Valued]], score: Callable[[Valued], float]) -
     return Ranking(n=n, right=right / n if n else 0.0, ci95=wilson(round(right), n))
 
 
-def earn(states: Sequence[Sequence[Valued]], score: Callable[[Valued], float], margin: float = 0.0) -> Earned:
-    """Return what it earns to take the candidate of the highest score, above the actor's own by a margin."""
-    shares: list[float] = []
-    gains: list[float] = []
+def earn(
+    states: Sequence[Sequence[Valued]],
+    score: Callable[[Valued], float],
+    margin: float = 0.0,
+    worth: Callable[[Valued], float] = lambda one: one.share,
+) -> Earned:
+    """Return what it earns to take the candidate of the highest score, above the actor's own by a margin.
+
+    Args:
+        states: The candidates of each state.
+        score: What they are chosen by.
+        margin: 1 takes the actor's own.
+        worth: What the chosen one earns.
+    """
+    earned: list[float] = []
+    gains: dict[str, list[float]] = defaultdict(list)
     replaced = 0
-    for state in states:
+    for number, state in enumerate(states):
         own = next(one for one in state if one.own)
         best = max(state, key=lambda one: (score(one), one.own))
         taken = best if best is not own and score(best) - score(own) >= margin and margin < 1 else own
         replaced += taken is not own
-        shares.append(taken.share)
-        gains.append(taken.share - own.share)
+        earned.append(worth(taken))
+        gains[own.task or str(number)].append(worth(taken) - worth(own))
+    by_task = [sum(one) / len(one) for one in gains.values()]
     return Earned(
-        mean=sum(shares) / len(shares), ci95=bootstrap(gains) or (0.0, 0.0), replaced=replaced / len(states)
+        mean=sum(earned) / len(earned), ci95=bootstrap(by_task) or (0.0, 0.0), replaced=replaced / len(states)
     )
 
 
@@ -124,14 +155,25 @@ def report(states: Sequence[Sequence[Valued]]) -> ValueReport:
         own=sum(next(one for one in state if one.own).share for state in states) / len(states),
         margins={margin: earn(states, lambda one: one.value, margin) for margin in MARGINS},
         by_logprob=earn(states, lambda one: one.logprob),
-        hindsight=earn(states, lambda one: one.share),
+        hindsight=earn(states, lambda one: one.first, worth=lambda one: one.rest),
+        margin=choose_margin(states),
     )
 
 
-def choose_margin(found: ValueReport) -> float:
-    """Return the margin that earns the most, or 1 where none earns more than greedy at 95% confidence."""
-    sound = [margin for margin, earned in found.margins.items() if earned.ci95[0] > 0]
-    return max(sound, key=lambda margin: (found.margins[margin].mean, margin), default=1.0)
+def choose_margin(states: Sequence[Sequence[Valued]]) -> float:
+    """Return the margin that earns the most on half of the tasks, if the other half confirms its gain.
+
+    Without a gain above 0 at 95% confidence on that half it is 1, which is greedy.
+    """
+    halves: tuple[list[Sequence[Valued]], list[Sequence[Valued]]] = ([], [])
+    for number, state in enumerate(states):
+        digest = hashlib.sha256((state[0].task or str(number)).encode()).digest()
+        halves[digest[-1] % 2].append(state)
+    if not all(halves):
+        return 1.0
+    first = {margin: earn(halves[0], lambda one: one.value, margin).mean for margin in MARGINS}
+    best = max(first, key=lambda margin: (first[margin], margin))
+    return best if earn(halves[1], lambda one: one.value, best).ci95[0] > 0 else 1.0
 
 
 def calibrate(folder: Path, found: Mapping[str, ValueReport]) -> dict[str, float]:
@@ -141,7 +183,7 @@ def calibrate(folder: Path, found: Mapping[str, ValueReport]) -> dict[str, float
         AdapterError: The folder does not hold an adapter with a card of its own.
     """
     card = read_card(folder)
-    margins = {**card.margins, **{name: choose_margin(one) for name, one in found.items()}}
+    margins = {**card.margins, **{name: one.margin for name, one in found.items()}}
     text = card.model_copy(update={"margins": margins}).model_dump_json(indent=1)
     (folder / CARD).write_text(f"{text}\n", encoding="utf-8")
     return margins
@@ -156,7 +198,7 @@ async def measure(
         EspalierError: The judge refuses, or is away.
     """
     places = asyncio.Semaphore(concurrency)
-    kept = [record for record in records if record.kind == "value"]
+    kept = [record for record in records if record.kind == "value" and not record.question.get("visited")]
 
     async def value(record: Record) -> Valued:
         async with places:
@@ -164,11 +206,18 @@ async def measure(
         question = record.question
         logprob = question.get("logprob")
         likely = float("-inf") if logprob is None else float(logprob)
-        return Valued(float(question["share"]), found.scores[0], likely, bool(question.get("own")))
+        return Valued(
+            float(question["share"]),
+            found.scores[0],
+            likely,
+            bool(question.get("own")),
+            tuple(question.get("wins", ())),
+            f"{record.task_id} {record.provenance.seed}",
+        )
 
     states: dict[str, dict[tuple[str, int], list[Valued]]] = defaultdict(lambda: defaultdict(list))
     for record, valued in zip(kept, await asyncio.gather(*map(value, kept)), strict=True):
-        states[record.environment][record.task_id, int(record.question["state"])].append(valued)
+        states[record.environment][valued.task, int(record.question["state"])].append(valued)
     found: dict[str, ValueReport] = {}
     for environment, by_state in states.items():
         whole = [state for state in by_state.values() if len(state) > 1 and any(one.own for one in state)]

@@ -50,11 +50,13 @@ async def judge_path(model: PromptedModel, question: PathQuestion) -> PathVerdic
 async def judge_value(model: PromptedModel, question: ValueQuestion) -> Values:
     """Return P(success) of every state, in one model call each, all of them at once."""
     text = model.renderer.value(question.context)
-    async with asyncio.TaskGroup() as group:
-        tasks = [
-            group.create_task(_yes_or_no(model, state, text, question.adapter)) for state in question.states
-        ]
-    verdicts = [task.result() for task in tasks]
+    tasks = [asyncio.create_task(_yes_or_no(model, one, text, question.adapter)) for one in question.states]
+    try:
+        verdicts = await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     usage = sum((verdict.usage for verdict in verdicts), Usage())
     about = verdicts[0].model_dump(exclude={"p_yes", "usage"})
     return Values(scores=[verdict.p_yes for verdict in verdicts], usage=usage, **about)

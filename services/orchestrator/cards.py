@@ -1,5 +1,6 @@
 """The cards of adapters: what was calibrated for each, by name."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -10,10 +11,10 @@ from services.contracts.card import Card
 
 LONGEST = 4_000_000
 """Bytes of a card; a larger file is left out."""
-MOST = 1000
+MOST = 200
 """Cards that are read."""
 AGAIN = 10.0
-"""Seconds before the folder is read again for an adapter that it lacked."""
+"""Seconds before the folder is read again: margins change, and adapters come."""
 log = structlog.get_logger()
 
 
@@ -29,16 +30,17 @@ class Cards:
         self._cards: dict[str, Card] = {}
         self._read_at = float("-inf")
 
-    def find(self, adapter: str | None) -> Card | None:
+    async def find(self, adapter: str | None) -> Card | None:
         """Return the card of an adapter by its name, or None if there is none."""
         if adapter is None:
             return None
-        if adapter not in self._cards and time.monotonic() - self._read_at > AGAIN:
-            self._read()
+        if time.monotonic() - self._read_at > AGAIN:
+            self._read_at = time.monotonic()
+            self._cards = await asyncio.to_thread(self._read)
         return self._cards.get(adapter)
 
-    def _read(self) -> None:
-        self._read_at = time.monotonic()
+    def _read(self) -> dict[str, Card]:
+        cards: dict[str, Card] = {}
         paths = sorted([*self._folder.glob("*.json"), *self._folder.glob("*/card.json")])
         for path in paths[:MOST]:
             try:
@@ -48,4 +50,5 @@ class Cards:
             except (OSError, ValidationError) as error:
                 log.warning("The card of an adapter cannot be read", path=str(path), reason=str(error)[:200])
             else:
-                self._cards[card.name] = card
+                cards[card.name] = card
+        return cards

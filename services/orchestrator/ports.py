@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.contracts.action import ActionRequest, Actions
 from services.contracts.answer import RoleAnswer
 from services.contracts.context import Brief
-from services.contracts.episode import EpisodeCreate
+from services.contracts.episode import EpisodeCreate, Feedback
 from services.contracts.event import EventType
 from services.contracts.plan import Plan, PlanRequest
 from services.contracts.reflection import Reflection, ReflectionRequest
@@ -88,6 +88,13 @@ class Spec(Answer):
     """What was calibrated for the adapter and this environment: see `Card.margins`; None: nothing was."""
     planned: bool | None = None
     """Whether the adapter learned plans of this environment; None: it is not recorded."""
+    done_means_success: bool = False
+    """Whether the environment ends a session at success alone, and not at a submission."""
+
+    @property
+    def hides_ends(self) -> bool:
+        """Whether a method may not prefer a path for being done: that would be the hidden reward."""
+        return self.done_means_success and self.request.feedback is Feedback.JUDGE
 
 
 class Opened(Answer):

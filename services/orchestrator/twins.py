@@ -102,7 +102,8 @@ class ScriptedRoles:
         return PathVerdict(scores=scores, best=best, usage=USAGE)
 
     def _judge_value(self, question: ValueQuestion) -> Values:
-        return Values(scores=[self.value_by(state) for state in question.states], usage=USAGE)
+        usage = sum((USAGE for _ in question.states), Usage())
+        return Values(scores=[self.value_by(state) for state in question.states], usage=usage)
 
     async def _called(self, role: str) -> None:
         if role in self.away:

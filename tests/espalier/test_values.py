@@ -1,5 +1,6 @@
 """What choosing by values earns, and how well they rank, on states with known shares."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from espalier.adapter_folder import read_card
 from espalier.stack.adapters import SHIPPED
-from evaluation.values import Valued, calibrate, choose_margin, earn, rank, report
+from evaluation.values import Valued, calibrate, earn, rank, report
 
 
 def state(own: tuple[float, float], *others: tuple[float, float]) -> list[Valued]:
@@ -33,15 +34,28 @@ def test_a_margin_decides_what_is_replaced() -> None:
     assert (never.mean, never.replaced) == (pytest.approx(0.5), 0.0)
 
 
-def test_a_margin_is_chosen_only_where_it_is_sure_to_earn(tmp_path: Path) -> None:
+def test_a_margin_is_chosen_only_where_another_half_of_the_tasks_confirms_it(tmp_path: Path) -> None:
     few = report(STATES)
-    assert choose_margin(few) == 1.0, "three states prove nothing"
-    many = report(STATES * 40)
-    assert choose_margin(many) == 0.5, "the largest of the margins that earn the most"
+    assert few.margin == 1.0, "three states prove nothing"
+    many = report([in_task(one, f"task {number}") for number in range(40) for one in STATES])
+    assert many.margin == 0.5, "the largest of the margins that earn the most"
     folder = tmp_path / "agent"
     shutil.copytree(SHIPPED / "agent", folder)
     assert calibrate(folder, {"house": many, "shop": few})["house"] == 0.5
     assert read_card(folder).margins == {**read_card(SHIPPED / "agent").margins, "house": 0.5, "shop": 1.0}
+
+
+def test_hindsight_is_not_scored_by_the_rollout_that_it_is_chosen_by() -> None:
+    lucky = [
+        Valued(0.5, 0.0, 0.0, own=True, wins=(False, True)),
+        Valued(0.5, 0.0, 0.0, own=False, wins=(True, False)),
+    ]
+    found = earn([lucky], lambda one: one.first, worth=lambda one: one.rest)
+    assert (found.mean, found.replaced) == (0.0, 1.0)
+
+
+def in_task(state: list[Valued], task: str) -> list[Valued]:
+    return [dataclasses.replace(one, task=task) for one in state]
 
 
 def test_ranking_counts_pairs_of_different_worth() -> None:

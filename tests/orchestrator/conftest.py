@@ -57,8 +57,7 @@ class Bench:
             max_steps=request.max_steps or 6,
             needs_submit=False,
             version=METHODS[method].version,
-            done_means_success=True,
-            **(spec or {}),
+            **{"done_means_success": True, **(spec or {})},
         )
         episode, _ = await self.store.create(record, None)
         return episode, record

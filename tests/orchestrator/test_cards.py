@@ -27,7 +27,7 @@ def make_card(name: str = "agent@aaaaaaaa", **fields: object) -> Card:
     )
 
 
-def test_a_card_is_found_by_its_adapters_name_in_both_layouts(tmp_path: Path) -> None:
+async def test_a_card_is_found_by_its_adapters_name_in_both_layouts(tmp_path: Path) -> None:
     (tmp_path / "agent@aaaaaaaa.json").write_text(make_card(margins={"house": 0.2}).model_dump_json())
     (tmp_path / "other").mkdir()
     groups = {"house/plan": 3, "shop/plan": 0, "shop/step": 4}
@@ -35,37 +35,41 @@ def test_a_card_is_found_by_its_adapters_name_in_both_layouts(tmp_path: Path) ->
         make_card("other@bbbbbbbb", groups=groups).model_dump_json()
     )
     cards = Cards(tmp_path)
-    flat, nested = cards.find("agent@aaaaaaaa"), cards.find("other@bbbbbbbb")
+    flat, nested = await cards.find("agent@aaaaaaaa"), await cards.find("other@bbbbbbbb")
     assert flat is not None
     assert nested is not None
     assert (flat.margins, nested.planned) == ({"house": 0.2}, ["house"])
-    assert cards.find("third@cccccccc") is None
-    assert cards.find(None) is None
+    assert await cards.find("third@cccccccc") is None
+    assert await cards.find(None) is None
 
 
-def test_a_card_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
+async def test_a_card_that_cannot_be_read_hides_no_other(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     (tmp_path / "b.json").write_text(
         make_card(margins={"house": 0.5}).model_dump_json().replace("0.5", "2.0")
     )
     (tmp_path / "c.json").write_text(make_card().model_dump_json())
-    assert Cards(tmp_path).find("agent@aaaaaaaa") is not None
+    assert await Cards(tmp_path).find("agent@aaaaaaaa") is not None
 
 
-def test_a_card_that_comes_later_is_found_after_a_while(
+async def test_a_card_that_comes_later_is_found_after_a_while(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cards = Cards(tmp_path)
-    assert cards.find("agent@aaaaaaaa") is None
+    assert await cards.find("agent@aaaaaaaa") is None
     (tmp_path / "c.json").write_text(make_card().model_dump_json())
-    assert cards.find("agent@aaaaaaaa") is None, "the folder was read a moment ago"
-    monkeypatch.setattr(module, "AGAIN", 0.0)
-    assert cards.find("agent@aaaaaaaa") is not None
+    assert await cards.find("agent@aaaaaaaa") is None, "the folder was read a moment ago"
+    monkeypatch.setattr(module, "AGAIN", -1.0)
+    assert await cards.find("agent@aaaaaaaa") is not None
+    (tmp_path / "c.json").write_text(make_card(margins={"house": 0.3}).model_dump_json())
+    changed = await cards.find("agent@aaaaaaaa")
+    assert changed is not None
+    assert changed.margins == {"house": 0.3}, "a margin that was calibrated later counts"
 
 
-def test_the_shipped_adapters_cards_are_found_by_default() -> None:
+async def test_the_shipped_adapters_cards_are_found_by_default() -> None:
     folder = OrchestratorSettings().cards
     shipped = Card.model_validate_json((folder / "agent" / "card.json").read_bytes())
-    found = Cards(folder).find(shipped.name)
+    found = await Cards(folder).find(shipped.name)
     assert found == shipped
     assert {"alfworld", "webshop"} <= set(shipped.planned)

@@ -9,7 +9,8 @@ import pytest
 from services.contracts.action import ActionRequest, Candidate
 from services.contracts.context import Context
 from services.contracts.event import EventType
-from services.kit.failures import OutageError
+from services.contracts.problem import Problem
+from services.kit.failures import BusyError, OutageError, RefusedError
 from services.orchestrator.store.fold import Fold
 from tests.orchestrator.conftest import Bench
 
@@ -230,3 +231,91 @@ async def test_a_state_that_cannot_be_forked_means_a_path_from_the_start(bench: 
     assert (episode.state, episode.result.branch, episode.result.steps) == ("completed", "0.1", 2)
     second = Fold(await bench.events(episode.id)).branches["0.1"]
     assert second.nodes[0].parent is None
+
+
+async def test_a_budget_that_ends_in_a_look_ahead_keeps_the_greedy_step_and_its_score(bench: Bench) -> None:
+    """The environment is full at the second fork's step until the time is over: the first candidate stays."""
+    bench.roles.act_by = propose("look", "north", "south")
+    bench.environment.length = 1
+    step, count = bench.environment.step, 0
+
+    async def full(session: str, action: str, key: str, epoch: int) -> Any:
+        nonlocal count
+        count += 1
+        if count >= 3:
+            raise BusyError("twin", "scripted to be full", 0.01)
+        return await step(session, action, key, epoch)
+
+    bench.environment.step = full  # pyright: ignore[reportAttributeAccessIssue]
+    episode = await bench.run(
+        "tmbr",
+        max_steps=3,
+        num_subtasks=0,
+        num_path=1,
+        num_branch=3,
+        params={"margin": 0.0},
+        budget={"seconds": 1.0},
+    )
+    assert (episode.result.ended, episode.result.success, episode.result.steps) == ("budget", False, 1)
+    assert actions_of(Fold(await bench.events(episode.id))) == ["look"]
+
+
+async def test_a_fork_that_breaks_costs_its_candidate_alone(bench: Bench) -> None:
+    bench.roles.act_by = propose("look", "south", "north")
+    bench.roles.value_by = value_of(look=0.1, south=0.2, north=0.9)
+    fork, count = bench.environment.fork, 0
+
+    async def refuse_first(session: str, at_step: int, key: str, epoch: int | None) -> Any:
+        nonlocal count
+        count += 1
+        if count == 1:
+            raise RefusedError("twin", Problem(title="no", status=400, detail="scripted to refuse"))
+        return await fork(session, at_step, key, epoch)
+
+    bench.environment.fork = refuse_first  # pyright: ignore[reportAttributeAccessIssue]
+    episode = await bench.run(
+        "tmbr", max_steps=3, num_subtasks=0, num_path=1, num_branch=3, params={"margin": 0.0}
+    )
+    assert episode.result.success
+    assert actions_of(Fold(await bench.events(episode.id))) == ["north"] * 3
+
+
+async def test_a_judge_that_is_away_leaves_the_greedy_candidate(bench: Bench) -> None:
+    bench.roles.act_by = propose("north", "south")
+    bench.roles.away = {"judge"}
+    bench.set(outage_grace=0.0)
+    episode = await play(bench, margin=0.0)
+    assert (episode.result.success, episode.result.steps) == (True, 3)
+
+
+async def test_a_look_ahead_may_be_scored_by_the_judges_choice(bench: Bench) -> None:
+    bench.roles.act_by = propose("look", "north")
+    bench.roles.choose_by = lambda question: [option.action for option in question.options].index("north")
+    episode = await bench.run("tmbr", max_steps=3, num_subtasks=0, num_path=1, params={"scorer": "selection"})
+    assert episode.result.success
+    assert len(await bench.data(episode.id, EventType.VERDICT_SELECTION)) == 3
+    assert not await bench.data(episode.id, EventType.VERDICT_VALUE)
+    assert not await bench.data(episode.id, EventType.FELL_BACK)
+
+
+async def test_what_shows_nothing_new_may_be_taken_where_repeats_are_allowed(bench: Bench) -> None:
+    bench.roles.act_by = propose("look", "north")
+    bench.roles.value_by = value_of(look=0.9, north=0.1)
+    episode = await play(bench, margin=0.0, repeats="allow")
+    assert actions_of(Fold(await bench.events(episode.id))) == ["look"] * 3
+
+
+async def test_a_question_about_several_states_fits_into_the_budget(bench: Bench) -> None:
+    bench.roles.act_by = propose("look", "south", "north")
+    bench.roles.value_by = value_of(look=0.1, south=0.2, north=0.9)
+    for limit in range(3, 8):
+        episode = await bench.run(
+            "tmbr",
+            max_steps=3,
+            num_subtasks=0,
+            num_path=1,
+            num_branch=3,
+            params={"margin": 0.0},
+            budget={"model_calls": limit},
+        )
+        assert episode.figures.usage.calls <= limit

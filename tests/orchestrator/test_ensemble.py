@@ -3,9 +3,12 @@
 import pytest
 
 from services.contracts.action import ActionRequest, Candidate
+from services.contracts.context import Context
 from services.contracts.episode import Budget, State
 from services.contracts.event import EventType
+from services.contracts.problem import Problem
 from services.contracts.verdict import PathQuestion
+from services.kit.failures import RefusedError
 from services.orchestrator.durable.replay import replay_episode
 from services.orchestrator.search.proposals import VARIANT_STRIDE
 from services.orchestrator.settings import Branches
@@ -27,8 +30,9 @@ def play(bench: Bench, *plans: str) -> None:
 
 
 async def vote(bench: Bench, n: int, **options: object) -> str:
+    spec = {"done_means_success": False, **options}
     episode = await bench.run(
-        "self_consistency", num_path=n, max_steps=3, params={"repeats": "allow"}, **options
+        "self_consistency", num_path=n, max_steps=3, params={"repeats": "allow"}, spec=spec
     )
     assert episode.state is State.COMPLETED
     assert episode.result is not None
@@ -45,6 +49,24 @@ async def test_the_most_frequent_end_is_committed(bench: Bench) -> None:
 async def test_a_path_that_did_not_end_by_itself_has_no_vote(bench: Bench) -> None:
     play(bench, "lll", "lll", "nnn")
     assert await vote(bench, 3) == "0.2"
+
+
+async def test_where_done_is_success_that_is_hidden_a_path_is_not_preferred_for_it(bench: Bench) -> None:
+    play(bench, "lll", "lll", "nnn")
+    assert await vote(bench, 3, done_means_success=True) == "0.0"
+
+
+async def test_a_path_that_the_judge_cannot_value_hides_no_other(bench: Bench) -> None:
+    def value(context: Context) -> float:
+        if context.turns[-1].action == "north":
+            raise RefusedError("judge", Problem(title="no", status=400, detail="scripted to refuse"))
+        return 0.9 if context.turns[-1].action == "south" else 0.2
+
+    bench.roles.value_by = value
+    play(bench, "nnln", "lll", "sss")
+    episode = await bench.run("best_of_n", num_path=3, max_steps=4, params={"repeats": "allow"})
+    assert episode.result is not None
+    assert episode.result.branch == "0.2"
 
 
 async def test_where_no_path_ended_the_first_of_the_most_frequent_is_committed(bench: Bench) -> None:

@@ -186,6 +186,18 @@ def test_every_state_is_valued_by_itself(roles: Roles) -> None:
     assert "ACTION: wait" in max((chat.call.text for chat in roles.chats), key=lambda text: "wait" in text)
 
 
+@pytest.mark.parametrize("status", [400, 429, 503])
+def test_an_engine_that_fails_a_value_fails_the_question_as_any_other(start: Start, status: int) -> None:
+    roles = start(ScriptedModel(), "judge")
+    roles.model.faults.add(Fault(status), times=100)
+    reached = [{"action": "look"}, {"action": "wait"}]
+    found = roles.post("/v1/verdicts/value", context=CONTEXT, reached=reached)
+    one = roles.post("/v1/verdicts/subtask", context=CONTEXT, subtask="a")
+    assert found.status_code == one.status_code
+    assert found.json()["type"] == one.json()["type"]
+    assert found.status_code != 500
+
+
 def test_without_an_action_the_state_of_the_context_is_valued(roles: Roles) -> None:
     say(roles, Answer("No", first={"Yes": 0.3, "No": 0.6}))
     values = roles.ask("/v1/verdicts/value")

@@ -57,8 +57,8 @@ class Record(Message):
     """The path; a trajectory's last turn is its last action."""
     question: dict[str, Any] = Field(default_factory=dict[str, Any])
     """The question of judge or planner: `subtask`, `options`, `num_subtasks`; of a value the `share` of
-    rollouts that succeeded, the number of the `state` on the path, the actor's `logprob` of the action, and
-    whether it is its `own` greedy one."""
+    rollouts that succeeded (`wins`), the number of the `state` on the path, the actor's `logprob` of the
+    action, whether it is its `own` greedy one, and whether the state was only `visited`."""
     answer: str = ""
     """What the judge or planner answers; empty for a trajectory."""
     reward: float = 0.0

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from espalier.client import AsyncSessions
+from espalier.client import AsyncSessions, EspalierError
 from services.contracts.action import ActionRequest, Actions, Candidate, Form
 from services.contracts.context import Context, Turn
-from services.contracts.session import Metadata, SessionState
+from services.contracts.session import ForkRequest, Metadata, SessionState
 from training.construct.play import brief
 
 MALFORMED_LIMIT = 3
@@ -84,6 +84,19 @@ class Rollouts:
         line.turns.append(turn)
         line.valid.append(line.state.valid)
         line.logprobs.append(candidate.logprob)
+
+    async def fork(self, line: Line, at_step: int) -> Line:
+        """Return a line in a fork of another one's session, after so many of its steps."""
+        state = await self.sessions.fork(line.state.session_id, ForkRequest(at_step=at_step))
+        return line.fork(state, at_step)
+
+    async def close(self, line: Line) -> None:
+        """Close a line's session; one that has expired is closed already."""
+        try:
+            await self.sessions.close_session(line.state.session_id)
+        except EspalierError as error:
+            if error.problem.status not in (404, 410):
+                raise
 
     async def play(self, line: Line, *, temperature: float, seed: int) -> float:
         """Play a line to its end and return the reward.

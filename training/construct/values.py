@@ -16,7 +16,7 @@ from pathlib import Path
 from espalier.client import AsyncActor, AsyncSessions
 from services.contracts.action import Candidate
 from services.contracts.context import Turn
-from services.contracts.session import ForkRequest, SessionCreate
+from services.contracts.session import SessionCreate
 from training.construct.collect import drawn
 from training.construct.experts import find_licence
 from training.construct.making import Made, Report, make_records
@@ -30,8 +30,6 @@ CANDIDATES, HOT = 4, 1.0
 """Samples at a state, and their temperature."""
 OTHERS = 2
 """Candidates of a state that are tried beside the actor's own."""
-FORECASTS = 0.2
-"""The share of values that are learned of the action alone, without what it led to."""
 TIMEOUT = 120.0
 """One call to the actor or the environment, seconds."""
 
@@ -50,6 +48,8 @@ class Effort:
     """Of the rollouts after the first."""
     equal: float = 0.35
     """The share of states whose candidates are worth the same that is kept: they show no difference."""
+    forecasts: float = 0.2
+    """The share of values that are learned of the action alone, without what it led to."""
 
 
 @dataclass
@@ -59,8 +59,13 @@ class _Valued:
     turn: Turn
     line: Line
     """A rollout that succeeded, or the first."""
-    share: float
-    """Of the rollouts that succeeded."""
+    wins: list[bool]
+    """Whether each rollout succeeded, the greedy one first."""
+
+    @property
+    def share(self) -> float:
+        """The share of rollouts that succeeded."""
+        return sum(self.wins) / len(self.wins)
 
 
 async def make_values(
@@ -122,38 +127,37 @@ async def value_task(
     """
     draw = random.Random(f"values/{provenance.seed}/{task_id}")  # noqa: S311
     seed = draw.randrange(2**30)
-    async with contextlib.AsyncExitStack() as stack:
-
-        async def own(line: Line) -> Line:
-            stack.push_async_callback(rollouts.sessions.close_session, line.state.session_id)
-            return line
-
-        state = await rollouts.sessions.create(SessionCreate(task_id=task_id, seed=provenance.seed))
-        path = await own(Line(state.observation, state))
+    state = await rollouts.sessions.create(SessionCreate(task_id=task_id, seed=provenance.seed))
+    path = Line(state.observation, state)
+    try:
         await rollouts.play(path, temperature=0.0, seed=seed)
         records: list[Record] = []
+        won = path.state.reward >= LEAST
         count = min(effort.visited, len(path.turns))
-        share = float(path.state.reward >= LEAST)
         for at in sorted(draw.sample(range(len(path.turns)), count)):
-            visited = _Valued(path.turns[at], path, share)
-            records += _record(rollouts, path, at, [visited], draw, task_id, provenance)
-        left = effort.states
+            visited = _Valued(path.turns[at], path, [won])
+            records += _record(rollouts, path, at, [visited], draw, task_id, provenance, effort)
+        left, equal = effort.states, False
         for at in draw.sample(range(len(path.turns)), len(path.turns)):
             if not left:
                 break
-            group = await _value_state(rollouts, path, at, effort, seed, stack)
+            group = await _value_state(rollouts, path, at, effort, seed)
             if len(group) > 1:
                 left -= 1
                 if len({one.share for one in group}) > 1 or draw.random() < effort.equal:
-                    records += _record(rollouts, path, at, group, draw, task_id, provenance)
-        if not records:
-            raise RoleError("actor", "no other candidate", "its samples are the actions that it takes anyway")
-        return records
+                    records += _record(rollouts, path, at, group, draw, task_id, provenance, effort)
+                else:
+                    equal = True
+    finally:
+        await rollouts.close(path)
+    if not records and equal:
+        raise RoleError("actor", "no difference", "the candidates of its states were worth the same")
+    if not records:
+        raise RoleError("actor", "no other candidate", "its samples are the actions that it takes anyway")
+    return records
 
 
-async def _value_state(
-    rollouts: Rollouts, path: Line, at: int, effort: Effort, seed: int, stack: contextlib.AsyncExitStack
-) -> list[_Valued]:
+async def _value_state(rollouts: Rollouts, path: Line, at: int, effort: Effort, seed: int) -> list[_Valued]:
     """Value the candidates of a state of a path that was played to its end, the actor's own first."""
     taken = path.turns[at]
     context = rollouts.context(path, path.turns[:at])
@@ -168,28 +172,29 @@ async def _value_state(
     if not others:
         return []
 
-    async def fork(line: Line, at_step: int) -> Line:
-        request = ForkRequest(at_step=at_step)
-        state = await rollouts.sessions.fork(line.state.session_id, request)
-        stack.push_async_callback(rollouts.sessions.close_session, state.session_id)
-        return line.fork(state, at_step)
-
     async def play_on(first: Line) -> _Valued:
         """Play from a state after the candidate, whose first rollout is played already."""
-        won = [first] if first.state.reward >= LEAST else []
+        best, wins = first, [first.state.reward >= LEAST]
         for number in range(1, effort.rollouts):
-            line = await fork(first, at + 1)
-            await rollouts.play(line, temperature=effort.temperature, seed=seed + 1000 * number)
-            won += [line] if line.state.reward >= LEAST else []
-        return _Valued(first.turns[at], (won or [first])[0], len(won) / effort.rollouts)
+            line = await rollouts.fork(first, at + 1)
+            try:
+                await rollouts.play(line, temperature=effort.temperature, seed=seed + 1000 * number)
+            finally:
+                await rollouts.close(line)
+            wins.append(line.state.reward >= LEAST)
+            best = line if wins[-1] and not any(wins[:-1]) else best
+        return _Valued(first.turns[at], best, wins)
 
     group = [await play_on(path)]
     for candidate in others:
-        line = await fork(path, at)
-        await rollouts.step(line, candidate)
-        if line.valid[-1]:  # what is refused loses without a judge
-            await rollouts.play(line, temperature=0.0, seed=seed)
-            group.append(await play_on(line))
+        line = await rollouts.fork(path, at)
+        try:
+            await rollouts.step(line, candidate)
+            if line.valid[-1]:  # what is refused loses without a judge
+                await rollouts.play(line, temperature=0.0, seed=seed)
+                group.append(await play_on(line))
+        finally:
+            await rollouts.close(line)
     return group
 
 
@@ -201,13 +206,14 @@ def _record(
     draw: random.Random,
     task_id: str,
     provenance: Provenance,
+    effort: Effort,
 ) -> list[Record]:
     """Return the records of one state's candidates."""
     environment = rollouts.metadata.name
     records: list[Record] = []
     for place, one in enumerate(group):
         turn = one.turn
-        if draw.random() < FORECASTS:
+        if draw.random() < effort.forecasts:
             turn = turn.model_copy(update={"observation": ""})
         records.append(
             Record(
@@ -217,6 +223,8 @@ def _record(
                 context=rollouts.context(path, [*path.turns[:at], turn]),
                 question={
                     "share": one.share,
+                    "wins": one.wins,
+                    "visited": len(group) == 1,
                     "state": at,
                     "own": place == 0,
                     "logprob": one.line.logprobs[at],

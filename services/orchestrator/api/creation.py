@@ -72,7 +72,7 @@ class EpisodeCreator:
                 f"the task's instruction has {len(instruction)} characters; 1 to {MAX_TEXT} do",
             )
         served, adapter = await self._pinned(request)
-        card = self._cards.find(adapter)
+        card = await self._cards.find(adapter)
         record = Record(
             request=request.model_copy(update={"adapter": adapter}),
             instruction=instruction,
@@ -81,7 +81,7 @@ class EpisodeCreator:
             needs_submit=metadata.terminal_action is TerminalAction.REQUIRED,
             version=method.version,
             margin=card.margins.get(request.environment) if card else None,
-            planned=request.environment in card.planned if card else None,
+            planned=request.environment in card.planned if card and card.groups else None,
             done_means_success=metadata.done_means is DoneMeans.SUCCESS,
             model=served.base,
             profile=served.profile,

@@ -23,10 +23,10 @@ class Ledger:
         """Count a call's cost."""
         self._add(count_spent(usage))
 
-    def find_exhausted(self) -> str:
-        """Return which limit is reached; empty where none is."""
+    def find_exhausted(self, calls: int = 1) -> str:
+        """Return which limit leaves no room for so many model calls; empty where none does."""
         left = self.left()
-        if left.calls is not None and left.calls <= 0:
+        if left.calls is not None and left.calls < calls:
             return "model_calls"
         if left.tokens is not None and left.tokens <= 0:
             return "tokens"

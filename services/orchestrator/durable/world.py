@@ -28,6 +28,7 @@ from services.contracts.event_data import (
     Place,
     Showing,
 )
+from services.contracts.verdict import ValueQuestion
 from services.kit.failures import BusyError, OutageError, RefusedError
 from services.orchestrator.durable.budget import Ledger
 from services.orchestrator.durable.errors import LaidAside, NondeterministicError, ReplayEndError
@@ -64,8 +65,8 @@ class Call(Generic[DataT]):
     request: BaseModel | str
     live: Callable[[], Awaitable[DataT]]
     """Makes the call and returns the event's data."""
-    costs: bool = False
-    """Whether it spends model calls, so that it is not made where the budget is spent."""
+    costs: int = 0
+    """The model calls that it spends; it is not made where the budget has not so many left."""
     remote: bool = False
     """Whether a part answers it, whose outage is over then."""
     opens: bool = False
@@ -114,8 +115,9 @@ class RecordedWorld:
                 whole = request.model_copy(update={"language": language})
             return await self._ground.roles.query(question, whole)
 
+        costs = len(request.states) if isinstance(request, ValueQuestion) else 1
         answer = await self._call(
-            Call(question.event, question.event.value, request, live, costs=True, remote=True)
+            Call(question.event, question.event.value, request, live, costs=costs, remote=True)
         )
         self.ledger.add(answer.usage)
         return answer
@@ -285,7 +287,7 @@ class RecordedWorld:
 
     async def _record(self, call: Call[DataT], seq: int) -> DataT:
         """Make a call and record its answer, or why there is none."""
-        limit = self._find_exhausted() if call.costs or call.opens else ""
+        limit = self._find_exhausted(call.costs) if call.costs or call.opens else ""
         if limit:
             self._append(EventType.BUDGET_EXHAUSTED, Exhausted(limit=limit), call, seq)
             raise BudgetExhaustedError(limit)
@@ -357,7 +359,7 @@ class RecordedWorld:
             branch=self.branch,
             seq=seq,
             digest=digest(call.kind, call.request),
-            urgent=call.costs or event in (EventType.SESSION_OPENED, EventType.SESSION_FORKED),
+            urgent=call.costs > 0 or event in (EventType.SESSION_OPENED, EventType.SESSION_FORKED),
         )
         self.last = seq
 
@@ -372,8 +374,8 @@ class RecordedWorld:
         )
         self.last = seq
 
-    def _find_exhausted(self) -> str:
-        return self.ledger.find_exhausted() or ("log" if self._ground.writer.full else "")
+    def _find_exhausted(self, calls: int) -> str:
+        return self.ledger.find_exhausted(max(1, calls)) or ("log" if self._ground.writer.full else "")
 
     def _replay(self, call: Call[DataT], recorded: Event, seq: int) -> DataT:
         now = digest(call.kind, call.request)

@@ -2,8 +2,8 @@
 
 With a margin, the first candidate stands unless another one scores higher by at least that much; an
 infinite margin takes the first. With `look_ahead` every candidate is taken, the first in the line's own
-session and the others in forks of it, and is scored by what it led to: one that was refused, or that shows
-again what the line has seen, loses at once. The line goes on in the session of the chosen one.
+session and the others in forks of it: one that was refused, or that shows again what the line has seen,
+loses at once, and values are of what it led to. The line goes on in the session of the chosen one.
 """
 
 import math
@@ -16,7 +16,7 @@ from services.contracts.action import Candidate
 from services.contracts.event import EventType
 from services.contracts.event_data import Outcome
 from services.contracts.verdict import Option, Reached, SelectionQuestion, ValueQuestion
-from services.orchestrator.ports import JUDGE_VALUE, SELECT, BudgetExhaustedError, Seen
+from services.orchestrator.ports import JUDGE_VALUE, SELECT, BudgetExhaustedError, InfrastructureError, Seen
 from services.orchestrator.search.line import Line, clip
 
 
@@ -39,6 +39,8 @@ class Choosing:
     margin: float | None = None
     """What a candidate must score above the first to replace it; None: the best wins."""
     look_ahead: bool = False
+    avoids: bool = True
+    """Whether a state that shows what the line has seen loses at once."""
 
 
 @dataclass
@@ -136,24 +138,34 @@ def _find_best(scores: Sequence[float]) -> int:
 
 
 async def _look_ahead(line: Line, candidates: Sequence[Candidate], choosing: Choosing) -> float | None:
-    """Take every candidate, and go on with the one that led to the best state."""
+    """Take every candidate, and go on with the one that led to the best state.
+
+    A candidate whose fork breaks is left out. Where the budget ends in between, the first stays.
+    """
     world = line.world
-    sessions = [line.session]
-    for _ in candidates[1:]:
-        sessions.append((await world.fork(line.session)).session)
-    tried: list[_Tried] = []
-    for session, candidate in zip(sessions, candidates, strict=True):
-        seen = await world.step(session, candidate.action)
-        repeats = (
-            seen.valid
-            and not seen.done
-            and line.repetitions.shows_again(candidate.action, clip(seen.observation))
-        )
-        tried.append(_Tried(candidate, session, seen, dead=not seen.valid or repeats))
+    forks = await _fork_all(line, candidates[1:])
+    try:
+        tried = [await _try(line, candidates[0], line.session, choosing)]
+    except (BudgetExhaustedError, InfrastructureError):
+        await _close_all(line, [session for _, session in forks])
+        raise
+    spent: BudgetExhaustedError | None = None
+    broken: list[str] = []
+    for candidate, session in forks:
+        if spent is not None:
+            broken.append(session)
+            continue
+        try:
+            tried.append(await _try(line, candidate, session, choosing))
+        except InfrastructureError:
+            broken.append(session)
+        except BudgetExhaustedError as error:
+            broken.append(session)
+            spent = error
     alive = [one for one in tried if not one.dead] or tried[:1]
-    chosen = alive[0]
-    if len({(one.seen.observation, one.seen.done) for one in alive}) > 1:
-        with suppress(BudgetExhaustedError):  # the first is as good as any then
+    chosen = tried[0] if spent is not None else alive[0]
+    if spent is None and len({(one.seen.observation, one.seen.done) for one in alive}) > 1:
+        with suppress(BudgetExhaustedError, InfrastructureError):  # the first is as good as any then
             chosen = await _compare(line, alive, choosing)
     await world.note(
         EventType.CANDIDATES_COMPARED,
@@ -163,25 +175,56 @@ async def _look_ahead(line: Line, candidates: Sequence[Candidate], choosing: Cho
         ],
         chosen=tried.index(chosen),
     )
-    for one in tried:
-        if one is not chosen:
-            await world.close(one.session)
+    await _close_all(line, [*broken, *(one.session for one in tried if one is not chosen)])
     line.session = chosen.session
     line.take(chosen.candidate, chosen.seen)
+    if spent is not None:
+        raise spent
     return chosen.score
 
 
+async def _fork_all(line: Line, candidates: Sequence[Candidate]) -> list[tuple[Candidate, str]]:
+    """Return candidates with a fork each; those that no fork can be had for are left out."""
+    forks: list[tuple[Candidate, str]] = []
+    for candidate in candidates:
+        try:
+            forks.append((candidate, (await line.world.fork(line.session)).session))
+        except InfrastructureError:
+            continue
+        except BudgetExhaustedError:
+            await _close_all(line, [session for _, session in forks])
+            raise
+    return forks
+
+
+async def _try(line: Line, candidate: Candidate, session: str, choosing: Choosing) -> _Tried:
+    """Take a candidate in a session."""
+    seen = await line.world.step(session, candidate.action)
+    again = choosing.avoids and line.repetitions.shows_again(candidate.action, clip(seen.observation))
+    return _Tried(candidate, session, seen, dead=not seen.done and (again or not seen.valid))
+
+
+async def _close_all(line: Line, sessions: Sequence[str]) -> None:
+    for session in sessions:
+        await line.world.close(session)
+
+
 async def _compare(line: Line, alive: Sequence[_Tried], choosing: Choosing) -> _Tried:
-    """Return the state to go on from, by its value."""
-    if choosing.scorer is Scorer.LOGPROB:
-        scores = _weigh([one.candidate for one in alive])
-    else:
-        turns = [line.make_turn(one.candidate, one.seen.observation) for one in alive]
-        scores = await _value(
-            line,
-            [Reached(action=it.action, thought=it.thought, observation=it.observation) for it in turns],
-        )
+    """Return the state to go on from."""
+    candidates = [one.candidate for one in alive]
+    match choosing.scorer:
+        case Scorer.SELECTION:
+            best, scores = await _select(line, candidates)
+        case Scorer.LOGPROB:
+            scores = _weigh(candidates)
+            best = _find_best(scores)
+        case Scorer.VALUE:
+            turns = [line.make_turn(one.candidate, one.seen.observation) for one in alive]
+            scores = await _value(
+                line,
+                [Reached(action=it.action, thought=it.thought, observation=it.observation) for it in turns],
+            )
+            best = _find_best(scores)
     for one, score in zip(alive, scores, strict=True):
         one.score = score
-    best = _find_best(scores)
     return alive[best] if overrides(scores, best, choosing.margin) else alive[0]

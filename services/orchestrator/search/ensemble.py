@@ -5,7 +5,8 @@ Both walk `num_path` paths as branches, the first of them greedily (`params.gree
 - **self_consistency** commits an end that most paths have (Wang et al., 2022, arXiv 2203.11171). An end is
   what the environment calls its outcome (an answer, tables as they were left, a product with its options),
   or where it names none the last action. Paths that did not end by themselves have no vote unless no path
-  did. Of equally frequent ends the judge picks the better path; where it is away, the first.
+  did. Where an environment ends a session at success alone and the feedback hides success, all vote. Of
+  equally frequent ends the judge picks the better path; where it is away, the first.
 - **best_of_n** commits the path whose end the judge values most (Cobbe et al., 2021, arXiv 2110.14168, with
   the judge as the verifier).
 
@@ -14,6 +15,7 @@ and the greedy path is one of them.
 """
 
 from collections import Counter
+from contextlib import suppress
 from typing import Any
 
 from pydantic import Field
@@ -38,6 +40,8 @@ from services.orchestrator.search.method import Method, Run
 from services.orchestrator.search.path import Ended, PathArguments, PathParams, PathResult, Policy, walk
 
 PATH = "path"
+UNVALUED = -1.0
+"""Below every value."""
 
 
 class EnsembleParams(PathParams):
@@ -93,9 +97,14 @@ async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Path
     return await walk(world, spec, policy, given)
 
 
-def name_end(path: PathResult) -> str:
-    """Return what paths with the same end have in common; empty for one that did not end by itself."""
-    if path.ended not in (Ended.DONE, Ended.SUBTASKS):
+def name_end(path: PathResult, *, hides_ends: bool) -> str:
+    """Return what paths with the same end have in common; empty for one that has no vote.
+
+    Args:
+        path: The path.
+        hides_ends: Whether a path may not be preferred for having ended by itself.
+    """
+    if path.ended not in (Ended.DONE, Ended.SUBTASKS) and not hides_ends:
         return ""
     return path.outcome or (normalise_action(path.actions[-1]) if path.actions else "")
 
@@ -103,7 +112,7 @@ def name_end(path: PathResult) -> str:
 async def vote(world: World, spec: Spec) -> Committed:
     """Commit a path of the most frequent end."""
     paths = await _walk_all(world, spec)
-    ends = [name_end(path) for _, path in paths]
+    ends = [name_end(path, hides_ends=spec.hides_ends) for _, path in paths]
     counts = Counter(end for end in ends if end) or Counter(ends)
     most = max(counts.values())
     best = [end for end in counts if counts[end] == most]
@@ -131,14 +140,13 @@ async def value_best(world: World, spec: Spec) -> Committed:
     """Commit the path whose end the judge values most; paths that have no value come last."""
     paths = await _walk_all(world, spec)
     request = spec.request
-    values: list[float] = []
-    for _, path in paths if len(paths) > 1 else []:
-        question = ValueQuestion(context=path.context, adapter=request.adapter, seed=request.seed)
-        try:
-            values.append((await world.query(JUDGE_VALUE, question)).scores[0])
-        except (BudgetExhaustedError, InfrastructureError):
-            break
-    at = max(range(len(values)), key=lambda place: (values[place], -place)) if values else 0
+    values = [UNVALUED] * len(paths)
+    with suppress(BudgetExhaustedError):
+        for at, (_, path) in enumerate(paths if len(paths) > 1 else []):
+            question = ValueQuestion(context=path.context, adapter=request.adapter, seed=request.seed)
+            with suppress(InfrastructureError):  # such as a context that is too long: the others have values
+                values[at] = (await world.query(JUDGE_VALUE, question)).scores[0]
+    at = max(range(len(values)), key=lambda place: (values[place], -place))
     return await _commit(world, *paths[at])
 
 

@@ -154,8 +154,6 @@ class Proposer:
         seed = request.seed + self._variant * VARIANT_STRIDE
         count = RESAMPLES if avoid else 1 if greedy else self._num_branch
         temperature = self._heat() if avoid else 0.0 if greedy else self._temperature
-        if beside and temperature is None and count == 1:
-            temperature = HOT
         actions = await line.world.query(
             ACT,
             ActionRequest(

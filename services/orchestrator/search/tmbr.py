@@ -39,6 +39,7 @@ from services.orchestrator.search.path import (
     keep_version_1,
     walk,
 )
+from services.orchestrator.search.repetitions import Repeats
 
 PATH = "path"
 
@@ -113,7 +114,7 @@ PAPER: dict[str, Any] = {
 async def run(world: World, spec: Spec) -> Committed:
     """Open paths until one is good enough, and commit it, or the judge's best."""
     search = _Search(world, spec)
-    if search.params.margin is None and spec.margin is None:
+    if search.params.margin is None and spec.margin is None and search.params.scorer is Scorer.VALUE:
         await world.note(
             EventType.FELL_BACK,
             what="margin",
@@ -141,10 +142,10 @@ class _Search:
 
     async def backtrack(self) -> Committed | None:
         """Try one path after the other; None where none is good enough."""
-        arguments = PathArguments()
+        arguments, session = PathArguments(), None
         for attempt in range(1, self.spec.request.num_path + 1):
-            reopen = partial(self._open, arguments)
-            path = await self.ended.finish(await reopen(), reopen)
+            opened = await self.world.spawn(PATH, arguments, session=session)
+            path = await self.ended.finish(opened, partial(self._reopen, arguments))
             if path is None:
                 continue
             branch = self.ended.paths[-1][0]
@@ -158,6 +159,7 @@ class _Search:
                     plan=path.context.plan,
                     back=self._find_return(path, arguments.back),
                 )
+                arguments, session = await self._fork(arguments)
                 step = len(arguments.back.past.turns) if arguments.back else 0
                 await self.world.note(EventType.BACKTRACKED, path=attempt, from_branch=branch, to_step=step)
         return None
@@ -177,19 +179,24 @@ class _Search:
         avoid = [*(before.avoid if before is not None and same else ()), path.actions[at]]
         return Return(past=past, subtask=path.subtasks[at], avoid=avoid)
 
-    async def _open(self, arguments: PathArguments) -> str:
-        """Open a path's branch, in a fork where it goes on from a state of the path before.
+    async def _fork(self, arguments: PathArguments) -> tuple[PathArguments, str | None]:
+        """Return what a path begins with, and its session where it goes on from a state of the path before.
 
         Where that state cannot be had again, it begins at the start.
         """
         if arguments.back is None:
-            return await self.world.spawn(PATH, arguments)
+            return arguments, None
         source = self.ended.paths[-1][1].session
         try:
             forked = await self.world.fork(source, at_step=len(arguments.back.past.turns))
         except InfrastructureError:
-            return await self.world.spawn(PATH, arguments.model_copy(update={"back": None}))
-        return await self.world.spawn(PATH, arguments, session=forked.session)
+            return arguments.model_copy(update={"back": None}), None
+        return arguments, forked.session
+
+    async def _reopen(self, arguments: PathArguments) -> str:
+        """Open a path's branch once more."""
+        again, session = await self._fork(arguments)
+        return await self.world.spawn(PATH, again, session=session)
 
     async def weigh_together(self) -> Committed | None:
         """Begin all paths, weigh them in order, and end the others as soon as one is good enough.
@@ -208,7 +215,7 @@ class _Search:
                 break
         while opened:
             branch, arguments = opened.pop(0)
-            path = await self.ended.finish(branch, partial(self._open, arguments))
+            path = await self.ended.finish(branch, partial(self._reopen, arguments))
             if path is not None and self.ended.good_enough(path):
                 if opened:
                     await self.world.cancel([branch for branch, _ in opened])
@@ -217,9 +224,14 @@ class _Search:
 
 
 def find_margin(params: TmbrParams, spec: Spec) -> float:
-    """Return the margin: the one that was given, else the calibrated one, else 1, which is greedy."""
+    """Return the margin: the one that was given, else of values the calibrated one, else 1, which is greedy.
+
+    Other scores than values are not calibrated: without a margin the best of them wins.
+    """
     if params.margin is not None:
         return params.margin
+    if params.scorer is not Scorer.VALUE:
+        return 0.0
     return 1.0 if spec.margin is None else spec.margin
 
 
@@ -239,6 +251,7 @@ async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Path
             scorer=params.scorer,
             margin={0.0: None, 1.0: math.inf}.get(margin, margin),
             look_ahead=params.look_ahead,
+            avoids=params.repeats is Repeats.AVOID,
         ),
     )
     path = await walk(world, spec, policy, PathArguments.model_validate(arguments))

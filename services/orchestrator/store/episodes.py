@@ -29,7 +29,6 @@ class Record(Spec):
 
     version: str
     """The method's version."""
-    done_means_success: bool
     profile: str = ""
     model: str = ""
     adapter: str | None = None
