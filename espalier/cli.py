@@ -14,6 +14,7 @@ from rich.table import Table
 
 from espalier import construct, tuning
 from espalier.client import AsyncEspalier, Espalier, EspalierError
+from espalier.evaluating import check_options, report_command, run_matrix
 from espalier.improve import improve_command
 from espalier.new_environment import NewEnvironmentError, write_environment
 from espalier.plain import plain
@@ -35,6 +36,7 @@ app.add_typer(construct.app, name="construct")
 app.add_typer(tuning.adapters, name="adapters")
 app.command()(tuning.train)
 app.command("improve")(improve_command)
+app.command("report")(report_command)
 Url = Annotated[
     str, typer.Option(envvar="ESPALIER_URL", help="The orchestrator's address; by default this machine's.")
 ]
@@ -52,7 +54,8 @@ def main() -> None:
 
 
 def _stop(text: str, allowed: list[str] | None = None) -> None:
-    console = Console(stderr=True)
+    # Errors are one line however narrow the terminal is.
+    console = Console(stderr=True, soft_wrap=True)
     console.print(plain(f"error: {text}"), style="red", markup=False, highlight=False)
     if allowed:
         console.print(f"allowed: {', '.join(allowed)}", markup=False, highlight=False)
@@ -221,10 +224,14 @@ def replay(episode: str, url: Url = "") -> None:
 
 @app.command("eval")
 def evaluate(
-    env: Env,
-    split: Annotated[str, typer.Option(help="The split to take tasks from.")],
-    method: Annotated[str, typer.Option(help="io, cot, react or tmbr.")],
+    context: typer.Context,
     out: Annotated[Path, typer.Option(help="The folder for summary.json and episodes.jsonl.")],
+    matrix: Annotated[
+        Path | None, typer.Argument(help="A YAML file of many runs, instead of --env, --split and --method.")
+    ] = None,
+    env: Annotated[str | None, typer.Option("--env", help="The environment.")] = None,
+    split: Annotated[str | None, typer.Option(help="The split to take tasks from.")] = None,
+    method: Annotated[str | None, typer.Option(help="A method, such as react or tmbr.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first tasks.")] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=256, help="Episodes at once.")] = 4,
     num_branch: int | None = None,
@@ -242,11 +249,15 @@ def evaluate(
         list[str] | None, typer.Option(help="A parameter of the method, NAME=VALUE; may be given again.")
     ] = None,
     url: Url = "",
+    actor_url: Annotated[
+        str, typer.Option(envvar="ESPALIER_ACTOR_URL", help="The actor's address, for a matrix of adapters.")
+    ] = "",
 ) -> None:
-    """Run a method on a split and sum it up; a run that was interrupted goes on where it was."""
+    """Run a method on a split and sum it up, or a matrix of many; what was interrupted goes on."""
     from evaluation.run import EvaluationError, run_evaluation
     from evaluation.samples import run_samples
 
+    check_options(context, matrix is not None)
     options = {
         "num_branch": num_branch,
         "num_path": num_path,
@@ -265,6 +276,9 @@ def evaluate(
     )
     where = {"split": split, "out": out, "limit": limit, "concurrency": concurrency, "url": _url(url)}
     try:
+        if matrix is not None:
+            run_matrix(matrix, out, _url(url), actor_url)
+            return
         if samples > 1:
             found = asyncio.run(run_samples(body, samples=samples, **where))
         else:

@@ -29,20 +29,36 @@ class EvaluationError(Exception):
 
 
 async def run_evaluation(
-    body: EpisodeCreate, *, split: str, out: Path, limit: int | None, concurrency: int, url: str
+    body: EpisodeCreate,
+    *,
+    split: str,
+    out: Path,
+    limit: int | None,
+    concurrency: int,
+    url: str,
+    title: str = "",
 ) -> Summary:
     """Run every task of a split, write the results, and sum them up.
 
     Takes what `run_split` takes, and raises the same.
     """
-    episodes = await run_split(body, split=split, out=out, limit=limit, concurrency=concurrency, url=url)
+    episodes = await run_split(
+        body, split=split, out=out, limit=limit, concurrency=concurrency, url=url, title=title
+    )
     found = summarise(episodes, split)
     (out / "summary.json").write_text(found.model_dump_json(indent=2) + "\n")
     return found
 
 
 async def run_split(
-    body: EpisodeCreate, *, split: str, out: Path, limit: int | None, concurrency: int, url: str
+    body: EpisodeCreate,
+    *,
+    split: str,
+    out: Path,
+    limit: int | None,
+    concurrency: int,
+    url: str,
+    title: str = "",
 ) -> list[Episode]:
     """Run every task of a split, and return the episodes that ended, in the order of the tasks.
 
@@ -53,6 +69,7 @@ async def run_split(
         limit: Take only the first tasks.
         concurrency: Episodes at once.
         url: The orchestrator's address.
+        title: What the progress bar is called; by default the environment and the method.
 
     Raises:
         EvaluationError: The folder holds another run, or there are no tasks.
@@ -61,11 +78,11 @@ async def run_split(
     run = _claim(out, body, split)
     async with AsyncEspalier(url) as client:
         names = await _tasks(client, body.environment, split, limit)
-        known = _known(out / "episodes.jsonl")
+        known = read_episodes(out / "episodes.jsonl")
         places = asyncio.Semaphore(concurrency)
         bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*bar, console=Console(stderr=True)) as progress:
-            shown = progress.add_task(f"{body.environment} {body.method}", total=len(names))
+            shown = progress.add_task(title or f"{body.environment} {body.method}", total=len(names))
 
             async def one(task: str) -> Episode:
                 before = known.get(task, [])
@@ -85,19 +102,56 @@ async def run_split(
     return [task.result() for task in running]
 
 
+def check_folder(out: Path, body: EpisodeCreate, split: str) -> str | None:
+    """Return the name of the run that a folder holds, or None where it is free for this one.
+
+    Raises:
+        EvaluationError: It holds episodes of another policy; the text has what differs.
+    """
+    path = out / "run.json"
+    if not path.is_file():
+        return None
+    known = json.loads(path.read_text())
+    policy = _policy(body, split)
+    if known["policy"] == policy:
+        return known["run"]
+    if (out / "episodes.jsonl").is_file():
+        difference = describe_difference(known["policy"], policy)
+        raise EvaluationError(
+            f"{out} holds another run ({difference}); take another folder, or its settings."
+        )
+    return None
+
+
+def describe_difference(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> str:
+    """Return the settings in which two policies differ, with both values."""
+    found: list[str] = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found.append(describe_difference(old, new, f"{prefix}{name}."))
+        elif old != new or (name in before) != (name in now):
+            shown = [json.dumps(policy[name]) if name in policy else "not set" for policy in (before, now)]
+            found.append(f"{prefix}{name}: {shown[0]} there, {shown[1]} now")
+    return "; ".join(filter(None, found))
+
+
+def _policy(body: EpisodeCreate, split: str) -> dict[str, Any]:
+    return {"split": split, **body.model_dump(mode="json", exclude_unset=True)}
+
+
 def _claim(out: Path, body: EpisodeCreate, split: str) -> str:
     """The run's name; a folder that holds the same run is taken up, one with another's episodes refused."""
+    known = check_folder(out, body, split)
+    if known is not None:
+        return known
     out.mkdir(parents=True, exist_ok=True)
-    policy: dict[str, Any] = {"split": split, **body.model_dump(mode="json", exclude_unset=True)}
-    path = out / "run.json"
-    if path.is_file():
-        known = json.loads(path.read_text())
-        if known["policy"] == policy:
-            return known["run"]
-        if (out / "episodes.jsonl").is_file():
-            raise EvaluationError(f"{out} holds another run ({known['policy']}); take another folder.")
     name = f"eval-{secrets.token_hex(6)}"
-    path.write_text(json.dumps({"run": name, "policy": policy}, indent=2) + "\n")
+    text = json.dumps({"run": name, "policy": _policy(body, split)}, indent=2) + "\n"
+    # A run.json that a kill left half-written would lose the name that the episodes' keys are made of.
+    written = out / "run.json.new"
+    written.write_text(text)
+    written.replace(out / "run.json")
     return name
 
 
@@ -133,8 +187,8 @@ def _key(run: str, task: str, attempt: int) -> str:
     return f"{run}-{attempt}-{hashlib.sha256(task.encode()).hexdigest()[:32]}"
 
 
-def _known(path: Path) -> dict[str, list[Episode]]:
-    """Episodes that were written before, by task, in order; a torn last line is dropped."""
+def read_episodes(path: Path) -> dict[str, list[Episode]]:
+    """Return the episodes that a file holds, by task, in order; a torn last line is dropped."""
     known: dict[str, list[Episode]] = {}
     lines = path.read_text().split("\n") if path.is_file() else []
     for line in lines:

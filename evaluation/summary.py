@@ -9,6 +9,8 @@ from evaluation.intervals import bootstrap, wilson
 from evaluation.metrics import Metric, Run, rate, show_mean, show_percent
 from services.contracts.episode import Episode
 
+LINEAR = frozenset({"io", "cot", "react"})
+"""Methods that walk one path: they use no `num_branch`, `num_path` or `num_subtasks`."""
 PLACES = ("model", "environment", "orchestration", "queueing")
 """Where an episode's time goes."""
 
@@ -44,7 +46,7 @@ class Summary(BaseModel):
     profile: str
     feedback: str
     num_branch: int | None
-    """None where the method does not use it."""
+    """The request's value; None for io, cot and react, as are the next two."""
     num_path: int | None
     num_subtasks: int | None = None
     max_steps: int | None
@@ -150,7 +152,7 @@ def summarise(episodes: Sequence[Episode], split: str) -> Summary:
         raise ValueError("no episodes to sum up")
     first = episodes[0]
     request = first.request
-    searches = request.method == "tmbr"
+    searches = request.method not in LINEAR
     run = Run(episodes)
     return Summary(
         env=request.environment,

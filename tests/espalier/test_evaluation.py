@@ -121,11 +121,12 @@ def test_rates_and_sums_are_over_all_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "shown"), [("io", None), ("cot", None), ("react", None), ("best_of_n", 3), ("tot", 3), ("tmbr", 3)]
+    ("method", "shown"),
+    [("io", None), ("cot", None), ("react", None), ("best_of_n", 3), ("tot", 3), ("tmbr", 3)],
 )
 def test_methods_that_walk_one_path_have_no_branches(method: str, shown: int | None) -> None:
-    request = {"environment": "twin", "task_id": "x", "method": method}
-    body = EpisodeCreate(**request, num_branch=3, num_path=3, num_subtasks=3)
+    counts = {"num_branch": 3, "num_path": 3, "num_subtasks": 3}
+    body = EpisodeCreate.model_validate({"environment": "twin", "task_id": "x", "method": method, **counts})
     outcome = summarise([episode(State.FAILED).model_copy(update={"request": body})], "corridors")
     assert (outcome.num_branch, outcome.num_path, outcome.num_subtasks) == (shown, shown, shown)
 
