@@ -11,10 +11,14 @@ from services.contracts.episode import Budget, Episode, State
 from services.contracts.event import EventType, PathJudged
 from services.kit.failures import OutageError
 from services.orchestrator.durable.replay import replay_episode
+from services.orchestrator.durable.world import RecordedWorld
+from services.orchestrator.ports import BudgetExhaustedError, InfrastructureError, Opened, Seen
 from services.orchestrator.search.lats import expansion
 from services.orchestrator.search.lats.nodes import Node, backpropagate, exhaust, score, select
 from services.orchestrator.search.line import Past
+from services.orchestrator.search.repetitions import Repetitions
 from services.orchestrator.settings import Branches
+from services.orchestrator.twins import ScriptedEnvironment
 from tests.orchestrator.conftest import Bench, KilledError, shape
 from tests.orchestrator.locks import Lock, follow, propose
 from tests.orchestrator.test_replay import kill_at
@@ -32,10 +36,18 @@ def lock(bench: Bench) -> Lock:
 
 
 async def play(bench: Bench, params: dict[str, Any] | None = None, **options: Any) -> Episode:
-    episode = await bench.run("lats", params=params or {}, **options)
+    """Play an episode. An end may be none that opens the lock, unless `only_good_ends`."""
+    good = options.pop("only_good_ends", options.get("feedback") == "done")
+    spec = {"done_means_success": good}
+    episode = await bench.run("lats", spec=spec, params=params or {}, **options)
     assert episode.state is State.COMPLETED, episode.failure
     assert bench.environment.corridors == {}, "every session was closed"
     return episode
+
+
+def count_calls(episode: Episode) -> int:
+    assert episode.figures is not None
+    return episode.figures.usage.calls
 
 
 async def list_expanded(bench: Bench, episode: str) -> int:
@@ -332,18 +344,134 @@ async def test_any_budget_ends_with_a_result_and_is_never_exceeded(
 ) -> None:
     lock.key = "rll"
     params = {"iterations": 7, "rollout": rollout}
-    await play(bench, params)
-    needed = len(bench.roles.calls)
-    first_end = 5  # an expansion is two calls, two steps two more, and the judge weighs the end
+    needed = count_calls(await play(bench, params))
+    first_end = 6  # an expansion is three calls, two steps two more, and the judge weighs the end
     for calls in range(1, needed + 2):
-        bench.roles.calls.clear()
         episode = await play(bench, params, budget=Budget(model_calls=calls))
-        assert len(bench.roles.calls) <= calls
+        assert count_calls(episode) <= calls
         assert episode.result is not None
         assert episode.result.steps > 0 or calls == 1
         assert episode.result.good_enough is (calls >= needed)
         if rollout:
             assert episode.result.ended == ("done" if calls >= first_end else "budget")
+
+
+async def test_a_state_whose_session_has_moved_on_is_not_committed(bench: Bench, lock: Lock) -> None:
+    """The start's first child steps in the start's own session, and looks better than all after it."""
+    lock.key = "rrrrr"
+    bench.roles.value_by = lambda context: 0.9 if follow(context) == "l" else 0.3
+    episode = await play(bench, {"iterations": 2, "rollout": False, "judge_weight": 1.0})
+    assert episode.result is not None
+    assert episode.result.steps == 2
+    [*_, last] = await bench.data(episode.id, EventType.CANDIDATES_COMPARED)
+    steps = await bench.data(episode.id, EventType.STEP_TAKEN)
+    [session] = [outcome.session for outcome in last.outcomes]
+    [*_, stepped] = [step for step in steps if step.session == session]
+    assert stepped.observation == "Turned ll."
+
+
+@pytest.mark.parametrize("error", [BudgetExhaustedError("seconds"), InfrastructureError("environment", "")])
+@pytest.mark.parametrize("second", [True, False])
+async def test_an_expansion_that_is_interrupted_keeps_the_children_that_were_taken(
+    bench: Bench, lock: Lock, monkeypatch: pytest.MonkeyPatch, error: Exception, *, second: bool
+) -> None:
+    """The first child is an end; the step to the second one, or the fork for it, fails."""
+    step, fork = RecordedWorld.step, RecordedWorld.fork
+
+    async def stepping(self: RecordedWorld, session: str, action: str) -> Seen:
+        if second and action == "right":
+            raise error
+        return await step(self, session, action)
+
+    async def forking(self: RecordedWorld, session: str, at_step: int | None = None) -> Opened:
+        if not second:
+            raise error
+        return await fork(self, session, at_step)
+
+    monkeypatch.setattr(RecordedWorld, "step", stepping)
+    monkeypatch.setattr(RecordedWorld, "fork", forking)
+    lock.key = "l"
+    episode = await bench.run("lats", spec={"done_means_success": False})
+    if isinstance(error, InfrastructureError) and not second:
+        assert episode.state is State.FAILED, "nothing was taken yet"
+        return
+    assert episode.result is not None
+    assert (episode.result.success, episode.result.steps, episode.result.ended) in (
+        (True, 1, "done"),
+        (True, 1, "budget"),
+    )
+
+
+@pytest.mark.parametrize("repeats", ["allow", "avoid"])
+async def test_repetitions_are_dropped_where_they_are_avoided(
+    bench: Bench, lock: Lock, monkeypatch: pytest.MonkeyPatch, repeats: str
+) -> None:
+    monkeypatch.setattr(Repetitions, "shows_again", lambda *_: True)
+    lock.key = "lll"
+    episode = await play(bench, {"iterations": 1, "rollout": False, "repeats": repeats})
+    [first, *_] = await bench.data(episode.id, EventType.CANDIDATES_COMPARED)
+    assert [one.dead for one in first.outcomes] == [repeats == "avoid"] * 2
+
+
+async def test_an_end_that_was_refused_is_an_end(bench: Bench, lock: Lock) -> None:
+    bench.roles.act_by = propose("l", "jump")
+    bench.roles.good_by = lambda context: float(follow(context) == "j")
+    lock.key = "j"
+    episode = await play(bench)
+    assert episode.result is not None
+    assert (episode.result.success, episode.result.good_enough) == (True, True)
+
+
+async def test_a_failure_that_feedback_shows_is_worth_nothing_whatever_the_judge_finds(
+    bench: Bench, lock: Lock
+) -> None:
+    """The limit of steps ends every path, and none is a success."""
+    bench.roles.good_by = lambda context: 0.99
+    lock.key = "rrrrr"
+    episode = await play(bench, {"iterations": 2, "reflect": False}, feedback="done", max_steps=2)
+    assert episode.result is not None
+    assert episode.result.good_enough is False
+    assert await bench.data(episode.id, EventType.VERDICT_PATH) == []
+    [*_, last] = await bench.data(episode.id, EventType.BRANCH_CLOSED)
+    assert last.result["p_good_enough"] == 0.0
+
+
+async def test_an_end_that_would_show_a_hidden_success_has_no_advantage(bench: Bench, lock: Lock) -> None:
+    """`done` means success, and the judge, that alone may decide, thinks little of it."""
+    bench.environment = ScriptedEnvironment(length=1)
+    bench.roles.act_by = lambda request: [
+        Candidate(action=action, well_formed=True) for action in ("north", "south")
+    ]
+    bench.roles.good_by = lambda context: 0.2
+    bench.roles.value_by = lambda context: 0.6
+    params = {"iterations": 1, "rollout": False}
+    for hides, action in ((False, "north"), (True, "south")):
+        episode = await play(bench, params, only_good_ends=hides)
+        [*_, last] = await bench.data(episode.id, EventType.CANDIDATES_COMPARED)
+        assert [one.action for one in last.outcomes] == [action]
+        assert episode.result is not None
+        assert episode.result.success is not hides
+    bench.roles.good_by = lambda context: 0.9
+    episode = await play(bench, params, only_good_ends=True)
+    assert episode.result is not None
+    assert episode.result.good_enough is True
+
+
+@pytest.mark.parametrize("hides", [True, False])
+async def test_whether_a_hidden_end_was_reached_decides_nothing_where_a_part_breaks(
+    bench: Bench, lock: Lock, *, hides: bool
+) -> None:
+    bench.set(outage_grace=0.0)
+
+    def act(request: ActionRequest) -> list[Candidate]:
+        if request.context.turns:
+            raise OutageError("actor", "scripted to be away")
+        return propose("l", "r")(request)
+
+    bench.roles.act_by = act
+    spec = {"done_means_success": hides}
+    episode = await bench.run("lats", spec=spec, params={"rollout": False})
+    assert episode.state is (State.COMPLETED if hides else State.FAILED)
 
 
 @pytest.mark.parametrize("placing", [Branches.LOCAL, Branches.SPREAD])

@@ -17,7 +17,9 @@ from services.contracts.session import SessionState
 from services.contracts.verdict import PathQuestion, ValueQuestion
 from services.kit.failures import OutageError
 from services.orchestrator.durable.replay import replay_episode
+from services.orchestrator.durable.world import RecordedWorld
 from services.orchestrator.environments import Timed
+from services.orchestrator.ports import BudgetExhaustedError
 from services.orchestrator.search import METHODS
 from services.orchestrator.search.tot.judging import VOTERS
 from services.orchestrator.settings import Branches
@@ -105,10 +107,16 @@ def enter(
 
 
 async def play(bench: Bench, num_branch: int = 2, num_path: int = 1, **options: Any) -> Episode:
-    """Play an episode whose parameters are those that are no fields of the request."""
-    fields = {"max_steps": 6, "seed": 0, "feedback": "judge", "budget": Budget()}
+    """Play an episode whose parameters are those that are no fields of the request.
+
+    An end may be a pit, unless `only_good_ends`.
+    """
+    fields = {"max_steps": 6, "seed": 0, "feedback": "judge", "budget": Budget(), "path_threshold": 0.5}
     request = {name: options.pop(name, default) for name, default in fields.items()}
-    episode = await bench.run("tot", num_branch=num_branch, num_path=num_path, params=options, **request)
+    spec = {"done_means_success": options.pop("only_good_ends", request["feedback"] == "done")}
+    episode = await bench.run(
+        "tot", spec=spec, num_branch=num_branch, num_path=num_path, params=options, **request
+    )
     assert episode.state is State.COMPLETED, episode.failure
     assert bench.environment.corridors == {}, "every session is closed"
     return episode
@@ -173,8 +181,9 @@ async def test_an_end_that_is_known_to_be_a_success_needs_no_judge(bench: Bench)
 async def test_a_known_success_ends_the_search(bench: Bench) -> None:
     enter(bench, {"hall": {"out": EXIT, "on": "yard"}, "yard": {"on": "lane"}, "lane": {"fall": PIT}})
     assert await outcome(bench, num_path=5, feedback="done") == (True, 1, "done")
-    assert bench.roles.calls.count("actor") == 1
+    assert bench.roles.calls == ["actor"]
     bench.roles.calls.clear()
+    bench.roles.good_by = lambda context: 0.4
     assert await outcome(bench, num_path=5, feedback="judge") == (True, 1, "done")
     assert bench.roles.calls.count("actor") == 3
 
@@ -231,6 +240,98 @@ async def test_an_actor_without_a_well_formed_answer_ends_the_search(bench: Benc
     bench.roles.act_by = lambda request: [Candidate(action="", well_formed=False)]
     assert await outcome(bench) == (False, 0, "dead_end")
     assert bench.roles.calls.count("actor") == 3
+
+
+async def test_repetitions_that_are_allowed_are_valued_like_any_other(bench: Bench) -> None:
+    rooms = {"hall": {"wait": "hall", "on": "yard"}, "yard": {"out": EXIT}}
+    valued: list[list[str]] = []
+    for repeats in ("allow", "avoid"):
+        enter(bench, rooms, looks=lambda room: 0.9 if room == "hall" else 0.5)
+        bench.roles.act_by = lambda request: [
+            Candidate(action=action, well_formed=True) for action in rooms[room_of(request.context)]
+        ]
+        look, seen = bench.roles.value_by, list[str]()
+        bench.roles.value_by = lambda context, look=look, seen=seen: (
+            seen.append(" ".join(turn.action for turn in context.turns)) or look(context)
+        )
+        await play(bench, num_branch=1, repeats=repeats, max_steps=3)
+        valued.append(seen)
+    assert "wait wait" in valued[0]
+    assert "wait wait" not in valued[1]
+
+
+# Ends
+
+
+async def test_an_end_that_is_good_enough_ends_the_search_before_any_further_call(bench: Bench) -> None:
+    enter(bench, {"hall": {"out": EXIT, "on": "yard", "up": "loft"}, "yard": {"on": "lane"}, "loft": {}})
+    episode = await play(bench, num_path=5, evaluate="vote", num_branch=1)
+    assert episode.result is not None
+    assert (episode.result.success, episode.result.good_enough) == (True, True)
+    assert bench.roles.calls == ["actor", "judge"]
+    bench.roles.calls.clear()
+    assert await outcome(bench, num_path=5, path_threshold=0.95, max_steps=2) == (True, 1, "done")
+    assert bench.roles.calls.count("actor") > 1
+
+
+async def test_the_last_end_that_is_wanted_ends_the_search_without_a_vote(bench: Bench) -> None:
+    enter(bench, {"hall": {"jump": PIT, "on": "yard", "up": "loft"}, "yard": {"out": EXIT}, "loft": {}})
+    bench.roles.best_by = lambda question: pytest.fail("nothing is left to vote on")
+    assert await outcome(bench, num_path=1, num_branch=1, evaluate="vote") == (False, 1, "done")
+    assert bench.environment.opened == 4, "the start, and a fork for each door before the end is known"
+
+
+async def test_an_end_that_is_weighed_costs_no_value(bench: Bench) -> None:
+    enter(bench, {"hall": {"jump": PIT, "on": "yard"}, "yard": {"out": EXIT}})
+    valued: list[str] = []
+    bench.roles.value_by = lambda context: valued.append(room_of(context)) or 0.5
+    await play(bench, num_path=2)
+    assert valued == ["yard"]
+
+
+@pytest.mark.parametrize("num_branch", [1, 2])
+async def test_an_end_that_would_show_a_hidden_success_has_no_advantage(
+    bench: Bench, num_branch: int
+) -> None:
+    """`done` means success, and the judge, that alone may decide, thinks little of it."""
+    rooms = {"hall": {"out": EXIT, "on": "yard"}, "yard": {"on": "lane"}, "lane": {"on": "road"}}
+    enter(bench, rooms, looks=lambda room: {"yard": 0.6, "lane": 0.7, "road": 0.8}.get(room, 0.5))
+    bench.roles.good_by = lambda context: 0.2
+    options: dict[str, Any] = {"num_branch": num_branch, "max_steps": 3, "num_path": 1}
+    assert await outcome(bench, **options) == (True, 1, "done")
+    assert await outcome(bench, only_good_ends=True, **options) == (False, 3, "max_steps")
+    bench.roles.good_by = lambda context: 0.9 if room_of(context) == EXIT else 0.1
+    assert await outcome(bench, only_good_ends=True, **options) == (True, 1, "done")
+
+
+async def test_a_hidden_end_takes_a_place_in_the_beam(bench: Bench) -> None:
+    """The judge's P of an end is above that of the other state, for which a beam of one has no place then."""
+    rooms = {"hall": {"out": EXIT, "on": "yard"}, "yard": {"on": "lane"}, "lane": {}}
+    enter(bench, rooms, looks=lambda room: 0.3)
+    bench.roles.good_by = lambda context: 0.4
+    assert await outcome(bench, num_branch=1, num_path=5, only_good_ends=True) == (True, 1, "done")
+    assert bench.roles.calls.count("actor") == 1
+
+
+@pytest.mark.parametrize("hides", [True, False])
+@pytest.mark.parametrize("strategy", ["bfs", "dfs"])
+async def test_whether_a_hidden_end_was_reached_decides_nothing_where_a_part_breaks(
+    bench: Bench, strategy: str, *, hides: bool
+) -> None:
+    bench.set(outage_grace=0.0)
+    enter(bench, {"hall": {"on": "yard"}, "yard": {"on": "lane"}, "lane": {"out": EXIT}})
+    act = bench.roles.act_by
+
+    def tire(request: ActionRequest) -> list[Candidate]:
+        if len(request.context.turns) == 2:
+            raise OutageError("actor", "scripted to be away")
+        return act(request)
+
+    bench.roles.act_by = tire
+    options: dict[str, Any] = {"params": {"strategy": strategy}, "spec": {"done_means_success": hides}}
+    episode = await bench.run("tot", **options)
+    assert episode.state is (State.COMPLETED if hides else State.FAILED)
+    assert episode.result is None or episode.result.steps == 2
 
 
 # Proposals, votes and draws
@@ -456,13 +557,13 @@ async def test_any_budget_ends_with_the_best_there_is_and_is_never_exceeded(
     whole = await play(bench, **OPTIONS[name])
     assert whole.result is not None
     assert whole.result.success
-    needed = len(bench.roles.calls)
+    assert whole.figures is not None
     before = False
-    for calls in range(1, needed + 4):
-        bench.roles.calls.clear()
+    for calls in range(1, whole.figures.usage.calls + 4):
         found = await play(bench, **OPTIONS[name], budget=Budget(model_calls=calls))
         assert found.result is not None
-        assert len(bench.roles.calls) <= calls
+        assert found.figures is not None
+        assert found.figures.usage.calls <= calls
         assert found.result.success >= before, f"{calls} calls lose what fewer calls had found"
         before = found.result.success
         assert found.result.ended in ("budget", "done")
@@ -471,9 +572,55 @@ async def test_any_budget_ends_with_the_best_there_is_and_is_never_exceeded(
     assert before
 
 
+def stop_forks(monkeypatch: pytest.MonkeyPatch, after: int, error: Exception) -> list[str]:
+    """Let forks fail after so many, and return the sessions that were asked for then."""
+    fork, made, failed = RecordedWorld.fork, [0], list[str]()
+
+    async def limited(self: RecordedWorld, session: str, at_step: int | None = None) -> Any:
+        if made[0] == after:
+            failed.append(session)
+            raise error
+        made[0] += 1
+        return await fork(self, session, at_step)
+
+    monkeypatch.setattr(RecordedWorld, "fork", limited)
+    return failed
+
+
+@pytest.mark.parametrize("after", range(12))
+@pytest.mark.parametrize("name", OPTIONS)
+async def test_a_budget_that_leaves_no_room_for_a_fork_loses_nothing(
+    bench: Bench, name: str, after: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.set(branches=Branches.LOCAL)
+    enter(bench)
+    failed = stop_forks(monkeypatch, after, BudgetExhaustedError("seconds"))
+    episode = await play(bench, **OPTIONS[name])
+    assert episode.result is not None
+    assert episode.result.ended in (("done", "budget") if failed else ("done",))
+    assert episode.result.steps > 0 or after == 0
+
+
+async def test_an_end_outlasts_a_fork_that_fails_on_the_way_back(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench.set(branches=Branches.LOCAL)
+    enter(bench)
+    failed = stop_forks(monkeypatch, 4, BudgetExhaustedError("seconds"))
+    assert await outcome(bench, strategy="dfs", num_path=2) == (False, 3, "done")
+    assert len(failed) == 1
+
+
+async def test_a_judge_that_is_away_for_a_vote_leaves_the_first_states(bench: Bench) -> None:
+    bench.set(outage_grace=0.0)
+    enter(bench)
+    bench.roles.away = {"judge"}
+    assert await outcome(bench, num_branch=1, evaluate="vote") == (False, 3, "done")
+
+
 async def test_a_budget_that_ends_without_an_end_commits_the_state_of_the_highest_value(bench: Bench) -> None:
     enter(bench, looks=lambda room: {"yard": 0.9}.get(room, LOOKS.get(room, 0.5)))
-    episode = await play(bench, budget=Budget(model_calls=6))
+    episode = await play(bench, budget=Budget(model_calls=7))
     assert episode.result is not None
     assert (episode.result.ended, episode.result.steps) == ("budget", 2)
     [*_, compared] = await bench.data(episode.id, EventType.CANDIDATES_COMPARED)
@@ -550,7 +697,8 @@ async def test_killed_anywhere_and_anywhere_placed_it_is_the_same(
     fields = {key: options.pop(key) for key in ("num_branch", "num_path") if key in options}
     for fatal in range(1, calls + 1):
         revive = kill_at(bench, fatal)
-        episode, _ = await bench.create("tot", max_steps=6, params=options, **fields)
+        spec = {"done_means_success": False}
+        episode, _ = await bench.create("tot", spec, max_steps=6, params=options, **fields)
         workers = [bench.worker("one"), bench.worker("two")]
         with pytest.raises(KilledError):
             await bench.finish(episode, *workers)

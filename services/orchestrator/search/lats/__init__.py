@@ -9,7 +9,8 @@ search ends with an end that is good enough, or after `iterations`, and commits 
 Differences from the paper: a step that was refused or showed nothing new is dropped without the judge, unless
 all are; values are P(success) from the judge's probabilities; a state's first value counts as its first
 visit; a rollout takes the greedy action at each step and its states are not nodes of the tree; ends are
-weighed by the judge, or by what `feedback` lets the search know, and not by the environment's reward.
+weighed by the judge, or by what `feedback` lets the search know, and not by the environment's reward. Where
+`done` shows a success that feedback hides and there was no rollout, ends compete with all other leaves.
 
 The root holds the tree. Each rollout is a branch of its own, which gets a fork. Where the best end is a
 rollout's, its branch is committed; otherwise the root, in the session that the last `candidates.compared`

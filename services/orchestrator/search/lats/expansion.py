@@ -20,6 +20,7 @@ from services.orchestrator.search.lats.nodes import Node, exhaust, share_samples
 from services.orchestrator.search.lats.params import LatsParams
 from services.orchestrator.search.line import Line, Past, clip
 from services.orchestrator.search.proposals import MALFORMED_LIMIT, Proposer
+from services.orchestrator.search.repetitions import Repeats
 
 MAX_OPEN = 8
 """Leaves that keep their sessions between two iterations."""
@@ -44,6 +45,8 @@ class Expander:
         """Sessions of the root."""
         self.spent = False
         """Whether the budget left no room for a call."""
+        self.broken: InfrastructureError | None = None
+        """What broke while the candidates of a leaf were taken, some of which had been."""
 
     async def begin(self) -> Node:
         """Return the state at the task's start."""
@@ -69,9 +72,11 @@ class Expander:
     async def expand(self, node: Node) -> list[Node]:
         """Return the children of a leaf, in the order of their candidates; none where there is no action.
 
+        Where it is interrupted, the children are those that had been taken: see `spent` and `broken`.
+
         Raises:
             BudgetExhaustedError: There is no budget for candidates.
-            InfrastructureError: A part broke.
+            InfrastructureError: A part broke before any candidate was taken.
         """
         await self._reopen(node)
         line = self.make_line(node)
@@ -80,7 +85,15 @@ class Expander:
         if not candidates:
             await self.close(node)
             return []
-        taken = await self._take_all(node, line, candidates)
+        taken = node.children
+        try:
+            await self._take_all(node, line, candidates)
+        except BudgetExhaustedError:
+            self.spent = True
+        except InfrastructureError as error:
+            self.broken = error
+        if not taken:
+            raise self.broken or BudgetExhaustedError
         alive = [child for child in taken if not child.dead] or taken[:1]
         await self._value(line, [child for child in alive if not child.dead and not child.is_end])
         outcomes = [
@@ -145,15 +158,23 @@ class Expander:
                 return candidates
         return []
 
-    async def _take_all(self, node: Node, line: Line, candidates: list[Candidate]) -> list[Node]:
-        """Take every candidate: the first in the leaf's own session, the others in forks of it."""
+    async def _fork_all(self, node: Node, count: int) -> list[str]:
+        """Return sessions in a leaf's state, its own first; fewer where there is no budget for the forks."""
         sessions = [node.session]
-        for _ in candidates[1:]:
-            sessions.append(await self.fork(node))
+        try:
+            while len(sessions) < count:
+                sessions.append(await self.fork(node))
+        except BudgetExhaustedError:
+            self.spent = True
+        return sessions
+
+    async def _take_all(self, node: Node, line: Line, candidates: list[Candidate]) -> None:
+        """Take the candidates, the first in the leaf's own session, the others in forks; add children."""
+        sessions = await self._fork_all(node, len(candidates))
         node.is_open = False  # the first child has its session from here on
-        children: list[Node] = []
+        avoids = self.params.repeats is Repeats.AVOID
         shares = share_samples(candidates)
-        for session, candidate, share in zip(sessions, candidates, shares, strict=True):
+        for session, candidate, share in zip(sessions, candidates, shares, strict=False):
             seen = await self.world.step(session, candidate.action)
             turn = line.make_turn(candidate, seen.observation)
             past = Past(
@@ -161,8 +182,8 @@ class Expander:
                 turns=[*node.past.turns, turn],
                 valid=[*node.past.valid, seen.valid],
             )
-            repeats = not seen.done and line.repetitions.shows_again(candidate.action, turn.observation)
-            children.append(
+            repeats = avoids and line.repetitions.shows_again(candidate.action, turn.observation)
+            node.children.append(
                 Node(
                     past=past,
                     session=session,
@@ -171,11 +192,10 @@ class Expander:
                     is_end=seen.done or len(past.turns) >= self.spec.max_steps,
                     success=seen.success,
                     first_turn=line.first_turn,
-                    dead=not seen.valid or repeats,
+                    dead=not seen.done and (not seen.valid or repeats),
                     share=share,
                 )
             )
-        return children
 
     async def _value(self, line: Line, children: list[Node]) -> None:
         """Give states their first values: the judge's P(success) and their share of the samples."""
@@ -184,8 +204,8 @@ class Expander:
             scores = await self._judge(line, children)
         weight = 0.0 if scores is None else self.params.judge_weight
         for place, child in enumerate(children):
-            judged = 0.0 if scores is None else scores[place]
-            child.total = weight * judged + (1 - weight) * child.share
+            child.judged = None if scores is None else scores[place]
+            child.total = weight * (child.judged or 0.0) + (1 - weight) * child.share
 
     async def _judge(self, line: Line, children: list[Node]) -> list[float] | None:
         """Return the judge's P(success) of states; None where there is no judge or no budget."""

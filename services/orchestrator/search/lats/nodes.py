@@ -26,6 +26,8 @@ class Node:
     first_turn: int = 0
     dead: bool = False
     """Whether the step to it was refused or showed nothing new."""
+    judged: float | None = None
+    """The judge's P(success) of it."""
     share: float = 0.0
     """The part of the samples that were the action that led to it."""
     visits: int = 1

@@ -36,6 +36,13 @@ async def roll_out(world: World, spec: Spec, arguments: dict[str, Any]) -> PathR
     params = LatsParams.model_validate(spec.request.params)
     policy = Policy(form=params.form, grammar=params.grammar, repeats=params.repeats)
     path = await walk(world, spec, policy, PathArguments.model_validate(arguments))
+    return await weigh(world, spec, path)
+
+
+async def weigh(world: World, spec: Spec, path: PathResult) -> PathResult:
+    """Return an end with P(good enough): from its success where that may be seen, else the judge's."""
+    if path.success is not None:
+        return path.model_copy(update={"p_good_enough": float(path.success)})
     return await weigh_end(world, spec, path)
 
 
@@ -70,12 +77,15 @@ class _Search:
                 if leaf is None or self.expander.spent or self.found is not None:
                     break
                 failed = await self._iterate(leaf)
+                if self.expander.broken is not None:
+                    raise self.expander.broken
                 if failed is not None and iteration < self.params.iterations:
                     await self._reflect(failed)
         except BudgetExhaustedError:
             self.expander.spent = True
         except InfrastructureError:
-            if not self.ends:
+            # Where `done` shows a success that is hidden, whether there is an end decides nothing.
+            if not (self.root.children if self.spec.hides_ends else self.ends):
                 raise
 
     async def _iterate(self, leaf: Node) -> PathResult | None:
@@ -90,7 +100,8 @@ class _Search:
             if child.is_end and self.found is None:
                 reached.append(await self._weigh(child))
         open_ = [child for child in children if not child.is_end]
-        if open_ and self.found is None and not self.expander.spent:
+        interrupted = self.expander.spent or self.expander.broken is not None
+        if open_ and self.found is None and not interrupted:
             best = max(open_, key=lambda child: child.value)
             end = await self._roll_out(best) if self.params.rollout else None
             if end is None:
@@ -112,7 +123,7 @@ class _Search:
             session=name_session(self.world.branch, node.session),
         )
         if not self.expander.spent:
-            weighed = await weigh_end(self.world, self.spec, path)
+            weighed = await weigh(self.world, self.spec, path)
             self.expander.spent = weighed.ended is Ended.BUDGET
             path = path.model_copy(update={"p_good_enough": weighed.p_good_enough})
         self._add_end(node, self.world.branch, path)
@@ -160,16 +171,23 @@ class _Search:
             self.expander.tried.append(await reflect(self.world, self.spec, failed.context))
 
     def _rate(self, node: Node, path: PathResult) -> float:
-        """Return what an end is worth; where nobody weighed it, what its state is."""
-        return node.value if path.p_good_enough is None else path.p_good_enough
+        """Return what an end is worth: its success where it may be seen; unweighed, what its state is."""
+        if path.success is not None:
+            return float(path.success)
+        if path.p_good_enough is not None:
+            return path.p_good_enough
+        return _judge_leaf(node) if self.spec.hides_ends else node.value
 
     async def commit(self) -> Committed:
         """Commit the best end, or without any the best state, and close all sessions."""
-        if self.ends:
-            node, branch, path = max(self.ends, key=self._rank)
+        end = max(self.ends, key=self._rank) if self.ends else None
+        leaf = self._find_best_leaf()
+        if end is not None and not self._loses(end, leaf):
+            node, branch, path = end
             ended, steps = str(path.ended), path.steps
         else:
-            node, branch = self._find_best_state(), self.world.branch
+            assert leaf is not None, "a tree without an end has other leaves"
+            node, branch = leaf, self.world.branch
             ended, steps = self._name_end(node), node.steps
         if branch == self.world.branch:
             outcome = Outcome(session=node.session, action=node.action, value=node.value)
@@ -182,15 +200,34 @@ class _Search:
         return Committed(branch=branch, good_enough=good, ended=ended, steps=steps)
 
     def _rank(self, item: tuple[Node, str, PathResult]) -> tuple[bool, bool, float]:
-        """Return what is higher the better an end is: one that the budget cut short comes last."""
-        node, _, path = item
-        return path is self.found, path.ended is not Ended.BUDGET, self._rate(node, path)
+        """Return what is higher the better an end is: one that the budget cut short comes last.
 
-    def _find_best_state(self) -> Node:
-        """Return the state of the highest value, of equal ones the deepest; the start if it is alone."""
+        Where `done` shows a success that is hidden, it is the judge's P alone.
+        """
+        node, _, path = item
+        whole = self.spec.hides_ends or path.ended is not Ended.BUDGET
+        return path is self.found, whole, self._rate(node, path)
+
+    def _loses(self, end: tuple[Node, str, PathResult], leaf: Node | None) -> bool:
+        """Return whether a leaf is committed and not the best end: where `done` alone made it one.
+
+        A rollout ends anyhow: that there is one shows no success.
+        """
+        node, _, path = end
+        if not self.spec.hides_ends or self.walked or path is self.found or leaf is None:
+            return False
+        return _judge_leaf(leaf) > self._rate(node, path)
+
+    def _find_best_leaf(self) -> Node | None:
+        """Return the best leaf that is no end, of equal ones the deepest.
+
+        The sessions of all other states have moved on.
+        """
         assert self.root is not None
-        states = list(iterate(self.root))
-        return max(states[1:] or states, key=lambda node: (node.value, node.steps))
+        worth = _judge_leaf if self.spec.hides_ends else _value_leaf
+        ends = [node for node, branch, _ in self.ends if branch == self.world.branch]
+        leaves = [node for node in iterate(self.root) if not node.children and node not in ends]
+        return max(leaves, key=lambda node: (worth(node), node.steps), default=None)
 
     def _name_end(self, node: Node) -> str:
         if node.is_end:
@@ -198,3 +235,12 @@ class _Search:
         if self.expander.spent:
             return Ended.BUDGET
         return Ended.MALFORMED if self.root is not None and self.root.exhausted else ITERATIONS
+
+
+def _judge_leaf(node: Node) -> float:
+    """Return the judge's P(success) of a leaf; without one, its value."""
+    return node.value if node.judged is None else node.judged
+
+
+def _value_leaf(node: Node) -> float:
+    return node.value

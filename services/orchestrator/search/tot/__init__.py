@@ -8,8 +8,9 @@ the next best one where a path ends not good enough.
 Differences from the paper: a thought is an action, and a state is judged after the environment has answered
 it; steps that were refused or showed nothing new are dropped without the judge; values are P(success) and not
 three classes, and votes are one question's probabilities and not repeated samples; an end is weighed by the
-judge's P(good enough), and the search goes on until `num_path` ends were found; the depth-first search
-expands as many states as `num_path` paths of `max_steps` steps have.
+judge's P(good enough), and the search goes on until one is good enough or `num_path` ends were found; the
+depth-first search expands as many states as `num_path` paths of `max_steps` steps have. Where `done` shows a
+success that feedback hides, the judge's probabilities alone decide: ends compete with all other states.
 
 The root holds the sessions of the states. The first state of a beam is expanded in the root itself, each
 other one in a branch of its own, which works in a fork and closes all that it opened; where a child from

@@ -29,7 +29,14 @@ from services.orchestrator.search.proposals import (
     Proposer,
 )
 from services.orchestrator.search.repetitions import Repeats
-from services.orchestrator.search.tot.judging import Child, judge_end, make_child_context, vote
+from services.orchestrator.search.tot.judging import (
+    Child,
+    is_good_end,
+    judge_end,
+    make_child_context,
+    rate_child,
+    vote,
+)
 from services.orchestrator.search.tot.params import Evaluate, Generate, Strategy, TotParams
 
 
@@ -73,7 +80,7 @@ class Expander:
     params: TotParams
 
     async def expand(self, line: Line, variant: int, *, keep: bool) -> Expansion:
-        """Take the candidates of a state and value what they led to.
+        """Take the candidates of a state and value what they led to; breadth-first, weigh the ends before.
 
         Args:
             line: The state.
@@ -93,7 +100,10 @@ class Expander:
         except InfrastructureError as error:
             found.failure, found.detail = error.reason, error.detail
         found.children = await self._drop_dead(taken)
-        if not found.failure:
+        if self.params.strategy is Strategy.BFS and not found.spent:
+            found.spent = await self._judge_ends(line, found.children)
+        good = any(is_good_end(self.spec, one) for one in found.children)
+        if not found.failure and not good:
             try:
                 await self._evaluate(line, found.children)
             except BudgetExhaustedError:
@@ -173,7 +183,8 @@ class Expander:
                 if not moves:
                     await self.world.close(session)
                 raise
-            repeats = line.repetitions.shows_again(candidate.action, clip(seen.observation))
+            avoids = self.params.repeats is Repeats.AVOID
+            repeats = avoids and line.repetitions.shows_again(candidate.action, clip(seen.observation))
             taken.append(
                 Child(
                     candidate=candidate,
@@ -188,6 +199,19 @@ class Expander:
             if moves:
                 line.session = ""
 
+    async def _judge_ends(self, line: Line, children: list[Child]) -> bool:
+        """Have the judge weigh the ends until one is good enough; return whether the budget ended it."""
+        for one in children:
+            if one.done:
+                context = make_child_context(line, one)
+                try:
+                    one.p_good_enough = await judge_end(self.world, self.spec, context, one.success)
+                except BudgetExhaustedError:
+                    return True
+                if is_good_end(self.spec, one):
+                    break
+        return False
+
     async def _drop_dead(self, taken: list[Child]) -> list[Child]:
         """Return the children that count, and close the sessions of the others."""
         kept = [one for one in taken if not one.dead] or taken[:1]
@@ -197,8 +221,8 @@ class Expander:
         return kept
 
     async def _evaluate(self, line: Line, children: list[Child]) -> None:
-        """Value the children; where all states of a beam take part in a vote, the root holds it."""
-        alive = [one for one in children if not one.dead]
+        """Value the children that were not weighed; a vote of all states of a beam is held by the root."""
+        alive = [one for one in children if not one.dead and one.p_good_enough is None]
         if not alive:
             return
         request = self.spec.request
@@ -221,7 +245,7 @@ class Expander:
 
     async def _note(self, taken: list[Child], kept: list[Child]) -> None:
         """Write down what the candidates led to, the best as the one that was chosen."""
-        best = max(kept or taken, key=lambda one: one.value or 0.0)
+        best = max(kept or taken, key=rate_child)
         outcomes = [
             Outcome(session=one.session, action=one.candidate.action, value=one.value, dead=one.dead)
             for one in taken
@@ -230,7 +254,7 @@ class Expander:
 
 
 async def expand_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Expansion:
-    """Expand one state of the beam, have its ends judged, and close all sessions."""
+    """Expand one state of the beam, and close all sessions."""
     given = ExpandArguments.model_validate(arguments)
     expander = Expander(world, spec, TotParams.model_validate(spec.request.params))
     opened = world.inherited
@@ -238,22 +262,9 @@ async def expand_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Ex
     line = Line(world, spec, opened, expander.params.form, past=given.past)
     line.first_turn = given.first_turn
     found = await expander.expand(line, given.variant, keep=False)
-    await judge_ends(expander, line, found)
     for session in [line.session, *(one.session for one in found.children)]:
         if session:
             await world.close(session)
     for one in found.children:
         one.session = ""
     return found
-
-
-async def judge_ends(expander: Expander, line: Line, found: Expansion) -> None:
-    """Have the judge weigh the ends among a state's children."""
-    for one in found.children:
-        if one.done and not found.spent:
-            try:
-                one.p_good_enough = await judge_end(
-                    expander.world, expander.spec, make_child_context(line, one), one.success
-                )
-            except BudgetExhaustedError:
-                found.spent = True

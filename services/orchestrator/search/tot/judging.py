@@ -7,6 +7,7 @@ from services.contracts.context import Context
 from services.contracts.episode import Feedback
 from services.contracts.verdict import PathQuestion
 from services.orchestrator.ports import JUDGE_PATH, InfrastructureError, Spec, World
+from services.orchestrator.search.ended_paths import is_good_enough
 from services.orchestrator.search.line import Line
 
 VOTERS = 16
@@ -36,6 +37,16 @@ def make_child_context(line: Line, child: Child) -> Context:
     context = line.context()
     turn = line.make_turn(child.candidate, child.observation)
     return context.model_copy(update={"turns": [*context.turns, turn]})
+
+
+def is_good_end(spec: Spec, child: Child) -> bool:
+    """Return whether a child is an end that is good enough."""
+    return child.done and is_good_enough(spec, child.success, child.p_good_enough)
+
+
+def rate_child(child: Child) -> float:
+    """Return the score of a child: P(good enough) where it was weighed, its value otherwise."""
+    return (child.value or 0.0) if child.p_good_enough is None else child.p_good_enough
 
 
 async def judge_end(world: World, spec: Spec, context: Context, success: bool | None) -> float | None:

@@ -1,18 +1,11 @@
 """The searches of tot: breadth-first with a beam, and depth-first with a way back."""
 
-from dataclasses import dataclass
-
 from services.contracts.event import EventType
 from services.orchestrator.ports import BudgetExhaustedError, Committed, InfrastructureError, Spec, World
-from services.orchestrator.search.tot.expansion import (
-    ExpandArguments,
-    Expander,
-    Expansion,
-    judge_ends,
-)
-from services.orchestrator.search.tot.judging import Child, make_child_context, vote
+from services.orchestrator.search.tot.expansion import ExpandArguments, Expander, Expansion
+from services.orchestrator.search.tot.judging import Child, is_good_end, make_child_context, rate_child, vote
 from services.orchestrator.search.tot.params import Evaluate, Select, Strategy, TotParams
-from services.orchestrator.search.tot.states import States, TreeState, rate
+from services.orchestrator.search.tot.states import Grown, States, TreeState
 
 EXPAND = "expand"
 
@@ -20,22 +13,20 @@ EXPAND = "expand"
 async def run(world: World, spec: Spec) -> Committed:
     """Search, and commit the best end, or where there is none the best state."""
     search = _Search(world, spec)
+    states = search.states
     bfs = search.params.strategy is Strategy.BFS
     try:
         await (search.search_breadth() if bfs else search.search_depth())
+    except BudgetExhaustedError:
+        search.spent = True
+        if not states.held and states.best is None:
+            raise  # not even a session was opened
+        await states.retire_all()
     except InfrastructureError:
-        best = search.states.best
-        if best is None or not best.done:
+        await states.retire_all()
+        if not states.has_result:
             raise
-    return await search.states.commit(spent=search.spent)
-
-
-@dataclass(frozen=True, eq=False)
-class _Grown:
-    """A child with its parent."""
-
-    parent: TreeState
-    child: Child
+    return await states.commit(spent=search.spent)
 
 
 class _Search:
@@ -56,13 +47,14 @@ class _Search:
         """Expand beam after beam; what was reached is among the states in the end.
 
         Raises:
-            InfrastructureError: A part broke the expansion of every state.
+            BudgetExhaustedError: There was no budget for a session.
+            InfrastructureError: A part broke the expansion of every state, or a session of a state.
         """
         beam = [await self.states.begin()]
         while beam and not self._is_over() and not beam[0].done and beam[0].steps < self.spec.max_steps:
             expansions = await self._expand_all(beam)
             grown = [
-                _Grown(state, child)
+                Grown(state, child)
                 for state, expansion in zip(beam, expansions, strict=True)
                 for child in expansion.children
             ]
@@ -75,17 +67,17 @@ class _Search:
             failures = [one for one in expansions if one.failure]
             if len(failures) == len(expansions):
                 raise InfrastructureError(failures[0].failure, failures[0].detail)
-        for state in beam:
-            await self.states.retire(state)
+        await self.states.retire_all()
 
     async def search_depth(self) -> None:
         """Go on with the best child, and back to the next best where a path ends not good enough.
 
         Raises:
+            BudgetExhaustedError: There was no budget for a session.
             InfrastructureError: A part broke.
         """
         current = await self.states.begin()
-        pending: list[_Grown] = []
+        pending: list[Grown] = []
         expanded, limit = 0, self.spec.request.num_path * self.spec.max_steps
         while True:
             following: TreeState | None = None
@@ -102,7 +94,7 @@ class _Search:
                 return
             current = following
 
-    async def _descend(self, state: TreeState, pending: list[_Grown]) -> TreeState | None:
+    async def _descend(self, state: TreeState, pending: list[Grown]) -> TreeState | None:
         """Return the best child's state, and put the others that are not pruned into `pending`.
 
         Args:
@@ -110,10 +102,13 @@ class _Search:
             pending: The children to go back to, the next one last.
         """
         expansion = await self._expand(state, 0)
-        children = [one for one in expansion.children if one.done or not expansion.failure]
-        if expansion.failure and not children:
-            raise InfrastructureError(expansion.failure, expansion.detail)
-        grown = [_Grown(state, child) for child in children]
+        children = expansion.children
+        if expansion.failure:
+            # Where `done` shows a success that is hidden, it does not save a child.
+            children = [one for one in children if one.done and not self.spec.hides_ends]
+            if not children:
+                raise InfrastructureError(expansion.failure, expansion.detail)
+        grown = [Grown(state, child) for child in children]
         ranked = sorted(grown, key=lambda one: -(one.child.value or 0.0))
         kept = [one for one in ranked if not one.child.dead and not self._prunes(one.child)]
         if not kept and not pending and not self.ends:
@@ -127,7 +122,7 @@ class _Search:
         by_value = self.params.evaluate is Evaluate.VALUE
         return by_value and child.value is not None and child.value < self.params.prune
 
-    async def _go_back(self, current: TreeState, to: _Grown) -> TreeState:
+    async def _go_back(self, current: TreeState, to: Grown) -> TreeState:
         """Return the state of a child that was passed over, whose parent is on the current state's path."""
         await self.world.note(
             EventType.BACKTRACKED,
@@ -153,15 +148,16 @@ class _Search:
     async def _expand_all(self, beam: list[TreeState]) -> list[Expansion]:
         """Expand the states of a beam, the first one here and each other one in a branch of its own."""
         branches: dict[int, str] = {}
+        found: dict[int, Expansion] = {}
         for place in range(1, len(beam)):
             branch = await self._spawn(beam[place], place, parts=len(beam) - place + 1)
             if branch:
                 branches[place] = branch
-        found = {
-            place: await self._expand(state, place)
-            for place, state in enumerate(beam)
-            if place not in branches
-        }
+        good = False
+        for place, state in enumerate(beam):
+            if place not in branches:
+                found[place] = Expansion() if good else await self._expand(state, place)
+                good = good or any(is_good_end(self.spec, one) for one in found[place].children)
         outcomes = await self.world.gather(list(branches.values())) if branches else []
         for place, outcome in zip(branches, outcomes, strict=True):
             if outcome.result is None:
@@ -174,20 +170,20 @@ class _Search:
     async def _spawn(self, state: TreeState, place: int, parts: int) -> str:
         """Open a branch that expands a state in a fork of its session; empty where none can be opened."""
         arguments = ExpandArguments(past=state.past, first_turn=state.first_turn, variant=place)
-        forked = await self.world.fork(state.session)
+        session = ""
         try:
-            return await self.world.spawn(EXPAND, arguments, session=forked.session, parts=parts)
-        except BudgetExhaustedError:
-            await self.world.close(forked.session)
-            return ""
+            session = (await self.world.fork(state.session)).session
+            return await self.world.spawn(EXPAND, arguments, session=session, parts=parts)
+        except (BudgetExhaustedError, InfrastructureError):
+            if session:
+                await self.world.close(session)
+            return ""  # the root expands it, as far as that can be done
 
     async def _expand(self, state: TreeState, place: int) -> Expansion:
         """Expand a state here, and keep the sessions of its children."""
         line = self.states.make_line(state)
         found = await self.expander.expand(line, place, keep=True)
         self.states.open += [child.session for child in found.children]
-        if self.params.strategy is Strategy.BFS:
-            await judge_ends(self.expander, line, found)
         self._follow(state, found)
         return found
 
@@ -196,9 +192,15 @@ class _Search:
         state.first_turn = max(state.first_turn, found.first_turn)
         self.spent = self.spent or found.spent
 
-    async def _select(self, grown: list[_Grown]) -> list[TreeState]:
-        """Return the states of the next beam."""
-        open_ = [one for one in grown if not one.child.done]
+    async def _select(self, grown: list[Grown]) -> list[TreeState]:
+        """Return the states of the next beam.
+
+        Where `done` shows a success that is hidden, ends compete like all others, and are not expanded.
+        """
+        if self.ends >= self.spec.request.num_path:
+            return []
+        hides = self.spec.hides_ends
+        open_ = [one for one in grown if hides or not one.child.done]
         live = [one for one in open_ if not one.child.dead]
         if not live and not self.ends:
             live = open_  # a path never ends for want of an action
@@ -207,24 +209,38 @@ class _Search:
             if self.params.evaluate is Evaluate.VOTE:
                 await self._vote(live)
             live = await self._draw(live) if self.params.select is Select.SAMPLE else _rank(live, count)
-        return [await self.states.take(one.parent, one.child) for one in live]
+        taken = [state for one in live if (state := await self._take(one)) is not None]
+        for state in taken:
+            if state.done:
+                await self.states.retire(state)
+        return [state for state in taken if not state.done]
 
-    async def _vote(self, live: list[_Grown]) -> None:
-        """Give each state its share in a vote of all; none where there is no budget for it."""
+    async def _take(self, one: Grown) -> TreeState | None:
+        """Return a child's state; None where it needs a session that there is no budget for."""
+        try:
+            return await self.states.take(one.parent, one.child)
+        except BudgetExhaustedError:
+            self.spent = True
+            return None
+
+    async def _vote(self, live: list[Grown]) -> None:
+        """Give each state its share in a vote of all; none where there is no budget for it, or no judge."""
         contexts = [make_child_context(self.states.make_line(one.parent), one.child) for one in live]
         try:
             shares = await vote(self.world, self.spec, contexts, keep=self.spec.request.num_branch)
         except BudgetExhaustedError:
             self.spent = True
             return
+        except InfrastructureError:
+            return  # the earlier of them are left
         for one, share in zip(live, shares, strict=True):
             one.child.value = share
 
-    async def _draw(self, live: list[_Grown]) -> list[_Grown]:
+    async def _draw(self, live: list[Grown]) -> list[Grown]:
         """Return states drawn by their values, in their own order."""
-        left, drawn = list(live), list[_Grown]()
+        left, drawn = list(live), list[Grown]()
         for number in await self.world.draw(self.spec.request.num_branch):
-            weights = [max(0.0, _value(one)) for one in left]
+            weights = [max(0.0, one.value) for one in left]
             if not any(weights):
                 weights = [1.0] * len(left)
             mark, at = number * sum(weights), 0
@@ -234,16 +250,29 @@ class _Search:
             drawn.append(left.pop(at))
         return [one for one in live if one in drawn]
 
-    async def _take_end(self, grown: list[_Grown]) -> None:
-        """Count the ends, and keep the best one's state."""
+    async def _take_end(self, grown: list[Grown]) -> None:
+        """Count the ends, and keep the best one's state; a good one ends the search.
+
+        Where `done` shows a success that is hidden, only an end that the judge finds good counts.
+        """
+        hides = self.spec.hides_ends
         ends = [one for one in grown if one.child.done]
-        self.ends += len(ends)
-        if not ends:
+        good = [one for one in ends if is_good_end(self.spec, one.child)]
+        broken: InfrastructureError | None = None
+        for one in sorted(good if hides else ends, key=lambda one: -rate_child(one.child)):
+            try:
+                state = await self._take(one)
+            except InfrastructureError as error:
+                broken = error
+                continue
+            if state is not None:
+                await self.states.retire(state)
+                break
+        else:
+            if broken is not None:
+                raise broken
             return
-        best = max(ends, key=lambda one: rate(one.child))
-        await self.states.retire(await self.states.take(best.parent, best.child))
-        if any(one.child.success for one in ends):
-            self.ends = self.spec.request.num_path
+        self.ends = self.spec.request.num_path if good else self.ends + len(ends)
 
     async def _drop(self, children: list[Child]) -> None:
         """Close the sessions of children that no state goes on in."""
@@ -253,10 +282,6 @@ class _Search:
                 child.session = ""
 
 
-def _value(one: _Grown) -> float:
-    return (one.parent.value if one.child.value is None else one.child.value) or 0.0
-
-
-def _rank(live: list[_Grown], count: int) -> list[_Grown]:
+def _rank(live: list[Grown], count: int) -> list[Grown]:
     """Return the best states, the earlier of equal ones."""
-    return sorted(live, key=lambda one: -_value(one))[:count]
+    return sorted(live, key=lambda one: -one.value)[:count]

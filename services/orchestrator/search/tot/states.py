@@ -3,7 +3,6 @@
 from contextlib import suppress
 from dataclasses import dataclass
 
-from services.contracts.episode import Feedback
 from services.contracts.event import EventType
 from services.contracts.event_data import Outcome
 from services.orchestrator.ports import (
@@ -13,6 +12,7 @@ from services.orchestrator.ports import (
     Spec,
     World,
 )
+from services.orchestrator.search.ended_paths import is_good_enough
 from services.orchestrator.search.line import Line, Past
 from services.orchestrator.search.path import Ended
 from services.orchestrator.search.tot.judging import Child, judge_end
@@ -34,11 +34,29 @@ class TreeState:
     """Where it was not valued, its parent's."""
     p_good_enough: float | None = None
     success: bool | None = None
+    left: bool = False
+    """Whether the search went on from it."""
 
     @property
     def steps(self) -> int:
         """Steps from the task's start."""
         return len(self.past.turns)
+
+
+@dataclass(frozen=True, eq=False)
+class Grown:
+    """A child with its parent."""
+
+    parent: TreeState
+    child: Child
+
+    @property
+    def value(self) -> float:
+        """What it competes with: its value, an end's P(good enough), or its parent's value."""
+        for value in (self.child.value, self.child.p_good_enough, self.parent.value):
+            if value is not None:
+                return value
+        return 0.0
 
 
 class States:
@@ -55,15 +73,23 @@ class States:
         self.spec = spec
         self.params = params
         self.best: TreeState | None = None
+        self.held: list[TreeState] = []
+        """States that were not retired yet."""
         self.open: list[str] = []
         """Sessions of the root."""
+
+    @property
+    def has_result(self) -> bool:
+        """Whether there is a result though a part broke: an end; where ends are hidden, any step."""
+        best = self.best
+        return best is not None and (best.steps > 0 if self.spec.hides_ends else best.done)
 
     async def begin(self) -> TreeState:
         """Return the state at the task's start."""
         opened = await self.world.open()
         self.open.append(opened.session)
         line = Line(self.world, self.spec, opened, self.params.form)
-        return TreeState(session=opened.session, past=line.past, done=opened.done)
+        return self._hold(TreeState(session=opened.session, past=line.past, done=opened.done))
 
     def make_line(self, state: TreeState) -> Line:
         """Return the line that led to a state."""
@@ -92,22 +118,37 @@ class States:
             done, success, valid, observation = seen.done, seen.success, seen.valid, seen.observation
         turn = line.make_turn(child.candidate, observation)
         past = parent.past
-        return TreeState(
-            session=line.session,
-            past=Past(observation=past.observation, turns=[*past.turns, turn], valid=[*past.valid, valid]),
-            done=done,
-            first_turn=parent.first_turn,
-            value=parent.value if child.value is None else child.value,
-            p_good_enough=child.p_good_enough,
-            success=success,
+        parent.left = True
+        return self._hold(
+            TreeState(
+                session=line.session,
+                past=Past(
+                    observation=past.observation, turns=[*past.turns, turn], valid=[*past.valid, valid]
+                ),
+                done=done,
+                first_turn=parent.first_turn,
+                value=parent.value if child.value is None else child.value,
+                p_good_enough=child.p_good_enough,
+                success=success,
+            )
         )
+
+    def _hold(self, state: TreeState) -> TreeState:
+        self.held.append(state)
+        return state
 
     async def retire(self, state: TreeState) -> None:
         """Close a state's session, or, where it is the best so far, that of the best before it."""
+        self.held.remove(state)
         if self.best is None or self._rank(state) > self._rank(self.best):
             state, self.best = self.best or state, state
         if state is not self.best:
             await self.close(state.session)
+
+    async def retire_all(self) -> None:
+        """Retire the states that a search which was interrupted left."""
+        for state in list(self.held):
+            await self.retire(state)
 
     async def close(self, session: str) -> None:
         """Close a session of the root."""
@@ -116,10 +157,7 @@ class States:
 
     def good_enough(self, state: TreeState) -> bool:
         """Return whether an end is good enough."""
-        request = self.spec.request
-        if state.success is not None and request.feedback is not Feedback.JUDGE:
-            return state.success
-        return state.p_good_enough is not None and state.p_good_enough >= request.path_threshold
+        return is_good_enough(self.spec, state.success, state.p_good_enough)
 
     async def judge(self, state: TreeState) -> None:
         """Have the judge weigh an end.
@@ -161,16 +199,24 @@ class States:
             return Ended.BUDGET
         return Ended.MAX_STEPS if state.steps >= self.spec.max_steps else DEAD_END
 
-    def _rank(self, state: TreeState) -> tuple[bool, float, float]:
-        """Return what is higher the better a state is to commit: an end before all others."""
-        score, steps = rate(state), float(state.steps)
-        if state.done:
-            return True, score, 0.0
+    def _rank(self, state: TreeState) -> tuple[bool, bool, float, float]:
+        """Return what is higher the better a state is to commit: an end before all others.
+
+        Where `done` shows a success that is hidden, it is the judge's P alone, and the states are those that
+        the search did not go on from.
+        """
+        score, steps = _rate(state), float(state.steps)
+        last, first = False, state.done
+        if self.spec.hides_ends:
+            last, first = not state.left, self.good_enough(state)
+        elif state.done:
+            return last, first, score, 0.0
         # A vote's shares cannot be compared from one depth to the next.
-        votes = self.params.evaluate is Evaluate.VOTE
-        return (False, steps, score) if votes else (False, score, steps)
+        if self.params.evaluate is Evaluate.VOTE and not first:
+            return last, first, steps, state.value or 0.0
+        return last, first, score, steps
 
 
-def rate(one: TreeState | Child) -> float:
-    """Return the score of a state: P(good enough) where it was weighed, its value otherwise."""
-    return (one.value or 0.0) if one.p_good_enough is None else one.p_good_enough
+def _rate(state: TreeState) -> float:
+    """Return P(good enough) where a state was weighed, its value otherwise."""
+    return (state.value or 0.0) if state.p_good_enough is None else state.p_good_enough
