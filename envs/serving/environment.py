@@ -38,11 +38,11 @@ class Frame:
     done: bool = False
     valid: bool = True
     """Whether the action was understood and possible."""
+    info: dict[str, Any] = field(default_factory=dict)
+    """For graders and people; never given to a method."""
     outcome: str = ""
     """What an end amounts to: equal for ends that are the same, whatever led to them. It says nothing of
     whether the end is right. Empty where the environment has none."""
-    info: dict[str, Any] = field(default_factory=dict)
-    """For graders and people; never given to a method."""
 
 
 @dataclass(frozen=True, slots=True)

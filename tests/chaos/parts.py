@@ -6,6 +6,7 @@ Both answer by the request alone, so that a disturbed run can be compared with a
 """
 
 import argparse
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -68,7 +69,7 @@ class CountedEnvironment(TwinEnvironment):
         return self._plain(frame)
 
     def _plain(self, frame: Frame) -> Frame:
-        return Frame(self.normalise(frame.observation), frame.reward, frame.done, frame.valid, frame.info)
+        return dataclasses.replace(frame, observation=self.normalise(frame.observation))
 
     def _write(self, **data: object) -> None:
         if self._file is not None:

@@ -1,6 +1,7 @@
 """Outcomes: ends that amount to the same have the same one, whatever led to them, and it shows no reward."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from uvicorn.importer import import_from_string
@@ -20,7 +21,7 @@ def db() -> Iterator[Db]:
         yield served
 
 
-def end(db: Db, *actions: str, **data: object) -> str:
+def end(db: Db, *actions: str, **data: Any) -> str:
     """Take actions in a new session and return the outcome of its end."""
     session = db.create(inline(**data))["session_id"]
     states = [db.step(session, action) for action in actions]

@@ -110,7 +110,7 @@ async def test_the_result_is_of_the_session_that_was_followed(bench: Bench) -> N
     bench.roles.act_by = propose("look", "north")
     bench.environment.length = 1
     bench.roles.value_by = value_of(look=0.9, north=0.1)
-    episode = await bench.run(
+    episode: Any = await bench.run(
         "tmbr", max_steps=1, num_subtasks=0, num_path=1, params={"repeats": "allow", "margin": 0.5}
     )
     assert (episode.result.success, episode.result.ended) == (False, "max_steps")
@@ -136,7 +136,7 @@ async def test_the_next_path_goes_on_from_the_weakest_step(bench: Bench) -> None
     bench.roles.act_by = act
     bench.roles.value_by = value_of(south=0.35, look=0.6, north=0.7)
     bench.roles.good_by = lambda context: float(all(turn.action == "north" for turn in context.turns))
-    episode = await bench.run(
+    episode: Any = await bench.run(
         "tmbr", max_steps=3, num_subtasks=0, num_path=2, num_branch=3, params={"margin": 0.4}
     )
     assert episode.result.success
@@ -154,7 +154,7 @@ async def test_the_next_path_goes_on_from_the_weakest_step(bench: Bench) -> None
 async def test_without_a_weakest_step_the_next_path_begins_at_the_start(bench: Bench) -> None:
     bench.roles.act_by = propose("look", likely=0.99)
     bench.roles.good_by = lambda context: 0.0
-    episode = await bench.run("tmbr", max_steps=2, num_subtasks=0, num_path=2)
+    episode: Any = await bench.run("tmbr", max_steps=2, num_subtasks=0, num_path=2)
     [back] = await bench.data(episode.id, EventType.BACKTRACKED)
     assert back.to_step == 0
     assert episode.figures.forks == 0
@@ -163,7 +163,7 @@ async def test_without_a_weakest_step_the_next_path_begins_at_the_start(bench: B
 async def test_a_judge_without_budget_leaves_the_first_that_lives(bench: Bench) -> None:
     bench.roles.act_by = propose("south", "north")
     bench.roles.value_by = value_of(south=0.1, north=0.9)
-    episode = await bench.run(
+    episode: Any = await bench.run(
         "tmbr", max_steps=3, num_subtasks=0, num_path=1, budget={"model_calls": 2}, params={"margin": 0.0}
     )
     assert (episode.state, episode.result.ended) == ("completed", "budget")
@@ -224,7 +224,7 @@ async def test_a_state_that_cannot_be_forked_means_a_path_from_the_start(bench: 
         return await fork(session, at_step, key, epoch)
 
     bench.environment.fork = refuse_old  # pyright: ignore[reportAttributeAccessIssue]
-    episode = await bench.run(
+    episode: Any = await bench.run(
         "tmbr", max_steps=2, num_subtasks=0, num_path=2, params={"margin": 0.1, "repeats": "allow"}
     )
     assert forks > 0
@@ -247,7 +247,7 @@ async def test_a_budget_that_ends_in_a_look_ahead_keeps_the_greedy_step_and_its_
         return await step(session, action, key, epoch)
 
     bench.environment.step = full  # pyright: ignore[reportAttributeAccessIssue]
-    episode = await bench.run(
+    episode: Any = await bench.run(
         "tmbr",
         max_steps=3,
         num_subtasks=0,
@@ -273,7 +273,7 @@ async def test_a_fork_that_breaks_costs_its_candidate_alone(bench: Bench) -> Non
         return await fork(session, at_step, key, epoch)
 
     bench.environment.fork = refuse_first  # pyright: ignore[reportAttributeAccessIssue]
-    episode = await bench.run(
+    episode: Any = await bench.run(
         "tmbr", max_steps=3, num_subtasks=0, num_path=1, num_branch=3, params={"margin": 0.0}
     )
     assert episode.result.success
@@ -291,7 +291,9 @@ async def test_a_judge_that_is_away_leaves_the_greedy_candidate(bench: Bench) ->
 async def test_a_look_ahead_may_be_scored_by_the_judges_choice(bench: Bench) -> None:
     bench.roles.act_by = propose("look", "north")
     bench.roles.choose_by = lambda question: [option.action for option in question.options].index("north")
-    episode = await bench.run("tmbr", max_steps=3, num_subtasks=0, num_path=1, params={"scorer": "selection"})
+    episode: Any = await bench.run(
+        "tmbr", max_steps=3, num_subtasks=0, num_path=1, params={"scorer": "selection"}
+    )
     assert episode.result.success
     assert len(await bench.data(episode.id, EventType.VERDICT_SELECTION)) == 3
     assert not await bench.data(episode.id, EventType.VERDICT_VALUE)
@@ -309,7 +311,7 @@ async def test_a_question_about_several_states_fits_into_the_budget(bench: Bench
     bench.roles.act_by = propose("look", "south", "north")
     bench.roles.value_by = value_of(look=0.1, south=0.2, north=0.9)
     for limit in range(3, 8):
-        episode = await bench.run(
+        episode: Any = await bench.run(
             "tmbr",
             max_steps=3,
             num_subtasks=0,
