@@ -6,30 +6,12 @@ Cells of a matrix are checked against it before the first episode, so that no mi
 from collections.abc import Sequence
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from espalier.client import Actor, Espalier, EspalierError
-from espalier.client.calls import Call
 from evaluation.matrix_file import Cell, MatrixError
 from services.contracts.session import Metadata
 
 NO_TASK = "."
 """A name that no environment has a task by: a request for it is checked, and never becomes an episode."""
-
-
-class MethodInfo(BaseModel):
-    """An entry of `GET /v1/methods`."""
-
-    name: str
-    params: dict[str, object] = {}
-
-
-class Catalogue(Espalier):
-    """The orchestrator's API, with its methods."""
-
-    def methods(self) -> "list[MethodInfo]":
-        """The methods and their parameters."""
-        return self._send(Call("GET", "/v1/methods", list[MethodInfo]))
 
 
 def check_cells(path: Path, cells: Sequence[Cell], url: str, actor_url: str) -> None:
@@ -46,7 +28,7 @@ def check_cells(path: Path, cells: Sequence[Cell], url: str, actor_url: str) -> 
         EspalierError: The orchestrator or the actor does not answer.
     """
     adapters = _list_adapters(actor_url) if any(cell.body.adapter for cell in cells) else []
-    with Catalogue(url) as client:
+    with Espalier(url) as client:
         environments = client.environments()
         methods = {info.name: info for info in client.methods()}
         metadata: dict[str, Metadata] = {}

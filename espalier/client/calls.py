@@ -9,6 +9,7 @@ from pydantic import BaseModel, TypeAdapter
 from services.contracts.action import ActionRequest, Actions
 from services.contracts.adapter import AdapterLoad, Adapters, PinnedAdapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
+from services.contracts.method import MethodInfo
 from services.contracts.plan import Plan, PlanRequest
 from services.contracts.reflection import Reflection, ReflectionRequest
 from services.contracts.session import ForkRequest, Metadata, SessionCreate, SessionState, StepRequest
@@ -91,6 +92,11 @@ def get_tree(episode: str) -> Call[Tree]:
 def replay(episode: str) -> Call[Replay]:
     """Run the method again on the recorded answers."""
     return Call("POST", f"/v1/episodes/{quote(episode, safe='')}/replay", Replay)
+
+
+def methods() -> Call[list[MethodInfo]]:
+    """List the methods."""
+    return Call("GET", "/v1/methods", list[MethodInfo])
 
 
 def environments() -> Call[list[str]]:

@@ -14,6 +14,7 @@ from espalier.client.http import AsyncClient, SyncClient
 from services.contracts.adapter import PinnedAdapters
 from services.contracts.episode import Episode, EpisodeCreate, EpisodePage, Replay
 from services.contracts.event import EVENTS, Event
+from services.contracts.method import MethodInfo
 from services.contracts.session import Metadata
 from services.contracts.task import TaskPage
 from services.contracts.tree import Tree
@@ -82,6 +83,10 @@ class Espalier(SyncClient):
     def pinned_adapters(self) -> PinnedAdapters:
         """Return how many live episodes use each adapter."""
         return self._send(calls.pinned_adapters())
+
+    def methods(self) -> "list[MethodInfo]":
+        """The methods and their parameters."""
+        return self._send(calls.methods())
 
     def environments(self) -> "list[str]":
         """The environments that are configured."""

@@ -9,11 +9,10 @@ from services.contracts.event import EventType
 from services.contracts.problem import Problem
 from services.contracts.verdict import PathQuestion
 from services.kit.failures import RefusedError
-from services.orchestrator.durable.replay import replay_episode
 from services.orchestrator.search.proposals import VARIANT_STRIDE
 from services.orchestrator.settings import Branches
-from tests.orchestrator.conftest import Bench, KilledError, shape
-from tests.orchestrator.test_replay import kill_at
+from tests.orchestrator.conftest import Bench
+from tests.orchestrator.test_replay import check_killed_anywhere
 
 
 def play(bench: Bench, *plans: str) -> None:
@@ -144,19 +143,5 @@ async def test_killed_anywhere_it_is_the_same(bench: Bench, method: str, placing
     bench.set(branches=placing)
     play(bench, "nsn", "nn", "ln")
     whole = await bench.run(method, num_path=3, max_steps=3)
-    calls = len(bench.roles.calls)
-    expected = shape(await bench.store.events(whole.id))
-    for fatal in range(1, calls + 1):
-        revive = kill_at(bench, fatal)
-        episode, _ = await bench.create(method, num_path=3, max_steps=3)
-        with pytest.raises(KilledError):
-            await bench.finish(episode)
-        revive()
-        found = await bench.finish(episode)
-        assert found.result == whole.result
-        assert shape(await bench.store.events(episode)) == expected
-    record = await bench.store.record(whole.id)
-    assert record is not None
-    replay = await replay_episode(whole, record, await bench.store.events(whole.id))
-    assert replay.identical, replay.detail
+    await check_killed_anywhere(bench, method, whole, num_path=3, max_steps=3)
     assert await bench.events(whole.id, EventType.PATH_COMMITTED)

@@ -10,7 +10,6 @@ from services.contracts.context import Context
 from services.contracts.episode import Budget, Episode, State
 from services.contracts.event import EventType, PathJudged
 from services.kit.failures import OutageError
-from services.orchestrator.durable.replay import replay_episode
 from services.orchestrator.durable.world import RecordedWorld
 from services.orchestrator.ports import BudgetExhaustedError, InfrastructureError, Opened, Seen
 from services.orchestrator.search.lats import expansion
@@ -19,9 +18,9 @@ from services.orchestrator.search.line import Past
 from services.orchestrator.search.repetitions import Repetitions
 from services.orchestrator.settings import Branches
 from services.orchestrator.twins import ScriptedEnvironment
-from tests.orchestrator.conftest import Bench, KilledError, shape
+from tests.orchestrator.conftest import Bench, shape
 from tests.orchestrator.locks import Lock, follow, propose
-from tests.orchestrator.test_replay import kill_at
+from tests.orchestrator.test_replay import check_killed_anywhere
 
 KEYS = ["".join(letters) for letters in itertools.product("lr", repeat=3)]
 
@@ -483,21 +482,7 @@ async def test_killed_anywhere_it_is_the_same(
     lock.key = "rlr"
     options: dict[str, Any] = {"params": {"iterations": 6}}
     whole = await bench.run("lats", **options)
-    calls = len(bench.roles.calls)
-    expected = shape(await bench.store.events(whole.id))
-    for fatal in range(1, calls + 1):
-        revive = kill_at(bench, fatal)
-        episode, _ = await bench.create("lats", **options)
-        with pytest.raises(KilledError):
-            await bench.finish(episode)
-        revive()
-        found = await bench.finish(episode)
-        assert found.result == whole.result
-        assert shape(await bench.store.events(episode)) == expected
-    record = await bench.store.record(whole.id)
-    assert record is not None
-    replay = await replay_episode(whole, record, await bench.store.events(whole.id))
-    assert replay.identical, replay.detail
+    await check_killed_anywhere(bench, "lats", whole, **options)
 
 
 async def test_both_placements_write_the_same(bench: Bench, lock: Lock) -> None:

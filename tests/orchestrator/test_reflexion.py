@@ -8,11 +8,10 @@ from services.contracts.episode import Budget, Episode, State
 from services.contracts.event import EventType
 from services.contracts.reflection import ReflectionRequest
 from services.kit.failures import OutageError
-from services.orchestrator.durable.replay import replay_episode
 from services.orchestrator.settings import Branches
-from tests.orchestrator.conftest import Bench, KilledError, shape
+from tests.orchestrator.conftest import Bench
 from tests.orchestrator.locks import Lock, follow
-from tests.orchestrator.test_replay import kill_at
+from tests.orchestrator.test_replay import check_killed_anywhere
 
 TRIES = ("lll", "rrr", "lrr", "lrl")
 """What the actor tries, by the number of lessons that it has."""
@@ -170,21 +169,7 @@ async def test_any_budget_ends_with_a_result_and_is_never_exceeded(
 async def test_killed_anywhere_it_is_the_same(bench: Bench, lock: Lock, placing: Branches) -> None:
     bench.set(branches=placing)
     whole = await play(bench)
-    calls = len(bench.roles.calls)
-    expected = shape(await bench.store.events(whole.id))
-    for fatal in range(1, calls + 1):
-        revive = kill_at(bench, fatal)
-        episode, _ = await bench.create("reflexion", num_path=4)
-        with pytest.raises(KilledError):
-            await bench.finish(episode)
-        revive()
-        found = await bench.finish(episode)
-        assert found.result == whole.result
-        assert shape(await bench.store.events(episode)) == expected
-    record = await bench.store.record(whole.id)
-    assert record is not None
-    replay = await replay_episode(whole, record, await bench.store.events(whole.id))
-    assert replay.identical, replay.detail
+    await check_killed_anywhere(bench, "reflexion", whole, num_path=4)
 
 
 async def test_a_reflection_sees_the_whole_path_that_was_judged(bench: Bench, lock: Lock) -> None:

@@ -70,6 +70,32 @@ def kill_at(bench: Bench, fatal: int) -> Callable[[], None]:
     return revive
 
 
+async def check_killed_anywhere(bench: Bench, method: str, whole: Episode, **options: Any) -> None:
+    """Check that a worker's death at any call of an episode changes neither its result nor its log.
+
+    Args:
+        bench: It plays the episode again, once for each call.
+        method: The episode's.
+        whole: The episode as it is without a death; no other call was made on the bench.
+        options: Those of the episode.
+    """
+    calls = len(bench.roles.calls)
+    events = await bench.store.events(whole.id)
+    for fatal in range(1, calls + 1):
+        revive = kill_at(bench, fatal)
+        episode, _ = await bench.create(method, **options)
+        with pytest.raises(KilledError):
+            await bench.finish(episode)
+        revive()
+        found = await bench.finish(episode)
+        assert found.result == whole.result
+        assert shape(await bench.store.events(episode)) == shape(events)
+    record = await bench.store.record(whole.id)
+    assert record is not None
+    replay = await replay_episode(whole, record, events)
+    assert replay.identical, replay.detail
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=HEALTH)
 @given(data=st.data())
 async def test_a_worker_killed_anywhere_is_taken_over_as_if_nothing_had_happened(

@@ -8,12 +8,11 @@ import contextlib
 import random
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 from pydantic import ValidationError
 
 from espalier.client import AsyncActor, AsyncSessions
-from services.contracts.action import ActionRequest, Actions, Candidate, Form
+from services.contracts.action import ActionRequest, Candidate, Form
 from services.contracts.context import Context, Turn
 from services.contracts.session import Metadata, SessionCreate, SessionState
 from training.construct.cards import write_card
@@ -24,6 +23,7 @@ from training.construct.making import Made, Report, make_records
 from training.construct.play import brief
 from training.construct.record import Provenance, Record
 from training.construct.roles import RoleError
+from training.construct.rollouts import Actor
 from training.construct.stumbling import make_stumbler
 
 ROLE = "actor"
@@ -36,14 +36,6 @@ TIMEOUT = 120.0
 
 Begin = Callable[[str, str], Guiding]
 """Makes the expert of a task out of its first observation and its instruction."""
-
-
-class Actor(Protocol):
-    """Who plays."""
-
-    async def act(self, body: ActionRequest, /) -> Actions:
-        """Propose actions."""
-        ...
 
 
 async def make_corrected(

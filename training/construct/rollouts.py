@@ -109,12 +109,12 @@ class Rollouts:
             heat = temperature if not malformed else HOT
             found = await self.propose(self.context(line), temperature=heat, seed=step_seed)
             avoid = _list_useless(line)
-            if found and _normalise(found[0].action) in {_normalise(action) for action in avoid}:
+            if found and normalise_action(found[0].action) in {normalise_action(action) for action in avoid}:
                 found += await self.propose(
                     self.context(line), n=RESAMPLES, temperature=HOT, seed=step_seed, avoid=avoid
                 )
-                known = {_normalise(action) for action in avoid}
-                found = [one for one in found if _normalise(one.action) not in known] or found[:1]
+                known = {normalise_action(action) for action in avoid}
+                found = [one for one in found if normalise_action(one.action) not in known] or found[:1]
             if not found:
                 malformed += 1
                 if malformed == MALFORMED_LIMIT:
@@ -130,7 +130,7 @@ def _list_useless(line: Line) -> list[str]:
     useless: list[str] = []
     seen: set[tuple[str, str]] = set()
     for turn, valid in zip(line.turns, line.valid, strict=True):
-        shown = _normalise(turn.action), turn.observation
+        shown = normalise_action(turn.action), turn.observation
         if not valid or shown in seen:
             useless.append(turn.action)
         else:
@@ -139,5 +139,6 @@ def _list_useless(line: Line) -> list[str]:
     return useless
 
 
-def _normalise(action: str) -> str:
+def normalise_action(action: str) -> str:
+    """Return what two texts of the same action have in common: case and blanks make no difference."""
     return " ".join(action.lower().split())

@@ -22,7 +22,7 @@ from training.construct.experts import find_licence
 from training.construct.making import Made, Report, make_records
 from training.construct.record import Provenance, Record
 from training.construct.roles import RoleError
-from training.construct.rollouts import Line, Rollouts
+from training.construct.rollouts import Line, Rollouts, normalise_action
 
 LEAST = 0.99
 """The least reward of a success."""
@@ -162,10 +162,10 @@ async def _value_state(rollouts: Rollouts, path: Line, at: int, effort: Effort, 
     taken = path.turns[at]
     context = rollouts.context(path, path.turns[:at])
     sampled = await rollouts.propose(context, n=CANDIDATES, temperature=HOT, seed=(seed + at) % 2**31)
-    names = [" ".join(taken.action.lower().split())]
+    names = [normalise_action(taken.action)]
     others: list[Candidate] = []
     for candidate in sampled:
-        name = " ".join(candidate.action.lower().split())
+        name = normalise_action(candidate.action)
         if name not in names and len(others) < OTHERS:
             names.append(name)
             others.append(candidate)

@@ -11,6 +11,7 @@ from sse_starlette.sse import EventSourceResponse
 
 from services.contracts.adapter import PinnedAdapters
 from services.contracts.episode import EPISODE_ID, Episode, EpisodeCreate, EpisodePage, Replay, State
+from services.contracts.method import MethodInfo
 from services.contracts.session import Metadata
 from services.contracts.task import TaskPage
 from services.contracts.tree import Tree
@@ -185,16 +186,16 @@ def _add_episodes(app: FastAPI) -> None:
 
 def _add_catalogue(app: FastAPI) -> None:
     @app.get("/v1/methods", tags=["catalogue"])
-    async def methods() -> list[dict[str, object]]:
+    async def methods() -> list[MethodInfo]:
         """The methods, and which parameters each uses."""
         return [
-            {
-                "name": method.name,
-                "version": method.version,
-                "uses": sorted(method.uses),
-                "feedback": sorted(method.feedback),
-                "params": method.params.model_json_schema().get("properties", {}),
-            }
+            MethodInfo(
+                name=method.name,
+                version=method.version,
+                uses=sorted(method.uses),
+                feedback=sorted(method.feedback),
+                params=method.params.model_json_schema().get("properties", {}),
+            )
             for method in METHODS.values()
         ]
 

@@ -15,9 +15,11 @@ from enum import StrEnum
 from services.contracts.action import Candidate
 from services.contracts.event import EventType
 from services.contracts.event_data import Outcome
-from services.contracts.verdict import Option, Reached, SelectionQuestion, ValueQuestion
-from services.orchestrator.ports import JUDGE_VALUE, SELECT, BudgetExhaustedError, InfrastructureError, Seen
+from services.contracts.verdict import Option, Reached, SelectionQuestion
+from services.orchestrator.ports import SELECT, BudgetExhaustedError, InfrastructureError, Seen
 from services.orchestrator.search.line import Line, clip
+from services.orchestrator.search.repetitions import Repeats
+from services.orchestrator.search.valuing import value_reached, value_turns
 
 
 class Scorer(StrEnum):
@@ -39,8 +41,8 @@ class Choosing:
     margin: float | None = None
     """What a candidate must score above the first to replace it; None: the best wins."""
     look_ahead: bool = False
-    avoids: bool = True
-    """Whether a state that shows what the line has seen loses at once."""
+    repeats: Repeats = Repeats.AVOID
+    """With `avoid` a state that shows what the line has seen loses at once."""
 
 
 @dataclass
@@ -84,7 +86,7 @@ async def _choose(
             index, scores = await _select(line, candidates)
         case Scorer.VALUE:
             reached = [Reached(action=it.action, thought=clip(it.thought)) for it in candidates]
-            scores = await _value(line, reached)
+            scores = await value_reached(line, reached)
             index = _find_best(scores)
         case Scorer.LOGPROB:
             scores = _weigh(candidates)
@@ -111,15 +113,6 @@ async def _select(line: Line, candidates: Sequence[Candidate]) -> tuple[int, lis
         ),
     )
     return min(choice.index, len(candidates) - 1), choice.scores
-
-
-async def _value(line: Line, reached: Sequence[Reached]) -> list[float]:
-    request = line.spec.request
-    question = ValueQuestion(
-        context=line.context(), reached=list(reached), adapter=request.adapter, seed=request.seed
-    )
-    values = await line.world.query(JUDGE_VALUE, question)
-    return values.scores
 
 
 def _weigh(candidates: Sequence[Candidate]) -> list[float]:
@@ -200,8 +193,7 @@ async def _fork_all(line: Line, candidates: Sequence[Candidate]) -> list[tuple[C
 async def _try(line: Line, candidate: Candidate, session: str, choosing: Choosing) -> _Tried:
     """Take a candidate in a session."""
     seen = await line.world.step(session, candidate.action)
-    again = choosing.avoids and line.repetitions.shows_again(candidate.action, clip(seen.observation))
-    return _Tried(candidate, session, seen, dead=not seen.done and (again or not seen.valid))
+    return _Tried(candidate, session, seen, dead=line.is_futile(candidate, seen, choosing.repeats))
 
 
 async def _close_all(line: Line, sessions: Sequence[str]) -> None:
@@ -220,10 +212,7 @@ async def _compare(line: Line, alive: Sequence[_Tried], choosing: Choosing) -> _
             best = _find_best(scores)
         case Scorer.VALUE:
             turns = [line.make_turn(one.candidate, one.seen.observation) for one in alive]
-            scores = await _value(
-                line,
-                [Reached(action=it.action, thought=it.thought, observation=it.observation) for it in turns],
-            )
+            scores = await value_turns(line, turns)
             best = _find_best(scores)
     for one, score in zip(alive, scores, strict=True):
         one.score = score

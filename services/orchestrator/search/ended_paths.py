@@ -1,8 +1,9 @@
 """Ended paths: the paths of one episode, weighed by the judge, and which of them is committed."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
+from services.contracts.context import Context
 from services.contracts.episode import Feedback
 from services.contracts.event import EventType
 from services.contracts.verdict import PathQuestion
@@ -18,19 +19,41 @@ from services.orchestrator.ports import (
 from services.orchestrator.search.path import Ended, PathResult
 
 
+async def weigh_context(world: World, spec: Spec, context: Context) -> float | None:
+    """Return the judge's P(good enough) of an end; None where there is no judge.
+
+    Raises:
+        BudgetExhaustedError: There is no budget for it.
+    """
+    question = PathQuestion(paths=[context], adapter=spec.request.adapter, seed=spec.request.seed)
+    try:
+        return (await world.query(JUDGE_PATH, question)).scores[0]
+    except InfrastructureError:
+        return None  # it has ended: a judge that is away leaves it unrated and does not undo it
+
+
+async def find_best(world: World, spec: Spec, paths: Sequence[PathResult]) -> int | None:
+    """Return the index of the judge's best of several paths; None where there is no budget or no judge."""
+    request = spec.request
+    question = PathQuestion(
+        paths=[path.context for path in paths], adapter=request.adapter, seed=request.seed
+    )
+    try:
+        verdict = await world.query(JUDGE_PATH, question)
+    except (BudgetExhaustedError, InfrastructureError):
+        return None
+    return min(verdict.best, len(paths) - 1)
+
+
 async def weigh_end(world: World, spec: Spec, path: PathResult) -> PathResult:
     """Return a path with the judge's P(good enough); without it where there is no budget or no judge."""
     if path.ended is Ended.BUDGET:
         return path
-    request = spec.request
-    question = PathQuestion(paths=[path.context], adapter=request.adapter, seed=request.seed)
     try:
-        verdict = await world.query(JUDGE_PATH, question)
+        weighed = await weigh_context(world, spec, path.context)
     except BudgetExhaustedError:
         return path.model_copy(update={"ended": Ended.BUDGET})
-    except InfrastructureError:
-        return path  # it has ended: a judge that is away leaves it unrated and does not undo it
-    return path.model_copy(update={"p_good_enough": verdict.scores[0]})
+    return path if weighed is None else path.model_copy(update={"p_good_enough": weighed})
 
 
 def is_good_enough(spec: Spec, success: bool | None, p_good_enough: float | None) -> bool:
@@ -100,12 +123,7 @@ class EndedPaths:
         """Return the judge's best of the paths; without a judge, the one that it rated highest before."""
         if len(self.paths) == 1:
             return self.paths[0]
-        request = self.spec.request
-        question = PathQuestion(
-            paths=[path.context for _, path in self.paths], adapter=request.adapter, seed=request.seed
-        )
-        try:
-            verdict = await self.world.query(JUDGE_PATH, question)
-        except (BudgetExhaustedError, InfrastructureError):
+        best = await find_best(self.world, self.spec, [path for _, path in self.paths])
+        if best is None:
             return max(self.paths, key=lambda item: item[1].p_good_enough or 0.0)
-        return self.paths[min(verdict.best, len(self.paths) - 1)]
+        return self.paths[best]

@@ -24,10 +24,9 @@ from services.contracts.action import Form
 from services.contracts.base import Bool, Float
 from services.contracts.episode import Feedback
 from services.contracts.event import EventType
-from services.contracts.verdict import PathQuestion, ValueQuestion
+from services.contracts.verdict import ValueQuestion
 from services.orchestrator.identity import normalise_action
 from services.orchestrator.ports import (
-    JUDGE_PATH,
     JUDGE_VALUE,
     BranchOutcome,
     BudgetExhaustedError,
@@ -36,8 +35,17 @@ from services.orchestrator.ports import (
     Spec,
     World,
 )
+from services.orchestrator.search.ended_paths import find_best
 from services.orchestrator.search.method import Method, Run
-from services.orchestrator.search.path import Ended, PathArguments, PathParams, PathResult, Policy, walk
+from services.orchestrator.search.path import (
+    Ended,
+    PathArguments,
+    PathParams,
+    PathResult,
+    Policy,
+    spawn_together,
+    walk,
+)
 
 PATH = "path"
 UNVALUED = -1.0
@@ -61,17 +69,8 @@ async def _walk_all(world: World, spec: Spec) -> list[tuple[str, PathResult]]:
         BudgetExhaustedError: There was no budget for the first.
         InfrastructureError: All of them broke.
     """
-    opened: list[str] = []
-    total = spec.request.num_path
-    for variant in range(total):
-        try:
-            arguments = PathArguments(variant=variant)
-            opened.append(await world.spawn(PATH, arguments, parts=total - variant))
-        except BudgetExhaustedError:
-            if not opened:
-                raise
-            break
-    outcomes = await world.gather(opened)
+    opened = await spawn_together(world, PATH, spec.request.num_path)
+    outcomes = await world.gather([branch for branch, _ in opened])
     paths = [
         (outcome.branch, PathResult.model_validate(outcome.result))
         for outcome in outcomes
@@ -117,23 +116,9 @@ async def vote(world: World, spec: Spec) -> Committed:
     most = max(counts.values())
     best = [end for end in counts if counts[end] == most]
     leaders = [paths[ends.index(end)] for end in best]
-    branch, path = leaders[0] if len(leaders) == 1 else await _break_tie(world, spec, leaders)
-    return await _commit(world, branch, path)
-
-
-async def _break_tie(
-    world: World, spec: Spec, leaders: list[tuple[str, PathResult]]
-) -> tuple[str, PathResult]:
-    """Return the judge's best of several paths, or the first where there is no judge."""
-    request = spec.request
-    question = PathQuestion(
-        paths=[path.context for _, path in leaders], adapter=request.adapter, seed=request.seed
-    )
-    try:
-        verdict = await world.query(JUDGE_PATH, question)
-    except (BudgetExhaustedError, InfrastructureError):
-        return leaders[0]
-    return leaders[min(verdict.best, len(leaders) - 1)]
+    tied = len(leaders) > 1
+    at = (await find_best(world, spec, [path for _, path in leaders]) or 0) if tied else 0
+    return await _commit(world, *leaders[at])
 
 
 async def value_best(world: World, spec: Spec) -> Committed:

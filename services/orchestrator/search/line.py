@@ -9,7 +9,7 @@ from services.contracts.context import Context, TriedPath, Turn
 from services.contracts.event import EventType
 from services.contracts.window import Window
 from services.orchestrator.ports import Opened, Seen, Spec, World
-from services.orchestrator.search.repetitions import Repetitions
+from services.orchestrator.search.repetitions import Repeats, Repetitions
 
 LONGEST = 20_000
 """Characters of an observation or a thought that a path keeps."""
@@ -33,6 +33,10 @@ class Past(BaseModel):
     valid: list[bool] = Field(default_factory=list[bool])
     """Whether the environment accepted each of them."""
 
+    def extend(self, turn: Turn, *, valid: bool) -> "Past":
+        """Return the steps with one more."""
+        return Past(observation=self.observation, turns=[*self.turns, turn], valid=[*self.valid, valid])
+
 
 class Line:
     """The line of one branch.
@@ -45,6 +49,7 @@ class Line:
         tried: Paths that were tried before.
         plan: The subtasks, where there are any already.
         past: What happened before `opened`, if that is no fresh session.
+        first_turn: Turns before this one have left the window already.
     """
 
     def __init__(
@@ -56,13 +61,14 @@ class Line:
         tried: Sequence[TriedPath] = (),
         plan: Sequence[str] = (),
         past: Past | None = None,
+        first_turn: int = 0,
     ) -> None:
         self.world = world
         self.spec = spec
         self.form = form
         self.session = opened.session
         self.plan = list(plan)
-        self.first_turn = 0
+        self.first_turn = first_turn
         self.success: bool | None = None
         self.done = opened.done
         self.outcome = ""
@@ -126,6 +132,19 @@ class Line:
         self.outcome = seen.outcome
         self.done = seen.done
         self.subtask_steps += 1
+
+    def is_futile(self, candidate: Candidate, seen: Seen, repeats: Repeats) -> bool:
+        """Return whether a step leads nowhere: it was refused, or shows again what the line has seen.
+
+        Args:
+            candidate: What was taken from the line's state, in a session of its own.
+            seen: What it led to; an end never leads nowhere.
+            repeats: With `allow`, what shows nothing new may be taken.
+        """
+        again = repeats is Repeats.AVOID and self.repetitions.shows_again(
+            candidate.action, clip(seen.observation)
+        )
+        return not seen.done and (again or not seen.valid)
 
     def make_turn(self, candidate: Candidate, observation: str) -> Turn:
         """Return a candidate with what it led to, as the line keeps it."""

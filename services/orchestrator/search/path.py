@@ -136,6 +136,24 @@ class PathArguments(BaseModel):
     """Where it goes on, in the session that it inherits; None: from the task's start."""
 
 
+async def spawn_together(world: World, body: str, count: int) -> list[tuple[str, PathArguments]]:
+    """Open paths that begin together, each with an equal share; fewer where the budget ends.
+
+    Raises:
+        BudgetExhaustedError: There is no budget for the first.
+    """
+    opened: list[tuple[str, PathArguments]] = []
+    for variant in range(count):
+        arguments = PathArguments(variant=variant)
+        try:
+            opened.append((await world.spawn(body, arguments, parts=count - variant), arguments))
+        except BudgetExhaustedError:
+            if not opened:
+                raise
+            break
+    return opened
+
+
 async def walk(world: World, spec: Spec, policy: Policy, arguments: PathArguments) -> PathResult:
     """Walk one path to its end.
 

@@ -103,6 +103,13 @@ class Proposer:
         self._stuck = 0 if fresh else self._stuck + 1
         return fresh[: max(1, self._num_branch if self._avoids_path else 1)] or candidates[:1]
 
+    async def insist(self) -> list[Candidate]:
+        """Return candidates as `propose` does, requested again while no answer is well-formed."""
+        for malformed in range(MALFORMED_LIMIT):
+            if candidates := await self.propose(malformed):
+                return candidates
+        return []
+
     @property
     def _avoids_path(self) -> bool:
         """Whether this is the step that another path took otherwise."""

@@ -37,9 +37,9 @@ from services.orchestrator.search.path import (
     Policy,
     Return,
     keep_version_1,
+    spawn_together,
     walk,
 )
-from services.orchestrator.search.repetitions import Repeats
 
 PATH = "path"
 
@@ -121,9 +121,8 @@ async def run(world: World, spec: Spec) -> Committed:
             detail=f"no margin is calibrated for {spec.brief.name}, so the first candidate is taken at each "
             "step; set params.margin to compare candidates",
         )
-    parallel = search.params.parallel
     try:
-        committed = await (search.weigh_together() if parallel else search.backtrack())
+        committed = await (search.weigh_together() if search.params.parallel else search.backtrack())
     except BudgetExhaustedError:
         if not search.ended.paths:
             raise
@@ -203,16 +202,7 @@ class _Search:
 
         The order is the paths' own and not that of their ends, so that the same seed commits the same path.
         """
-        opened: list[tuple[str, PathArguments]] = []
-        total = self.spec.request.num_path
-        for variant in range(total):
-            arguments = PathArguments(variant=variant)
-            try:
-                opened.append((await self.world.spawn(PATH, arguments, parts=total - variant), arguments))
-            except BudgetExhaustedError:
-                if not opened:
-                    raise
-                break
+        opened = await spawn_together(self.world, PATH, self.spec.request.num_path)
         while opened:
             branch, arguments = opened.pop(0)
             path = await self.ended.finish(branch, partial(self._reopen, arguments))
@@ -251,7 +241,7 @@ async def path_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Path
             scorer=params.scorer,
             margin={0.0: None, 1.0: math.inf}.get(margin, margin),
             look_ahead=params.look_ahead,
-            avoids=params.repeats is Repeats.AVOID,
+            repeats=params.repeats,
         ),
     )
     path = await walk(world, spec, policy, PathArguments.model_validate(arguments))

@@ -280,9 +280,10 @@ class Fold:
             self._lines[name] = _Line()
             return
         self.forks += 1
-        of, at_step = event.data.of, event.data.at_step
-        self._lines[name] = self._lines.get(of, _Line()).fork(at_step)
-        if len(self._lines[name].turns) == len(self._lines.get(of, _Line()).turns) and of in self._refused:
+        of = event.data.of
+        source = self._lines.get(of, _Line())
+        self._lines[name] = source.fork(event.data.at_step)
+        if event.data.at_step >= len(source.turns) and of in self._refused:
             self._refused[name] = self._refused[of]
 
     def _compare(self, branch: str, compared: Compared) -> None:

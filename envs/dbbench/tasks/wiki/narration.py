@@ -72,7 +72,7 @@ class Narrated:
 def narrate(
     draw: random.Random, headers: Sequence[str], values: Sequence[str | None], key: int
 ) -> Narrated | None:
-    """Return a narrated row, or None where its values cannot be told apart.
+    """Return a narrated row, or None where its values cannot be distinguished.
 
     Args:
         draw: Chance.

@@ -6,10 +6,8 @@ from services.contracts.action import Candidate
 from services.contracts.context import TriedPath
 from services.contracts.event import EventType
 from services.contracts.event_data import Outcome
-from services.contracts.verdict import Reached, ValueQuestion
 from services.orchestrator.identity import name_session
 from services.orchestrator.ports import (
-    JUDGE_VALUE,
     BudgetExhaustedError,
     InfrastructureError,
     Opened,
@@ -18,9 +16,9 @@ from services.orchestrator.ports import (
 )
 from services.orchestrator.search.lats.nodes import Node, exhaust, share_samples
 from services.orchestrator.search.lats.params import LatsParams
-from services.orchestrator.search.line import Line, Past, clip
-from services.orchestrator.search.proposals import MALFORMED_LIMIT, Proposer
-from services.orchestrator.search.repetitions import Repeats
+from services.orchestrator.search.line import Line
+from services.orchestrator.search.proposals import Proposer
+from services.orchestrator.search.valuing import value_turns
 
 MAX_OPEN = 8
 """Leaves that keep their sessions between two iterations."""
@@ -58,16 +56,15 @@ class Expander:
     def make_line(self, node: Node) -> Line:
         """Return the line that led to a state."""
         opened = Opened(session=node.session, observation=node.past.observation, done=node.done)
-        line = Line(
+        return Line(
             self.world,
             self.spec,
             opened,
             self.params.form,
             tried=self.tried[-self.params.memory :],
             past=node.past,
+            first_turn=node.first_turn,
         )
-        line.first_turn = node.first_turn
-        return line
 
     async def expand(self, node: Node) -> list[Node]:
         """Return the children of a leaf, in the order of their candidates; none where there is no action.
@@ -153,10 +150,7 @@ class Expander:
             grammar=self.params.grammar,
             repeats=self.params.repeats,
         )
-        for malformed in range(MALFORMED_LIMIT):
-            if candidates := await proposer.propose(malformed):
-                return candidates
-        return []
+        return await proposer.insist()
 
     async def _fork_all(self, node: Node, count: int) -> list[str]:
         """Return sessions in a leaf's state, its own first; fewer where there is no budget for the forks."""
@@ -172,17 +166,11 @@ class Expander:
         """Take the candidates, the first in the leaf's own session, the others in forks; add children."""
         sessions = await self._fork_all(node, len(candidates))
         node.is_open = False  # the first child has its session from here on
-        avoids = self.params.repeats is Repeats.AVOID
         shares = share_samples(candidates)
         for session, candidate, share in zip(sessions, candidates, shares, strict=False):
             seen = await self.world.step(session, candidate.action)
             turn = line.make_turn(candidate, seen.observation)
-            past = Past(
-                observation=node.past.observation,
-                turns=[*node.past.turns, turn],
-                valid=[*node.past.valid, seen.valid],
-            )
-            repeats = avoids and line.repetitions.shows_again(candidate.action, turn.observation)
+            past = node.past.extend(turn, valid=seen.valid)
             node.children.append(
                 Node(
                     past=past,
@@ -192,7 +180,7 @@ class Expander:
                     is_end=seen.done or len(past.turns) >= self.spec.max_steps,
                     success=seen.success,
                     first_turn=line.first_turn,
-                    dead=not seen.done and (not seen.valid or repeats),
+                    dead=line.is_futile(candidate, seen, self.params.repeats),
                     share=share,
                 )
             )
@@ -211,19 +199,8 @@ class Expander:
         """Return the judge's P(success) of states; None where there is no judge or no budget."""
         if self.params.judge_weight == 0:
             return None
-        turns = [child.past.turns[-1] for child in children]
-        request = self.spec.request
-        question = ValueQuestion(
-            context=line.context(),
-            reached=[
-                Reached(action=turn.action, thought=clip(turn.thought), observation=turn.observation)
-                for turn in turns
-            ],
-            adapter=request.adapter,
-            seed=request.seed,
-        )
         try:
-            return (await self.world.query(JUDGE_VALUE, question)).scores
+            return await value_turns(line, [child.past.turns[-1] for child in children])
         except BudgetExhaustedError:
             self.spent = True
         except InfrastructureError:

@@ -8,11 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.contracts.action import MAX_AVOIDED, ActionRequest, Candidate
 from services.contracts.event import EventType
 from services.contracts.event_data import Outcome
-from services.contracts.verdict import Reached, ValueQuestion
 from services.orchestrator.identity import normalise_action
 from services.orchestrator.ports import (
     ACT,
-    JUDGE_VALUE,
     BudgetExhaustedError,
     InfrastructureError,
     Spec,
@@ -34,10 +32,11 @@ from services.orchestrator.search.tot.judging import (
     is_good_end,
     judge_end,
     make_child_context,
-    rate_child,
+    rate,
     vote,
 )
 from services.orchestrator.search.tot.params import Evaluate, Generate, Strategy, TotParams
+from services.orchestrator.search.valuing import value_turns
 
 
 class ExpandArguments(BaseModel):
@@ -127,13 +126,8 @@ class Expander:
             temperature=0.0 if proposes else params.temperature,
             variant=variant,
         )
-        for malformed in range(MALFORMED_LIMIT):
-            candidates = await proposer.propose(malformed)
-            if candidates:
-                break
-        else:
-            return []
-        while proposes and len(candidates) < params.expand:
+        candidates = await proposer.insist()
+        while candidates and proposes and len(candidates) < params.expand:
             try:
                 others = await self._propose_others(line, variant, candidates)
             except BudgetExhaustedError:
@@ -183,8 +177,6 @@ class Expander:
                 if not moves:
                     await self.world.close(session)
                 raise
-            avoids = self.params.repeats is Repeats.AVOID
-            repeats = avoids and line.repetitions.shows_again(candidate.action, clip(seen.observation))
             taken.append(
                 Child(
                     candidate=candidate,
@@ -192,7 +184,7 @@ class Expander:
                     valid=seen.valid,
                     done=seen.done,
                     success=seen.success,
-                    dead=not seen.done and (not seen.valid or repeats),
+                    dead=line.is_futile(candidate, seen, self.params.repeats),
                     session=session,
                 )
             )
@@ -225,16 +217,10 @@ class Expander:
         alive = [one for one in children if not one.dead and one.p_good_enough is None]
         if not alive:
             return
-        request = self.spec.request
         if self.params.evaluate is Evaluate.VALUE:
-            turns = [line.make_turn(one.candidate, one.observation) for one in alive]
-            reached = [
-                Reached(action=it.action, thought=it.thought, observation=it.observation) for it in turns
-            ]
-            question = ValueQuestion(
-                context=line.context(), reached=reached, adapter=request.adapter, seed=request.seed
+            scores = await value_turns(
+                line, [line.make_turn(one.candidate, one.observation) for one in alive]
             )
-            scores = (await self.world.query(JUDGE_VALUE, question)).scores
         elif self.params.strategy is Strategy.DFS:
             contexts = [make_child_context(line, one) for one in alive]
             scores = await vote(self.world, self.spec, contexts, keep=1)
@@ -245,7 +231,7 @@ class Expander:
 
     async def _note(self, taken: list[Child], kept: list[Child]) -> None:
         """Write down what the candidates led to, the best as the one that was chosen."""
-        best = max(kept or taken, key=rate_child)
+        best = max(kept or taken, key=rate)
         outcomes = [
             Outcome(session=one.session, action=one.candidate.action, value=one.value, dead=one.dead)
             for one in taken
@@ -259,8 +245,7 @@ async def expand_body(world: World, spec: Spec, arguments: dict[str, Any]) -> Ex
     expander = Expander(world, spec, TotParams.model_validate(spec.request.params))
     opened = world.inherited
     assert opened is not None, "a state has a session"
-    line = Line(world, spec, opened, expander.params.form, past=given.past)
-    line.first_turn = given.first_turn
+    line = Line(world, spec, opened, expander.params.form, past=given.past, first_turn=given.first_turn)
     found = await expander.expand(line, given.variant, keep=False)
     for session in [line.session, *(one.session for one in found.children)]:
         if session:

@@ -1,13 +1,15 @@
 """Judging: ends weighed, and states compared by a vote."""
 
+from typing import Protocol
+
 from pydantic import BaseModel
 
 from services.contracts.action import Candidate
 from services.contracts.context import Context
 from services.contracts.episode import Feedback
 from services.contracts.verdict import PathQuestion
-from services.orchestrator.ports import JUDGE_PATH, InfrastructureError, Spec, World
-from services.orchestrator.search.ended_paths import is_good_enough
+from services.orchestrator.ports import JUDGE_PATH, Spec, World
+from services.orchestrator.search.ended_paths import is_good_enough, weigh_context
 from services.orchestrator.search.line import Line
 
 VOTERS = 16
@@ -44,9 +46,23 @@ def is_good_end(spec: Spec, child: Child) -> bool:
     return child.done and is_good_enough(spec, child.success, child.p_good_enough)
 
 
-def rate_child(child: Child) -> float:
-    """Return the score of a child: P(good enough) where it was weighed, its value otherwise."""
-    return (child.value or 0.0) if child.p_good_enough is None else child.p_good_enough
+class Rated(Protocol):
+    """What has a score: a child or a state."""
+
+    @property
+    def value(self) -> float | None:
+        """P(success)."""
+        ...
+
+    @property
+    def p_good_enough(self) -> float | None:
+        """The judge's P(good enough)."""
+        ...
+
+
+def rate(one: Rated) -> float:
+    """Return a score: P(good enough) where it was weighed, the value otherwise."""
+    return (one.value or 0.0) if one.p_good_enough is None else one.p_good_enough
 
 
 async def judge_end(world: World, spec: Spec, context: Context, success: bool | None) -> float | None:
@@ -58,11 +74,7 @@ async def judge_end(world: World, spec: Spec, context: Context, success: bool | 
     request = spec.request
     if success is not None and request.feedback is not Feedback.JUDGE:
         return float(success)
-    question = PathQuestion(paths=[context], adapter=request.adapter, seed=request.seed)
-    try:
-        return (await world.query(JUDGE_PATH, question)).scores[0]
-    except InfrastructureError:
-        return None  # it has ended: a judge that is away leaves it unrated and does not undo it
+    return await weigh_context(world, spec, context)
 
 
 async def vote(world: World, spec: Spec, contexts: list[Context], keep: int) -> list[float]:

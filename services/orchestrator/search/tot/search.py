@@ -3,7 +3,7 @@
 from services.contracts.event import EventType
 from services.orchestrator.ports import BudgetExhaustedError, Committed, InfrastructureError, Spec, World
 from services.orchestrator.search.tot.expansion import ExpandArguments, Expander, Expansion
-from services.orchestrator.search.tot.judging import Child, is_good_end, make_child_context, rate_child, vote
+from services.orchestrator.search.tot.judging import Child, is_good_end, make_child_context, rate, vote
 from services.orchestrator.search.tot.params import Evaluate, Select, Strategy, TotParams
 from services.orchestrator.search.tot.states import Grown, States, TreeState
 
@@ -259,7 +259,7 @@ class _Search:
         ends = [one for one in grown if one.child.done]
         good = [one for one in ends if is_good_end(self.spec, one.child)]
         broken: InfrastructureError | None = None
-        for one in sorted(good if hides else ends, key=lambda one: -rate_child(one.child)):
+        for one in sorted(good if hides else ends, key=lambda one: -rate(one.child)):
             try:
                 state = await self._take(one)
             except InfrastructureError as error:

@@ -15,7 +15,7 @@ from services.orchestrator.ports import (
 from services.orchestrator.search.ended_paths import is_good_enough
 from services.orchestrator.search.line import Line, Past
 from services.orchestrator.search.path import Ended
-from services.orchestrator.search.tot.judging import Child, judge_end
+from services.orchestrator.search.tot.judging import Child, judge_end, rate
 from services.orchestrator.search.tot.params import Evaluate, TotParams
 
 DEAD_END = "dead_end"
@@ -94,9 +94,14 @@ class States:
     def make_line(self, state: TreeState) -> Line:
         """Return the line that led to a state."""
         opened = Opened(session=state.session, observation=state.past.observation, done=state.done)
-        line = Line(self.world, self.spec, opened, self.params.form, past=state.past)
-        line.first_turn = state.first_turn
-        return line
+        return Line(
+            self.world,
+            self.spec,
+            opened,
+            self.params.form,
+            past=state.past,
+            first_turn=state.first_turn,
+        )
 
     async def take(self, parent: TreeState, child: Child, source: str = "") -> TreeState:
         """Return the state of a child in a session of the root; its step is taken again where it has none.
@@ -117,14 +122,11 @@ class States:
             seen = await self.world.step(line.session, child.candidate.action)
             done, success, valid, observation = seen.done, seen.success, seen.valid, seen.observation
         turn = line.make_turn(child.candidate, observation)
-        past = parent.past
         parent.left = True
         return self._hold(
             TreeState(
                 session=line.session,
-                past=Past(
-                    observation=past.observation, turns=[*past.turns, turn], valid=[*past.valid, valid]
-                ),
+                past=parent.past.extend(turn, valid=valid),
                 done=done,
                 first_turn=parent.first_turn,
                 value=parent.value if child.value is None else child.value,
@@ -205,7 +207,7 @@ class States:
         Where `done` shows a success that is hidden, it is the judge's P alone, and the states are those that
         the search did not go on from.
         """
-        score, steps = _rate(state), float(state.steps)
+        score, steps = rate(state), float(state.steps)
         last, first = False, state.done
         if self.spec.hides_ends:
             last, first = not state.left, self.good_enough(state)
@@ -215,8 +217,3 @@ class States:
         if self.params.evaluate is Evaluate.VOTE and not first:
             return last, first, steps, state.value or 0.0
         return last, first, score, steps
-
-
-def _rate(state: TreeState) -> float:
-    """Return P(good enough) where a state was weighed, its value otherwise."""
-    return (state.value or 0.0) if state.p_good_enough is None else state.p_good_enough
