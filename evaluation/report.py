@@ -20,7 +20,7 @@ from services.contracts.episode import Episode, State
 
 MOST_EPISODES = 5_000
 """Rows of the list of episodes."""
-NOT_POLICY = frozenset({"environment", "task_id", "task", "seed"})
+NOT_POLICY = frozenset({"environment", "task_id", "task", "seed", "priority"})
 """Of a request: what one column may have many of."""
 
 

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from espalier.client import AsyncEspalier, EspalierError
 from evaluation.summary import Summary, summarise
-from services.contracts.episode import Episode, EpisodeCreate, State
+from services.contracts.episode import Episode, EpisodeCreate, Priority, State
 
 BUSY_PAUSE = 2.0
 TRIES = 30
@@ -170,7 +170,7 @@ async def _tasks(client: AsyncEspalier, environment: str, split: str, limit: int
 
 
 async def _play(client: AsyncEspalier, body: EpisodeCreate, task: str, key: str) -> Episode:
-    request = body.model_copy(update={"task_id": task})
+    request = body.model_copy(update={"task_id": task, "priority": Priority.BATCH})
     for attempt in range(TRIES):
         try:
             episode = await client.create(request, idempotency_key=key)

@@ -4,16 +4,25 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class SessionMetrics:
     """The figures of one environment."""
 
-    def __init__(self, registry: CollectorRegistry, environment: str, live: Callable[[], float]) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, environment: str, live: Callable[[], float], limit: int
+    ) -> None:
         label = ["environment"]
         sessions = Gauge("espalier_sessions", "Live sessions.", label, registry=registry)
         sessions.labels(environment).set_function(live)
+        places = Gauge(
+            "espalier_sessions_limit", "Sessions that the server takes at once.", label, registry=registry
+        )
+        places.labels(environment).set(limit)
+        self.opened = Counter(
+            "espalier_sessions_opened_total", "Sessions made, forks included.", label, registry=registry
+        ).labels(environment)
         self._steps = Counter(
             "espalier_environment_steps_total",
             "Steps by outcome: valid, invalid, failed.",
@@ -40,6 +49,8 @@ class SessionMetrics:
             registry=registry,
         ).labels(environment)
         self._environment = environment
+        for outcome in ("valid", "invalid", "failed"):
+            self._steps.labels(environment, outcome)
 
     def step(self, outcome: str) -> None:
         """Count one step."""

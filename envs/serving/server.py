@@ -63,7 +63,9 @@ def serve(
 
     checks = {"engine": environment.ready, "sessions": takes_sessions}
     app = create_app(name, settings=settings, lifespan=lifespan, checks=checks)
-    metrics = SessionMetrics(app.state.metrics.registry, name, lambda: len(table or ()))
+    metrics = SessionMetrics(
+        app.state.metrics.registry, name, lambda: len(table or ()), settings.max_sessions
+    )
     table = SessionTable(environment, settings, metrics, clock)
     app.state.sessions = table
     _add_sessions(app, table)

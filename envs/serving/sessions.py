@@ -327,6 +327,7 @@ class SessionTable:
             once_key=key,
         )
         self._live[session.id] = session
+        self._metrics.opened.inc()
         return self._state(session)
 
     def _current(self, session_id: str) -> Session | None:

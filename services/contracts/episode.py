@@ -38,6 +38,14 @@ class Feedback(StrEnum):
     """The reward too."""
 
 
+class Priority(StrEnum):
+    """How soon an episode's work is done where there is more than can be done at once."""
+
+    INTERACTIVE = "interactive"
+    """Before all batch work: someone waits for it."""
+    BATCH = "batch"
+
+
 class Budget(Request):
     """Limits of a whole episode; None is no limit but the method's own."""
 
@@ -68,6 +76,7 @@ class EpisodeCreate(Request):
     subtask_threshold: Float = Field(default=0.5, ge=0, le=1)
     path_threshold: Float = Field(default=0.5, ge=0, le=1)
     budget: Budget = Budget()
+    priority: Priority = Priority.INTERACTIVE
     params: dict[str, Any] = Field(default_factory=dict)
     """The method's own parameters; unknown ones are refused."""
 

@@ -29,9 +29,11 @@ def add_adapter_routes(app: FastAPI, model: ModelClient, profile: str, role: str
         _check_scope(http)
         if request.engine is not None:
             _check_engine(model, request.engine)
-            await _change(model, request.name, request.engine)
+            with model.metrics.count_change("switch"):
+                await _change(model, request.name, request.engine)
         elif request.path is not None and request.name not in (await model.engine.refresh()).adapters:
-            await _load(model, request.name, request.path)
+            with model.metrics.count_change("load"):
+                await _load(model, request.name, request.path)
         return await _listed(model, profile)
 
     @app.delete("/v1/adapters/{name}", tags=[role])
@@ -40,13 +42,17 @@ def add_adapter_routes(app: FastAPI, model: ModelClient, profile: str, role: str
         _check_scope(http)
         if name == model.engine.merged:
             raise ProblemError(Kind.CONFLICT, f"{name} is merged into the engine's weights.")
-        if not await model.drop_engine(name):
+        if name in model.draining:
+            with model.metrics.count_change("drop"):
+                await model.drop_engine(name)
+        else:
             served = await model.engine.refresh()
             if name not in served.adapters:
                 raise ProblemError(
                     Kind.NOT_FOUND, f"The engine serves no adapter {name}.", allowed=served.adapters
                 )
-            await model.unload_adapter(name)
+            with model.metrics.count_change("unload"):
+                await model.unload_adapter(name)
         return await _listed(model, profile)
 
 
@@ -80,6 +86,7 @@ async def _change(model: ModelClient, name: str, url: str) -> None:
 
 async def _listed(model: ModelClient, profile: str) -> Adapters:
     served = await model.engine.refresh()
+    model.show_adapters(served)
     merged = model.engine.merged
     listed = [Adapter(name=merged, merged=True)] if merged else []
     listed += [Adapter(name=name) for name in served.adapters]

@@ -122,8 +122,7 @@ def _add_health(
         """Whether the part can do its work, and the state of each dependency."""
         reasons = await asyncio.gather(*(run_check(check) for check in checks.values()))
         states = {name: reason or "ok" for name, reason in zip(checks, reasons, strict=True)}
-        for name, state in states.items():
-            metrics.ready.labels(metrics.part, name).set(state == "ok")
+        metrics.show_ready({name: state == "ok" for name, state in states.items()})
         ready = all(state == "ok" for state in states.values())
         response.status_code = 200 if ready else 503
         return {"status": "ready" if ready else "not ready", "dependencies": states, **facts()}

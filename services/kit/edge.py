@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.kit import auth, problems
 from services.kit.bodies import check_json
 from services.kit.metrics import Metrics
+from services.kit.origin import carry, read_origin
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import Settings
 
@@ -58,7 +59,8 @@ class Edge:
         method = scope["method"]
         if answer.head:
             scope = {**scope, "method": "GET"}  # a copy: the server goes by its own to leave the body out
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        origin = read_origin(lambda name: _header(scope, name.encode()))
+        with structlog.contextvars.bound_contextvars(request_id=request_id), carry(origin):
             try:
                 async with deadline:
                     self._admit(scope)
@@ -161,9 +163,7 @@ class Edge:
 
     def _count(self, scope: Scope, method: str, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", "unmatched")
-        part = self.metrics.part
-        self.metrics.requests.labels(part, method, route, str(status or CLIENT_CLOSED)).inc()
-        self.metrics.request_seconds.labels(part, route).observe(seconds)
+        self.metrics.count_request(method, route, status or CLIENT_CLOSED, seconds)
 
 
 class _Answer:

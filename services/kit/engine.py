@@ -11,6 +11,7 @@ from services.kit.abilities import Abilities, Grammar, Labels, estimate_tokens
 from services.kit.auth import bearer
 from services.kit.completion import as_count, as_list, as_object, quote, read_reply
 from services.kit.failures import RefusedError
+from services.kit.origin import current_origin
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import RoleSettings
 from services.kit.upstream import Upstream
@@ -235,8 +236,11 @@ class Engine:
             ProblemError: The engine refused, or answered with something else than JSON.
             OutageError: It is away, or does not answer in time.
         """
+        origin = current_origin()
+        if path.endswith("completions") and origin.engine_priority:
+            body = {**body, "priority": origin.engine_priority}
         try:
-            response = await self._upstream.request("POST", path, body)
+            response = await self._upstream.request("POST", path, body, headers=origin.headers())
         except RefusedError as error:
             raise _describe_refusal(error) from error
         kind = response.headers.get("content-type", "")

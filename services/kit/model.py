@@ -9,7 +9,7 @@ from typing import Any
 from services.contracts.usage import Usage
 from services.kit.abilities import Grammar, Labels
 from services.kit.completion import MISSING, Reply, Sample, read_reply
-from services.kit.engine import Engine
+from services.kit.engine import Engine, Served
 from services.kit.failures import OutageError, RefusedError
 from services.kit.metrics import Metrics, ModelMetrics
 from services.kit.problems import Kind, ProblemError
@@ -83,7 +83,7 @@ class ModelClient:
         """
         engine = self.engine
         try:
-            await engine.refresh()
+            self.show_adapters(await engine.refresh())
             if self._probe is None or self._probe[0] is not engine or _failed(self._probe[1]):
                 self._probe = (engine, asyncio.create_task(engine.probe()))
             if needs_labels:
@@ -96,6 +96,12 @@ class ModelClient:
         except (OutageError, RefusedError, ProblemError) as error:
             return str(error)
         return None
+
+    def show_adapters(self, served: Served) -> None:
+        """Show in the metrics which adapters answer, where the engine serves these."""
+        self.metrics.show_adapters(
+            loaded=len(served.adapters), merged=int(bool(self.engine.merged)), draining=len(self._draining)
+        )
 
     async def resolve(self, adapter: str | None) -> Target:
         """Where to send a request that wants an adapter.
@@ -201,7 +207,7 @@ class ModelClient:
             body |= (target.engine.abilities.grammar or Grammar.STRUCTURED_OUTPUTS).fields(regex)
         replies, seconds = await self._sample(target.engine, body, n if temperature > 0 else 1)
         samples = [sample for reply in replies for sample in reply.samples][:n]
-        return Completion(samples, self._account(replies, seconds), target.model)
+        return Completion(samples, self._account(replies, seconds, target), target.model)
 
     async def score_labels(
         self, messages: Chat, labels: list[str], *, target: Target
@@ -242,7 +248,7 @@ class ModelClient:
             found = _found(replies[-1], labels)
         elif engine.abilities.labels is Labels.NONE:
             found = {}
-        usage = self._account(replies, time.perf_counter() - began)
+        usage = self._account(replies, time.perf_counter() - began, target)
         if not found:
             raise ProblemError(
                 Kind.UPSTREAM,
@@ -306,7 +312,7 @@ class ModelClient:
             if path.endswith("completions"):
                 self.metrics.calls.labels(self.role, outcome).inc()
 
-    def _account(self, replies: list[Reply], seconds: float) -> Usage:
+    def _account(self, replies: list[Reply], seconds: float, target: Target) -> Usage:
         cost = Usage(
             calls=len(replies),
             prompt_tokens=sum(reply.tokens.prompt for reply in replies),
@@ -318,6 +324,7 @@ class ModelClient:
         self.metrics.prompt_tokens.labels(self.role).inc(cost.prompt_tokens)
         self.metrics.cached_tokens.labels(self.role).inc(cost.cached_tokens)
         self.metrics.completion_tokens.labels(self.role).inc(cost.completion_tokens)
+        self.metrics.count_answer(target.adapter)
         return cost
 
 

@@ -8,9 +8,10 @@ import socket
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from typing import Annotated
 
 import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Header, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
@@ -83,8 +84,10 @@ def create_app(model: ScriptedModel, *, api_key: str = "", flavour: Flavour = Fl
     _add_state(app, model)
 
     @app.post("/v1/chat/completions")
-    async def chat(request: wire.ChatRequest) -> wire.ChatResponse:
-        return await model.chat(request)
+    async def chat(
+        request: wire.ChatRequest, session: Annotated[str, Header(alias="X-Session-ID")] = ""
+    ) -> wire.ChatResponse:
+        return await model.chat(request, session)
 
     @app.post("/generative_scoring")
     async def score(request: wire.ScoringRequest) -> wire.ScoringResponse:

@@ -39,6 +39,10 @@ class ChatCall:
     """The kind of structured output and its value."""
     adapter: str | None = None
     """The adapter of the request; None for the base model."""
+    priority: int = 0
+    """Lower values come first."""
+    session: str = ""
+    """What `X-Session-ID` names; empty: none."""
 
     @property
     def last(self) -> str:

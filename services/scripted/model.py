@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.scripted import constraint as constraints
 from services.scripted import tokenizer, wire
@@ -136,9 +136,9 @@ class ScriptedModel:
         except ValueError as error:
             raise EngineError(str(error)) from error
 
-    async def chat(self, request: wire.ChatRequest) -> wire.ChatResponse:
-        """Answer a chat."""
-        call = self._call(request)
+    async def chat(self, request: wire.ChatRequest, session: str = "") -> wire.ChatResponse:
+        """Answer a chat of a session."""
+        call = replace(self._call(request), priority=request.priority, session=session)
         prompt = tokenizer.encode(tokenizer.render([(m.role, m.content) for m in call.messages]))
         room = self._room(len(prompt))
         drawn = [self._constrained(call, index, item) for index, item in enumerate(self._run_script(call))]
@@ -283,6 +283,8 @@ class ScriptedModel:
         metrics.between_tokens.observe(self.token_latency)
         metrics.latency.observe(seconds)
         metrics.queue.observe(0)
+        metrics.prompt_length.observe(prompt)
+        metrics.answer_length.observe(generated)
         return wire.Usage(
             prompt_tokens=prompt,
             completion_tokens=generated,

@@ -1,8 +1,18 @@
 """The metrics of the scripted engine, under vLLM's names."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Sequence
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 
 SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+TOKENS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000)
 _LABELS = ("model_name", "engine")
 
 
@@ -10,6 +20,7 @@ class ModelMetrics:
     """What vLLM 0.32 counts, as far as Espalier's dashboards read it."""
 
     def __init__(self, model: str) -> None:
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         self._model = model
         self.running = self._gauge("num_requests_running", "Requests in execution.")
@@ -24,6 +35,10 @@ class ModelMetrics:
         self.between_tokens = self._histogram("inter_token_latency_seconds", "Time between tokens.")
         self.latency = self._histogram("e2e_request_latency_seconds", "Time of a whole request.")
         self.queue = self._histogram("request_queue_time_seconds", "Time that a request waited.")
+        self.prompt_length = self._histogram("request_prompt_tokens", "Prompt tokens of a request.", TOKENS)
+        self.answer_length = self._histogram(
+            "request_generation_tokens", "Tokens generated for a request.", TOKENS
+        )
         self._finished = Counter(
             "vllm:request_success", "Finished.", [*_LABELS, "finished_reason"], registry=self.registry
         )
@@ -42,6 +57,6 @@ class ModelMetrics:
     def _counter(self, name: str, text: str) -> Counter:
         return Counter(f"vllm:{name}", text, _LABELS, registry=self.registry).labels(self._model, "0")
 
-    def _histogram(self, name: str, text: str) -> Histogram:
-        metric = Histogram(f"vllm:{name}", text, _LABELS, buckets=SECONDS, registry=self.registry)
+    def _histogram(self, name: str, text: str, buckets: Sequence[float] = SECONDS) -> Histogram:
+        metric = Histogram(f"vllm:{name}", text, _LABELS, buckets=buckets, registry=self.registry)
         return metric.labels(self._model, "0")

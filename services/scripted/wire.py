@@ -47,6 +47,7 @@ class ChatRequest(Wire):
     logprob_token_ids: list[int] | None = None
     structured_outputs: dict[str, Any] | None = None
     stream: bool | None = False
+    priority: int = 0
 
     def stops(self) -> tuple[str, ...]:
         """The stop strings."""

@@ -1,5 +1,6 @@
 """What the tests of the containers share: running docker-compose, and what it renders."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-DASHBOARD = ROOT / "deploy/grafana/dashboards/espalier.json"
+DASHBOARDS = ROOT / "deploy/grafana/dashboards"
 PROMETHEUS = ROOT / "deploy/prometheus/prometheus.yml"
+ALERTS = ROOT / "deploy/prometheus/alerts.yml"
+RUNBOOKS = ROOT / "docs/runbooks.md"
 
 
 @cache
@@ -70,14 +73,23 @@ def _clean() -> dict[str, str]:
     }
 
 
-def dashboard_queries(dashboard: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The queries of each panel by its title, with Grafana's variables filled in."""
+def load_dashboards() -> dict[str, dict[str, Any]]:
+    """The dashboards by the names of their files."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(DASHBOARDS.glob("*.json"))}
+
+
+def fill(expression: str) -> str:
+    """A query with Grafana's variables filled in."""
     filled = {"$__rate_interval": "1m", "$__range": "15m", "$environment": ".*", "$method": ".*"}
-    queries: dict[str, list[str]] = {}
-    for panel in dashboard["panels"]:
-        for target in panel.get("targets", []):
-            text = target["expr"]
-            for variable, value in filled.items():
-                text = text.replace(variable, value)
-            queries.setdefault(panel["title"], []).append(text)
-    return queries
+    for variable, value in filled.items():
+        expression = expression.replace(variable, value)
+    return expression
+
+
+def dashboard_queries(dashboard: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The queries of each panel by its title."""
+    return {
+        panel["title"]: [fill(target["expr"]) for target in panel["targets"]]
+        for panel in dashboard["panels"]
+        if panel["type"] != "row"
+    }

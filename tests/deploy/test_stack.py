@@ -17,7 +17,7 @@ import pytest
 
 from envs.registry import SHIPPED
 from services.roles.registry import ROLES
-from tests.deploy.composing import DASHBOARD, ROOT, Compose, dashboard_queries
+from tests.deploy.composing import ROOT, Compose, dashboard_queries, load_dashboards
 
 pytestmark = pytest.mark.docker
 
@@ -36,16 +36,11 @@ WORKERS = 2
 PARTS = len(ENVIRONMENTS) + len(ROLES) + 1
 """What Prometheus finds by name: the environments, the roles, the orchestrator."""
 WITH_DATA = {
-    "Live",
-    "Workers",
-    "Ended in the range",
-    "Cached prompt tokens",
-    "Steps a second",
-    "Calls a second",
-    "Requests in the engine",
-    "Live sessions",
-    "Parts that answer",
-    "Dependencies",
+    "overview": {"Live episodes", "Workers", "Redis memory", "Targets that answer", "Dependencies"},
+    "search": {"Steps a second"},
+    "engines": {"Calls a second", "Requests in the engine"},
+    "environments": {"Live sessions"},
+    "tuning": {"Adapters served"},
 }
 """Panels that show something after one episode."""
 Answer = TypeVar("Answer")
@@ -233,21 +228,22 @@ def test_prometheus_finds_every_part(stack: Stack, episode: dict[str, Any]) -> N
     assert jobs.count("engine") == 1
 
 
-def test_the_dashboard_asks_what_prometheus_answers(stack: Stack, episode: dict[str, Any]) -> None:
+def test_the_dashboards_ask_what_prometheus_answers(stack: Stack, episode: dict[str, Any]) -> None:
     assert episode
-    queries = dashboard_queries(json.loads(DASHBOARD.read_text()))
-    assert queries.keys() >= WITH_DATA
+    boards = {name: dashboard_queries(board) for name, board in load_dashboards().items()}
+    assert boards.keys() == WITH_DATA.keys()
 
     def ask(query: str) -> list[Any]:
         answer = stack.prometheus.get("/api/v1/query", params={"query": query})
         assert answer.status_code == 200, f"{query}: {answer.text}"
         return answer.json()["data"]["result"]
 
-    for query in (query for panel in queries.values() for query in panel):
+    for query in (query for board in boards.values() for panel in board.values() for query in panel):
         ask(query)
-    for panel in sorted(WITH_DATA):
-        for query in queries[panel]:
-            _until(lambda query=query: ask(query) or None, 60, f"{panel} has data ({query})")
+    for name, panels in WITH_DATA.items():
+        for panel in sorted(panels):
+            for query in boards[name][panel]:
+                _until(lambda query=query: ask(query) or None, 60, f"{panel} has data ({query})")
 
 
 def test_prometheus_takes_its_configuration(stack: Stack) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 import structlog
 from pydantic import ValidationError
+from redis.asyncio.cluster import RedisCluster
 
 from services.contracts.episode import Episode, State
 from services.contracts.event import EventType
@@ -149,7 +150,7 @@ class EpisodeStore(LogStore):
             UnreadableError: The record is there and cannot be read.
         """
         fields = await self.redis.hgetall(self.key(episode))
-        return _parse_episode(episode, fields) if fields else None
+        return parse_episode(episode, fields) if fields else None
 
     @patient
     async def exists(self, episode: str) -> bool:
@@ -177,7 +178,7 @@ class EpisodeStore(LogStore):
         for episode, row in zip(ids, await pipeline.execute() if ids else [], strict=True):
             try:
                 if row:
-                    episodes.append(_parse_episode(episode, row))
+                    episodes.append(parse_episode(episode, row))
             except UnreadableError as error:
                 log.warning("record left out of a list", error=str(error))
         return episodes, ids[-1] if len(ids) == limit else None
@@ -201,6 +202,22 @@ class EpisodeStore(LogStore):
                     adapter = name.decode().removeprefix("adapter:")
                     adapters[adapter] = adapters.get(adapter, 0) + int(count)
         return total, adapters
+
+    @patient
+    async def measure_memory(self) -> tuple[int, int]:
+        """Return the memory in use and its limit, bytes, of the server that is fullest.
+
+        Where no `maxmemory` is set, the limit is the machine's memory.
+        """
+        if self.settings.redis_cluster:
+            answers = (await self.redis.info("memory", target_nodes=RedisCluster.PRIMARIES)).values()
+        else:
+            answers = [await self.redis.info("memory")]
+        nodes = [
+            (info["used_memory"], info.get("maxmemory") or info.get("total_system_memory") or 0)
+            for info in answers
+        ]
+        return max(nodes, key=lambda node: node[0] / node[1] if node[1] else 0.0)
 
     @patient
     async def claim_ended(self, episode: str | None = None, count: int = 100) -> list[str]:
@@ -263,7 +280,12 @@ def parse_record(episode: str, spec: bytes) -> Record:
         raise UnreadableError(f"the record of {episode} cannot be read: {where}: {first['msg']}") from error
 
 
-def _parse_episode(episode: str, fields: dict[bytes, bytes]) -> Episode:
+def parse_episode(episode: str, fields: dict[bytes, bytes]) -> Episode:
+    """Return an episode as clients see it, from its hash.
+
+    Raises:
+        UnreadableError: It cannot be read.
+    """
     try:
         return _build_episode(episode, fields)
     except (ValueError, KeyError, TypeError) as error:

@@ -74,6 +74,8 @@ class Fold:
         """Answers of the actor, by whether they were well formed."""
         self.verdicts: Counter[tuple[str, str]] = Counter()
         """The judge's answers, by question and answer."""
+        self.p_yes: list[tuple[str, float]] = []
+        """The judge's probabilities of a yes, by question."""
         self.backtracks = 0
         self.cuts = 0
         self.forks = 0
@@ -148,7 +150,7 @@ class Fold:
                 self._compare(branch, data)
             case StatesValued(data=data):
                 for score in data.scores:
-                    self.verdicts["value", _describe_verdict(score)] += 1
+                    self._judge("value", score)
             case CandidatesProposed(data=data):
                 for item in data.candidates:
                     self.candidates[item.well_formed] += item.count
@@ -164,10 +166,10 @@ class Fold:
             case StepTaken(data=data):
                 self._step(branch, data)
             case SubtaskJudged(data=data):
-                self.verdicts["subtask", _describe_verdict(data.p_yes)] += 1
+                self._judge("subtask", data.p_yes)
                 self._mark_last(branch, p_subtask_done=data.p_yes)
             case PathJudged(data=data) if len(data.scores) == 1:
-                self.verdicts["path", _describe_verdict(data.scores[0])] += 1
+                self._judge("path", data.scores[0])
                 self._set(branch, p_good_enough=data.scores[0])
             case PathEnded(data=data):
                 self._set(branch, ended=data.reason)
@@ -215,6 +217,10 @@ class Fold:
     def tree(self, episode: str) -> Tree:
         """Return the branches and their steps."""
         return Tree(episode=episode, instruction=self.instruction, branches=list(self.branches.values()))
+
+    def _judge(self, question: str, p_yes: float) -> None:
+        self.verdicts[question, "yes" if p_yes >= YES else "no"] += 1
+        self.p_yes.append((question, p_yes))
 
     def _show(self, branch: str, shown: Showing) -> None:
         self._environment += shown.seconds
@@ -319,7 +325,3 @@ class Fold:
             if line is not None and line.nodes and nodes[at].id == line.nodes[-1]:
                 nodes[at] = nodes[at].model_copy(update=changes)
                 return
-
-
-def _describe_verdict(probability: float) -> str:
-    return "yes" if probability >= YES else "no"

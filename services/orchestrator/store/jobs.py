@@ -42,6 +42,8 @@ class Job:
     """When the episode started, Unix seconds."""
     worker: str = ""
     """The worker that took it, where another one had it before: the first batch of events records it."""
+    expired: bool = False
+    """Whether the lease of the worker that had it before ran out."""
 
     @property
     def id(self) -> str:
@@ -96,7 +98,7 @@ class JobStore(LogStore):
         )
         if answer[0] == b"none":
             return float("inf") if answer[1] < 0 else answer[1] / 1000
-        _, episode, branch, epoch, resumed, spec, opening, outage, started, moved = answer
+        _, episode, branch, epoch, resumed, spec, opening, outage, started, moved, expired = answer
         name = episode.decode()
         raw = orjson.loads(opening) if opening else None
         if raw is not None:
@@ -111,6 +113,7 @@ class JobStore(LogStore):
             outage=float(outage) if outage else None,
             started=float(started),
             worker=worker if moved else "",
+            expired=bool(expired),
         )
 
     @patient

@@ -104,6 +104,7 @@ TAKE = """
 local now = now_ms()
 while true do
   local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1)
+  local expired = due[1] and 1 or 0
   if not due[1] then due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1) end
   if not due[1] then
     local later = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
@@ -132,7 +133,8 @@ while true do
     local opened = before[3] and redis.call('XRANGE', log, before[3], before[3]) or {}
     return {'job', episode, branch, epoch, before[2] and 1 or 0, redis.call('HGET', hash, 'spec') or '',
       opened[1] and opened[1][2][2] or '', redis.call('HGET', branches, branch .. ':outage') or '',
-      redis.call('HGET', hash, 'started') or ARGV[4], before[1] ~= ARGV[3] and 1 or 0}
+      redis.call('HGET', hash, 'started') or ARGV[4], before[1] ~= ARGV[3] and 1 or 0,
+      expired}
   end
 end
 """

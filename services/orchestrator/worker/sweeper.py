@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 
 import structlog
+from redis.exceptions import ResponseError
 
 from services.contracts.episode import State
 from services.kit.failures import BusyError, OutageError, RefusedError
@@ -50,9 +51,12 @@ class Sweeper:
 
     async def sweep(self) -> None:
         """Do what is due."""
-        live, _ = await self._episodes.count_live()
+        live, adapters = await self._episodes.count_live()
         self._metrics.live.set(live)
+        self._metrics.show_adapters(live, adapters)
         self._metrics.depth.set(await self._jobs.depth())
+        with contextlib.suppress(ResponseError):  # a hosted Redis may refuse INFO
+            self._metrics.show_memory(*await self._episodes.measure_memory())
         for episode in await self._episodes.claim_ended():
             await self._count(episode)
         for episode in await self._episodes.list_unclean():
@@ -65,7 +69,7 @@ class Sweeper:
 
     async def close_left_over(self) -> None:
         """Close sessions of ended episodes that no log has: opened, and lost before they were recorded."""
-        for environment in self._environments.values():
+        for name, environment in self._environments.items():
             with contextlib.suppress(OutageError, BusyError, RefusedError):
                 sessions = [
                     (entry.session_id, (entry.session_key or entry.fork_key or "").split("/")[0])
@@ -76,6 +80,7 @@ class Sweeper:
                 for session, episode in sessions:
                     if (state := states.get(episode)) and State(state).over:
                         log.info("closing a session that an ended episode left", session=session)
+                        self._metrics.left_over.labels(name).inc()
                         await self._close(environment, session)
 
     async def _count(self, name: str, fold: Fold | None = None) -> None:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from services.contracts.episode import Failure
+from services.contracts.episode import Failure, Priority
 from services.kit.failures import BusyError, OutageError
 from services.kit.metrics import Metrics
+from services.kit.origin import URGENCY, Origin, carry
 from services.orchestrator.durable.run import JobRun, fail
 from services.orchestrator.durable.slots import Slots
 from services.orchestrator.environments import EnvironmentPort
@@ -33,6 +34,8 @@ OTHER_VERSION_PAUSE = 5.0
 """Seconds until a job that another version must do is offered again."""
 LOOK = 1.0
 """The longest that an idle worker waits before it looks for a job again, seconds."""
+URGENCIES = {Priority.INTERACTIVE: URGENCY, Priority.BATCH: URGENCY + 2}
+"""The urgency of an episode's requests to the roles (RFC 9218)."""
 LAST_CALLS = 3.0
 """How long a worker that stops takes to release its jobs at most, seconds."""
 log = structlog.get_logger()
@@ -64,7 +67,7 @@ class Worker:
         self.parts = parts
         self.settings = settings
         self.name = name or f"{socket.gethostname()}/{os.getpid()}"
-        self.metrics = EpisodeMetrics(metrics.registry)
+        self.metrics = EpisodeMetrics(metrics.registry, parts.environments)
         self.slots = Slots(settings.worker_concurrency)
         self.sweeper = Sweeper(parts.episodes, parts.jobs, parts.environments, self.metrics)
         self._running: dict[str, tuple[Job, asyncio.Task[None]]] = {}
@@ -147,6 +150,8 @@ class Worker:
             log.info("branch taken", epoch=job.epoch, resumed=job.resumed)
             if job.resumed and job.outage is None:
                 self.metrics.takeovers.inc()
+            if job.expired:
+                self.metrics.leases_lost.inc()
             stopped: dict[str, float] = {}
             try:
                 await self._run(job, stopped)
@@ -167,9 +172,12 @@ class Worker:
         if method is None or not method.plays(record.version) or environment is None:
             await self._release(job, OTHER_VERSION_PAUSE)
             return
+        self.metrics.prepare(record.request.environment, record.request.method)
         run = JobRun(self.parts.jobs, self.parts.roles, environment, method, self.slots)
+        origin = Origin(job.episode, URGENCIES[record.request.priority])
         try:
-            over = await run.run(job, record, stopped)
+            with carry(origin):
+                over = await run.run(job, record, stopped)
         finally:
             self._let_go(job)  # its end is seen to here: nobody is to cancel that
         if over:

@@ -1,0 +1,40 @@
+"""The origin of a request: read from headers, carried to the next part, sent to the engine."""
+
+import pytest
+
+from services.kit.origin import URGENCY, Origin, carry, current_origin, read_origin
+
+
+@pytest.mark.parametrize(
+    ("headers", "origin"),
+    [
+        ({}, Origin()),
+        ({"x-session-id": "ep_01", "priority": "u=5"}, Origin("ep_01", 5)),
+        ({"priority": "i, u=0"}, Origin("", 0)),
+        ({"priority": "u=5;x, i"}, Origin("", 5)),
+        ({"priority": "u=8"}, Origin()),
+        ({"priority": "u=55"}, Origin()),
+        ({"x-session-id": "a b"}, Origin()),
+        ({"x-session-id": "a" * 129}, Origin()),
+        ({"x-session-id": "a\r\nHost: b"}, Origin()),
+    ],
+)
+def test_an_origin_is_read_from_headers_and_what_is_malformed_is_absent(
+    headers: dict[str, str], origin: Origin
+) -> None:
+    assert read_origin(lambda name: headers.get(name, "")) == origin
+
+
+@pytest.mark.parametrize("origin", [Origin(), Origin("ep_01"), Origin("ep_01", 0), Origin("", 7)])
+def test_headers_carry_an_origin_unchanged(origin: Origin) -> None:
+    headers = origin.headers()
+    assert read_origin(lambda name: headers.get(name, "")) == origin
+    assert origin.engine_priority == origin.urgency - URGENCY
+
+
+def test_an_origin_lasts_as_long_as_its_block() -> None:
+    with carry(Origin("outer")):
+        with carry(Origin("inner")):
+            assert current_origin().session == "inner"
+        assert current_origin().session == "outer"
+    assert current_origin() == Origin()
