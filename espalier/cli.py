@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 from espalier import construct, tuning
+from espalier.backup import export_command, import_command
 from espalier.client import AsyncEspalier, Espalier, EspalierError
 from espalier.evaluating import check_options, report_command, run_matrix
 from espalier.improve import improve_command
@@ -24,7 +25,7 @@ from espalier.stack.settings import StackSettings
 from espalier.stack.supervisor import PartError, stop_other
 from espalier.stack.up import detach, is_up, part_states, running_stack, state_file, stay_up
 from espalier.view import EpisodeView, summary
-from services.contracts.episode import Budget, Episode, EpisodeCreate, Feedback, State
+from services.contracts.episode import Budget, Episode, EpisodeCreate, Feedback, Priority, State
 
 app = typer.Typer(
     name="espalier",
@@ -37,6 +38,8 @@ app.add_typer(tuning.adapters, name="adapters")
 app.command()(tuning.train)
 app.command("improve")(improve_command)
 app.command("report")(report_command)
+app.command("export")(export_command)
+app.command("import")(import_command)
 Url = Annotated[
     str, typer.Option(envvar="ESPALIER_URL", help="The orchestrator's address; by default this machine's.")
 ]
@@ -69,10 +72,15 @@ def _url(given: str) -> str:
 @app.command()
 def up(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Worker processes.")] = 1,
+    engines: Annotated[
+        int | None, typer.Option(min=1, max=16, help="Embedded engines, a share of the cores each.")
+    ] = None,
     detached: Annotated[bool, typer.Option("--detach", help="Return when everything is ready.")] = False,
 ) -> None:
     """Start every part on this machine and keep it going."""
     settings = StackSettings(workers=workers)
+    if engines is not None:
+        settings = settings.model_copy(update={"engine_replicas": engines})
     console = Console()
     raise typer.Exit(detach(settings, console) if detached else asyncio.run(stay_up(settings, console)))
 
@@ -165,6 +173,9 @@ def run(
     feedback: Feedback = Feedback.JUDGE,
     adapter: Annotated[str | None, typer.Option(help="An adapter by name.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Budget of wall time.")] = None,
+    priority: Annotated[Priority, typer.Option(help="Batch work waits for interactive work.")] = (
+        Priority.INTERACTIVE
+    ),
     as_json: Annotated[bool, typer.Option("--json", help="Print the episode's record instead.")] = False,
     url: Url = "",
 ) -> None:
@@ -185,7 +196,13 @@ def run(
         }
         chosen = {name: value for name, value in given.items() if value is not None}
         body = EpisodeCreate.model_construct(
-            environment=env, task_id=task, method=method, seed=seed, feedback=feedback, **chosen
+            environment=env,
+            task_id=task,
+            method=method,
+            seed=seed,
+            feedback=feedback,
+            priority=priority,
+            **chosen,
         )
         episode = client.create(body)
         if as_json:

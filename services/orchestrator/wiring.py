@@ -4,16 +4,11 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
-
-from redis.asyncio import Redis
-from redis.asyncio.cluster import RedisCluster
-from redis.asyncio.retry import Retry
-from redis.backoff import ExponentialWithJitterBackoff
 
 from services.kit.app import Check
 from services.kit.auth import bearer
 from services.kit.upstream import Upstream
+from services.orchestrator.connection import connect
 from services.orchestrator.environment_servers import HttpEnvironment
 from services.orchestrator.roles import HttpRoles
 from services.orchestrator.settings import OrchestratorSettings
@@ -39,10 +34,6 @@ class Wiring:
         """For readiness: raises where Redis does not answer."""
         await self.episodes.redis.ping()
         return None
-
-
-RETRIES = 2
-"""Times that a command is repeated on a new connection: a pooled one is stale after a restart of Redis."""
 
 
 def checks_of(settings: OrchestratorSettings, wiring: Callable[[], Wiring]) -> dict[str, Check]:
@@ -81,8 +72,7 @@ async def wired(settings: OrchestratorSettings, *, patience: float = PATIENCE) -
         patience: How long calls are repeated while Redis is away, seconds.
     """
     async with AsyncExitStack() as stack:
-        redis = _connect(settings)
-        stack.push_async_callback(redis.aclose)
+        redis = await stack.enter_async_context(connect(settings))
         roles = HttpRoles(settings)
         servers = {
             name: [_server(name, url, settings) for url in settings.servers(name)]
@@ -109,15 +99,3 @@ def _server(name: str, url: str, settings: OrchestratorSettings) -> Upstream:
         concurrency=256,
         proxied=settings.use_proxy,
     )
-
-
-def _connect(settings: OrchestratorSettings) -> Redis | RedisCluster:
-    options: dict[str, Any] = {
-        "socket_timeout": 30,
-        "socket_connect_timeout": 5,
-        "health_check_interval": 30,
-        "retry": Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), RETRIES),
-        "max_connections": settings.max_streams + 128,
-    }
-    url = settings.redis_url.get_secret_value()
-    return RedisCluster.from_url(url, **options) if settings.redis_cluster else Redis.from_url(url, **options)

@@ -14,19 +14,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from pydantic_settings import BaseSettings
 
-from envs.registry import SHIPPED
 from espalier.adapter_folder import read_card
 from espalier.serve import PORTS
-from services.kit.settings import RoleSettings
-from services.orchestrator.settings import OrchestratorSettings
-from services.roles import registry as roles
-from services.scripted.settings import ScriptedSettings
 from tests.deploy.composing import PROMETHEUS, ROOT, Compose
+from tests.deploy.parts import ENVIRONMENTS, ROLES, SETTINGS, read_settings
 
-ENVIRONMENTS = {entry.name: entry for entry in SHIPPED if entry.standalone}
-CORE = {"redis", *roles.ROLES, *ENVIRONMENTS, "orchestrator", "worker"}
+CORE = {"redis", *ROLES, *ENVIRONMENTS, "orchestrator", "worker"}
 PROFILES = {
     "scripted": {"engine-scripted"},
     "cpu": {"engine-cpu"},
@@ -36,17 +30,6 @@ PROFILES = {
 PUBLISHED = {"orchestrator": 8000, "prometheus": 9090, "grafana": 3000}
 WRITABLE = {"grafana", *PROFILES["gpu"]}
 """Official images that write where they please; all others have a root file system that is read-only."""
-SETTINGS: dict[str, type[BaseSettings]] = {
-    **dict.fromkeys(roles.ROLES, RoleSettings),
-    **{
-        name: getattr(importlib.import_module(f"{entry.package}.settings"), entry.settings)
-        for name, entry in ENVIRONMENTS.items()
-    },
-    "orchestrator": OrchestratorSettings,
-    "worker": OrchestratorSettings,
-    "engine-scripted": ScriptedSettings,
-}
-ROLES = {role.name: role.port for role in roles.ROLES.values()}
 
 
 @pytest.fixture(scope="module")
@@ -125,17 +108,10 @@ def test_an_engine_answers_for_each_role(stacks: dict[str, dict[str, Any]]) -> N
         assert len(answers) == 3
 
 
-def test_settings_are_ones_that_the_parts_read_and_take(
-    everything: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, settings in SETTINGS.items():
-        known = {f"ESPALIER_{field}".upper() for field in settings.model_fields}
-        given = everything[name]["environment"]
-        assert given.keys() <= known, f"{name}: {given.keys() - known}"
-        with monkeypatch.context() as patch:
-            for key, value in given.items():
-                patch.setenv(key, str(value))
-            settings()
+def test_settings_are_ones_that_the_parts_read_and_take(everything: dict[str, Any]) -> None:
+    for part in SETTINGS:
+        service = "engine-scripted" if part == "scripted-model" else part
+        read_settings(part, everything[service]["environment"])
 
 
 def test_parts_are_where_the_others_look(everything: dict[str, Any]) -> None:
@@ -182,17 +158,6 @@ def test_gpu_engines_have_a_device_each(stacks: dict[str, dict[str, Any]]) -> No
         assert reserved["driver"] == "nvidia"
         devices += reserved["device_ids"]
     assert sorted(devices) == ["0", "1", "2"]
-
-
-@pytest.fixture(scope="module")
-def vllm_parser() -> Any:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("VLLM_TARGET_DEVICE", "cpu")
-        try:
-            arguments = importlib.import_module("vllm.entrypoints.launchers.cli_args")
-        except ImportError as error:
-            pytest.skip(f"vLLM is not installed here: {error}")
-        return arguments.make_arg_parser(arguments.FlexibleArgumentParser())
 
 
 def test_vllm_accepts_what_the_gpu_engines_are_given(

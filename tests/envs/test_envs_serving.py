@@ -198,6 +198,7 @@ def test_sigterm_drains_and_the_process_ends_with_its_last_session(process: Call
     session = create(server.http)["session_id"]
     server.process.send_signal(signal.SIGTERM)
     eventually(lambda: server.http.get("/v1/load").json()["draining"])
+    assert server.http.get("/readyz").status_code == 503
     refused(server.http.post("/v1/sessions", json=TASK), 503, "draining")
     for count in (1, 2):
         step = server.http.post(f"/v1/sessions/{session}/steps", json={"action": "north"})

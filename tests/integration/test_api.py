@@ -206,17 +206,31 @@ def test_branches_of_one_episode_run_on_several_workers(stack: Stack) -> None:
 
 def test_a_worker_that_is_terminated_hands_its_branches_over(stack: Stack) -> None:
     stack.model.latency = 0.15
-    long = {"ESPALIER_LEASE": "3600"}  # so that nobody waits for it to run out
-    first, _ = stack.start_worker(**long)
+    before = stack.environment.steps
+    # Nobody waits for a lease to run out.
+    workers = [stack.start_worker(ESPALIER_LEASE="3600")[0] for _ in range(2)]
     try:
         with Espalier(stack.url) as client:
             episode = client.create(create(stack, task_id="corridors/8")).id
             eventually(lambda: any(branch.nodes for branch in client.tree(episode).branches))
-            stack.start_worker(**long)
+            stack.model.latency = 5.0  # the episode is far from its end, and a call of it is in flight
+            holder = client.tree(episode).branches[0].worker
+            (first,) = [worker for worker in workers if holder.endswith(f"/{worker.pid}")]
             first.terminate()
-            assert first.wait(20) in (0, -15)
+            assert first.wait(20) == 0
+            assert client.get(episode).state is State.RUNNING
+            stack.model.latency = 0.0
             found = client.wait(episode)
+            taken = [event for event in client.events(episode) if isinstance(event, BranchTaken)]
+            assert client.replay(episode).identical
         assert (found.state, found.result and found.result.steps) == (State.COMPLETED, 9)
+        assert [event.data.worker == holder for event in taken] == [True, False]
+        assert stack.environment.steps - before == 9, "a step was taken twice, or the session was rebuilt"
+        key = Partitions(1).of(episode).episode(episode, "branches")
+        with redis.Redis.from_url(stack.worker_environment["ESPALIER_REDIS_URL"]) as store:
+            fields = cast("list[bytes]", store.hkeys(key))
+        assert fields
+        assert not [field for field in fields if field.endswith(b":outage")]
     finally:
         stack.model.latency = 0.0
         stack.stop_workers()
