@@ -130,8 +130,23 @@ def is_whole_object(path: Path) -> bool:
     return path.stat().st_size >= sections + size * count
 
 
-def engine_environment(settings: StackSettings) -> dict[str, str]:
-    """What makes the engine fast on a CPU: all cores, Intel's OpenMP, what was compiled before."""
+def engine_cores(settings: StackSettings, number: int) -> str:
+    """Return the cores of an engine, as `VLLM_CPU_OMP_THREADS_BIND` takes them: its share of all.
+
+    Raises:
+        SetupError: There are more engines than cores.
+    """
+    if settings.engine_replicas > cores():
+        raise SetupError(
+            f"{settings.engine_replicas} engines need a core each, and there are {cores()}: lower --engines."
+        )
+    share = cores() // settings.engine_replicas
+    first = number % settings.engine_replicas * share
+    return f"{first}-{first + share - 1}"
+
+
+def engine_environment(settings: StackSettings, number: int = 0) -> dict[str, str]:
+    """What makes an engine fast on a CPU: its cores, Intel's OpenMP, what was compiled before."""
     cache = settings.folder / "cache"
     environment = {
         "VLLM_TARGET_DEVICE": "cpu",
@@ -139,7 +154,7 @@ def engine_environment(settings: StackSettings) -> dict[str, str]:
         "TORCHINDUCTOR_CACHE_DIR": str(cache / "inductor"),
         "TRITON_CACHE_DIR": str(cache / "triton"),
         "VLLM_CPU_KVCACHE_SPACE": f"{settings.engine_kv_gib:g}",
-        "VLLM_CPU_OMP_THREADS_BIND": f"0-{cores() - 1}",
+        "VLLM_CPU_OMP_THREADS_BIND": engine_cores(settings, number),
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",

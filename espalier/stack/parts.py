@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from espalier.stack.adapters import ServedModel
 from espalier.stack.embedded import engine_command, engine_environment, state_command, state_password
+from espalier.stack.router import router_command
 from espalier.stack.settings import StackSettings
 from services.roles.registry import ROLES
 
@@ -60,14 +61,15 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
         parts.append(Part("state", state_command(settings), port, "", patience))
     roles_patience = patience
     if model is not None:
-        roles_patience += settings.engine_ready
-        shared["ESPALIER_MODEL_URL"] = settings.url("engine")
+        roles_patience += settings.engine_ready * settings.engine_replicas
+        engines = engine_parts(settings, model)
+        shared["ESPALIER_MODEL_URL"] = f"http://127.0.0.1:{engines[-1].port}"
         shared["ESPALIER_ENGINES"] = ",".join(
             f"http://127.0.0.1:{engine_part(settings, model, number).port}" for number in (0, 1)
         )
         shared |= model.environment()
         shared["ESPALIER_ADAPTER_CARDS"] = str(settings.cards)
-        parts.append(engine_part(settings, model))
+        parts += engines
     for role in ROLES:
         parts.append(_service(role, settings.port(role), shared, roles_patience))
     for name in settings.start_environments:
@@ -83,10 +85,34 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
     return parts
 
 
+def engine_parts(settings: StackSettings, model: ServedModel) -> list[Part]:
+    """Return the embedded engines and, where there are several, the router before them.
+
+    They start one after another: the later ones load what the first has compiled.
+    """
+    engines = [engine_part(settings, model, number) for number in range(settings.engine_replicas)]
+    if len(engines) == 1:
+        return engines
+    engines = [
+        replace(engine, after=engines[number - 1].name if number else "")
+        for number, engine in enumerate(engines)
+    ]
+    port = settings.port("router")
+    command = router_command(
+        [f"http://127.0.0.1:{engine.port}" for engine in engines],
+        host="127.0.0.1",
+        port=port,
+        metrics_port=port + 1,
+        patience=settings.engine_ready,
+    )
+    router = Part("router", command, port, "/readiness", settings.part_ready, after=engines[-1].name)
+    return [*engines, router]
+
+
 def engine_part(settings: StackSettings, model: ServedModel, number: int = 0) -> Part:
     """The embedded engine; number 1 is a second one, beside the first."""
     port = settings.port("engine") + number
-    command, environment = engine_command(settings, model.folder, port), engine_environment(settings)
+    command, environment = engine_command(settings, model.folder, port), engine_environment(settings, number)
     return Part(
         _numbered("engine", number),
         command,

@@ -42,8 +42,10 @@ class StackSettings(Settings):
     """Of the embedded Valkey, before the offset."""
     adapter: str = "agent"
     """What is merged into the embedded model: a shipped adapter's name, a folder, or `none`."""
+    engine_replicas: int = Field(default=1, ge=1, le=16)
+    """Embedded engines, each on its share of the cores, behind a router."""
     engine_kv_gib: float = Field(default=2.0, gt=0)
-    """Memory of the embedded engine's prefix and KV cache, GiB."""
+    """Memory of each embedded engine's prefix and KV cache, GiB."""
     engine_context: int = Field(default=8192, ge=512)
     """Context of the embedded engine, tokens."""
     engine_dtype: Literal["auto", "bfloat16", "float32"] = "auto"

@@ -210,6 +210,11 @@ class Swapper:
 
     def _fitting(self, adapter: str) -> tuple[Card, str]:
         """The adapter's card, and the name of what is served."""
+        if self._settings.engine_replicas > 1:
+            raise SetupError(
+                "Adapters are followed by others while one embedded engine runs: start the stack anew with "
+                "ESPALIER_ADAPTER, or without --engines."
+            )
         found, before = find_adapter(adapter), self._model.card
         if found is None or before is None:
             raise SetupError(

@@ -77,9 +77,10 @@ def detach(settings: StackSettings, console: Console) -> int:
     """Start the stack in the background and wait until it is ready; the exit code."""
     log = settings.logs / "up.log"
     make_private(log.parent)
+    counts = ["--workers", str(settings.workers), "--engines", str(settings.engine_replicas)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", "espalier", "up", "--workers", str(settings.workers)],
+            [sys.executable, "-m", "espalier", "up", *counts],
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
