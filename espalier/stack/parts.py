@@ -31,6 +31,8 @@ class Part:
     """The part that must be ready before this one starts; empty: none."""
     cored: bool = False
     """Whether the work is done by processes below its own, without which it cannot come up."""
+    preferred: bool = False
+    """Whether it gets its cores before ordinary processes, where this user may grant that."""
     hint: str = ""
     """What a person may do where it does not come up: the end of the message."""
     optional: bool = False
@@ -121,6 +123,7 @@ def engine_part(settings: StackSettings, model: ServedModel, number: int = 0) ->
         settings.engine_ready,
         environment,
         cored=True,
+        preferred=True,
         hint=HINT,
     )
 

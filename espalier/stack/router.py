@@ -46,7 +46,7 @@ def router_command(
         "cb-timeout-duration-secs": 5,
         "max-concurrent-requests": 1024,
         "request-timeout-secs": 600,
-        "log-level": "warn",
+        "log-level": "warning",
     }
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     return [sys.executable, "-m", f"{PACKAGE}.launch_router", *words, "--worker-urls", *engines]

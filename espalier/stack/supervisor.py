@@ -23,6 +23,7 @@ from espalier.stack.embedded import SetupError
 from espalier.stack.parts import Part
 from espalier.stack.ports import port_holder
 from espalier.stack.private import make_private
+from espalier.stack.processor import prefer
 
 READY = "ready"
 POLL = 0.25
@@ -229,6 +230,8 @@ class Supervisor:
             stderr=log,
             start_new_session=True,
         )
+        if part.preferred:
+            prefer(process.pid)
         running = _Running(part, process, log, restarts)
         self._running[part.name] = running
         self._report(part.name, f"starting (pid {process.pid})")

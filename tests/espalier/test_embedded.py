@@ -1,13 +1,16 @@
 """The embedded engine's start: the numbers that it computes with, and code that a killed compiler left."""
 
 import importlib.machinery
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
 import pytest
 
-from espalier.stack import processor
+from espalier.stack import embedded, processor
 from espalier.stack.embedded import engine_command, remove_broken_code
 from espalier.stack.settings import StackSettings
 
@@ -48,3 +51,35 @@ def test_numbers_follow_the_processor_and_the_setting(
     monkeypatch.setattr(processor, "CPUINFO", described)
     settings = StackSettings.model_validate({"home": tmp_path, "engine_dtype": wanted})
     assert f"--dtype={chosen}" in engine_command(settings, tmp_path)
+
+
+def test_a_preferred_process_is_less_nice_where_the_user_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        before = os.getpriority(os.PRIO_PROCESS, process.pid)
+        granted = processor.prefer(process.pid)
+        after = os.getpriority(os.PRIO_PROCESS, process.pid)
+        assert after == (processor.PREFERRED if granted else before)
+        assert granted or os.geteuid() != 0
+
+        def refuse(*_: int) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(os, "setpriority", refuse)
+        assert not processor.prefer(process.pid)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_engines_share_the_cores_and_none_goes_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "cores", lambda: 5)
+    settings = StackSettings(home=tmp_path, engine_replicas=2)
+    assert [embedded.engine_cores(settings, number) for number in (0, 1)] == ["0-1", "2-3"]
+    assert embedded.engine_cores(StackSettings(home=tmp_path), 1) == "0-4"
+    with pytest.raises(embedded.SetupError, match="lower --engines"):
+        embedded.engine_cores(StackSettings(home=tmp_path, engine_replicas=6), 0)
