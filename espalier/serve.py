@@ -26,6 +26,7 @@ FACTORIES = MappingProxyType(
         "orchestrator": "services.orchestrator.api:create",
         **{role.name: role.factory for role in ROLES.values()},
         "scripted-model": "services.scripted.api:create",
+        "router": "services.router.api:create",
         "worker": "services.orchestrator.worker:create",
         **{entry.name: entry.factory for entry in load_environments().values()},
     }

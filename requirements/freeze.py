@@ -68,6 +68,7 @@ def main() -> None:
         "dbbench": optional["dbbench"],
         "train": optional["train"],
         "engine": optional["embedded"],
+        "router": optional["router"],
         "dev": optional["dev"],
         "bench": optional["bench"],
     }

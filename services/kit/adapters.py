@@ -31,7 +31,7 @@ def add_adapter_routes(app: FastAPI, model: ModelClient, profile: str, role: str
             _check_engine(model, request.engine)
             with model.metrics.count_change("switch"):
                 await _change(model, request.name, request.engine)
-        elif request.path is not None and request.name not in (await model.engine.refresh()).adapters:
+        elif request.path is not None and not await model.serves_everywhere(request.name):
             with model.metrics.count_change("load"):
                 await _load(model, request.name, request.path)
         return await _listed(model, profile)

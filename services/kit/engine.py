@@ -118,6 +118,19 @@ class Engine:
         """What it serves, as last read."""
         return self._served or await self.refresh()
 
+    async def list_routed(self) -> list[str]:
+        """Return the addresses of the engines behind it where it is a router, else none.
+
+        Raises:
+            OutageError: It is away.
+        """
+        try:
+            response = await self._upstream.request("GET", "/workers")
+        except RefusedError:
+            return []
+        listed = as_list(as_object(_read_json(response.content, "/workers", "")).get("workers"))
+        return [str(url) for one in listed if (url := as_object(one).get("url"))]
+
     async def token(self, text: str) -> int | None:
         """Return the first token of a short text (such as `Yes`); None where it has no `/tokenize`."""
         if text not in self._tokens:

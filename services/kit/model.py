@@ -13,6 +13,7 @@ from services.kit.engine import Engine, Served
 from services.kit.failures import OutageError, RefusedError
 from services.kit.metrics import Metrics, ModelMetrics
 from services.kit.problems import Kind, ProblemError
+from services.kit.replicas import Replicas
 from services.kit.settings import RoleSettings
 
 Chat = list[dict[str, str]]
@@ -288,16 +289,18 @@ class ModelClient:
             # Whatever else is wrong with the request, the single calls are refused as well.
             return []
 
+    async def serves_everywhere(self, adapter: str) -> bool:
+        """Return whether every replica of the engine serves an adapter that was loaded at run time."""
+        return await Replicas(self.engine, self.settings).all_serve(adapter)
+
     async def load_adapter(self, name: str, path: str) -> None:
-        """Load an adapter into the engine at run time."""
-        await self._send(
-            self.engine, "/v1/load_lora_adapter", {"lora_name": name, "lora_path": path}, text=True
-        )
+        """Load an adapter into every replica of the engine that lacks it. Raises as `Replicas.load`."""
+        await Replicas(self.engine, self.settings).load(name, path)
         await self.engine.refresh()
 
     async def unload_adapter(self, name: str) -> None:
-        """Take an adapter out of the engine."""
-        await self._send(self.engine, "/v1/unload_lora_adapter", {"lora_name": name}, text=True)
+        """Take an adapter out of every replica of the engine. Raises as `Replicas.unload`."""
+        await Replicas(self.engine, self.settings).unload(name)
         await self.engine.refresh()
 
     async def _send(self, engine: Engine, path: str, body: dict[str, Any], *, text: bool = False) -> Any:

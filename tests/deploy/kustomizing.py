@@ -39,7 +39,8 @@ ENGINES = {
     "external-redis": {"engine"},
 }
 ENGINE_PORT = PORTS["engine"]
-WORKLOADS = {part.replace("_", "-"): part for part in PORTS if part in SETTINGS and part != "scripted-model"}
+ENGINE_PARTS = ("scripted-model", "router")
+WORKLOADS = {part.replace("_", "-"): part for part in PORTS if part in SETTINGS and part not in ENGINE_PARTS}
 """Our own parts, by the names of their workloads."""
 SANDBOX = "os-interaction"
 REFERENCE = re.compile(r"\$\(([A-Za-z0-9_]+)\)")

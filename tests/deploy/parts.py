@@ -10,6 +10,7 @@ from envs.registry import SHIPPED
 from services.kit.settings import RoleSettings
 from services.orchestrator.settings import OrchestratorSettings
 from services.roles import registry
+from services.router.settings import RouterSettings
 from services.scripted.settings import ScriptedSettings
 
 ENVIRONMENTS = {entry.name: entry for entry in SHIPPED if entry.standalone}
@@ -22,6 +23,7 @@ SETTINGS: dict[str, type[BaseSettings]] = {
     },
     "orchestrator": OrchestratorSettings,
     "worker": OrchestratorSettings,
+    "router": RouterSettings,
     "scripted-model": ScriptedSettings,
 }
 

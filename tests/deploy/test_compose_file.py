@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,13 +18,14 @@ import yaml
 
 from espalier.adapter_folder import read_card
 from espalier.serve import PORTS
+from services.router.settings import RouterSettings
 from tests.deploy.composing import PROMETHEUS, ROOT, Compose
 from tests.deploy.parts import ENVIRONMENTS, ROLES, SETTINGS, read_settings
 
 CORE = {"redis", *ROLES, *ENVIRONMENTS, "orchestrator", "worker"}
 PROFILES = {
-    "scripted": {"engine-scripted"},
-    "cpu": {"engine-cpu"},
+    "scripted": {"router", "engine-scripted"},
+    "cpu": {"router", "engine-cpu"},
     "gpu": {"engine-planner", "engine-judge", "engine-actor"},
     "observability": {"prometheus", "grafana"},
 }
@@ -45,7 +47,7 @@ def everything(env_file: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_profile_adds_its_services_alone(stacks: dict[str, dict[str, Any]], profile: str) -> None:
     assert {name for name in stacks[profile] if name in CORE} == CORE
-    inactive = {s for other, services in PROFILES.items() if other != profile for s in services}
+    inactive = {name for services in PROFILES.values() for name in services} - PROFILES[profile]
     active = {
         name
         for name, service in stacks[profile].items()
@@ -99,7 +101,8 @@ def test_an_engine_answers_for_each_role(stacks: dict[str, dict[str, Any]]) -> N
         answers = {
             alias: name
             for name in PROFILES[profile]
-            for alias in stack[name]["networks"]["inside"]["aliases"]
+            for alias in stack[name]["networks"].get("models", {}).get("aliases", [])
+            if alias.endswith("-model")
         }
         for role in ROLES:
             url = urlsplit(stack[role]["environment"]["ESPALIER_MODEL_URL"])
@@ -147,7 +150,22 @@ def test_workers_scale_and_are_all_found(everything: dict[str, Any]) -> None:
     assert found["port"] == PORTS["worker"]
     assert everything["worker"]["healthcheck"]["test"][-2] == str(PORTS["worker"])
     (engines,) = jobs["engine"]["dns_sd_configs"]
-    assert set(engines["names"]) == PROFILES["scripted"] | PROFILES["cpu"] | PROFILES["gpu"]
+    assert set(engines["names"]) == (PROFILES["scripted"] | PROFILES["cpu"] | PROFILES["gpu"]) - {"router"}
+    routed = read_settings("router", everything["router"]["environment"])
+    assert isinstance(routed, RouterSettings)
+    assert {found["port"] for found in jobs["router"]["dns_sd_configs"]} == {
+        PORTS["router"],
+        routed.router_metrics_port,
+    }
+
+
+def test_engines_are_reached_through_the_router_by_roles_alone(everything: dict[str, Any]) -> None:
+    (url,) = map(urlsplit, everything["router"]["environment"]["ESPALIER_ROUTER_ENGINES"].split(","))
+    for name in ("engine-scripted", "engine-cpu"):
+        assert everything[name]["networks"]["models"]["aliases"] == [url.hostname]
+    assert everything["router"]["healthcheck"]["test"][-2:] == [str(PORTS["router"]), "/readyz"]
+    reaching = {name for name, service in everything.items() if "models" in service["networks"]}
+    assert reaching == {*ROLES, "prometheus", *PROFILES["cpu"], *PROFILES["scripted"], *PROFILES["gpu"]}
 
 
 def test_gpu_engines_have_a_device_each(stacks: dict[str, dict[str, Any]]) -> None:
@@ -187,18 +205,24 @@ def test_vllm_accepts_what_the_cpu_engine_is_given(
     seen = tmp_path / "seen"
     python = tmp_path / "bin/python"
     python.parent.mkdir()
-    python.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" >{seen}\nenv >>{seen}.env\n')
+    python.write_text(
+        f'#!/bin/sh\nif [ "$1" = -c ]; then exec {sys.executable} "$@"; fi\n'
+        f'printf "%s\\n" "$@" >{seen}\nenv >>{seen}.env\n'
+    )
     python.chmod(0o755)
     # The entry point itself, with a `python` that writes down how it was called.
     subprocess.run(
         [ROOT / "deploy/docker/engine-cpu.sh"],
         env={"PATH": f"{python.parent}:{os.environ['PATH']}", "ESPALIER_HOME": str(tmp_path)},
+        cwd=ROOT,
         check=True,
         capture_output=True,
     )
     module, *arguments = seen.read_text().splitlines()[1:]
     assert importlib.util.find_spec(module)
     read = vllm_parser.parse_args(arguments)
+    assert read.dtype in ("bfloat16", "float32")
+    assert read.scheduling_policy == "priority"
     assert read.model == str(tmp_path / "models/SmolLM2-135M-Instruct")
     assert (read.port, read.enable_prefix_caching, read.enable_prompt_tokens_details) == (8100, True, True)
     given = dict(line.split("=", 1) for line in Path(f"{seen}.env").read_text().splitlines() if "=" in line)

@@ -29,10 +29,14 @@ SERVICES = [
     "orchestrator",
     "worker",
     "engine-scripted",
+    "router",
     "prometheus",
 ]
 """All of the two profiles but Grafana, which has no stand-in: its queries are asked of Prometheus."""
 WORKERS = 2
+ENGINES = 2
+ROUTER = 2
+"""Targets of the router: its own figures, and those of vllm-router."""
 PARTS = len(ENVIRONMENTS) + len(ROLES) + 1
 """What Prometheus finds by name: the environments, the roles, the orchestrator."""
 WITH_DATA = {
@@ -117,9 +121,17 @@ class Stack:
         return json.loads(found.stdout)
 
 
+def _scaled(workers: int) -> list[str]:
+    return ["--scale", f"worker={workers}", "--scale", f"engine-scripted={ENGINES}"]
+
+
 @pytest.fixture(scope="module")
 def stack(docker: dict[str, str], env_file: Path) -> Iterator[Stack]:
-    ports = {"ESPALIER_PUBLISHED_PORT": _free_port(), "ESPALIER_PROMETHEUS_PORT": _free_port()}
+    ports = {
+        "ESPALIER_PUBLISHED_PORT": _free_port(),
+        "ESPALIER_PROMETHEUS_PORT": _free_port(),
+        "ESPALIER_SCRIPTED_LATENCY": "0.1",
+    }
     compose = Compose(
         env_file,
         project=f"espalier-test-{secrets.token_hex(4)}",
@@ -138,7 +150,7 @@ def stack(docker: dict[str, str], env_file: Path) -> Iterator[Stack]:
     key = dict(line.split("=", 1) for line in env_file.read_text().splitlines()[1:])["ESPALIER_API_KEYS"]
     try:
         try:
-            compose.run("up", "-d", "--scale", f"worker={WORKERS}", *SERVICES, timeout=300)
+            compose.run("up", "-d", *_scaled(WORKERS), *SERVICES, timeout=300)
         except AssertionError:
             print(compose.run("ps", check=False), compose.run("logs", "--tail=40", check=False))
             raise
@@ -179,13 +191,20 @@ def episode(stack: Stack) -> dict[str, Any]:
 
 def _play(stack: Stack, environment: str, max_steps: int) -> dict[str, Any]:
     """One episode of an environment's first task."""
+    return _finish(stack, _create(stack, environment, max_steps))
+
+
+def _create(stack: Stack, environment: str, max_steps: int) -> str:
+    """Create an episode of an environment's first task, and return its path."""
     listed = stack.api.get(f"/v1/environments/{environment}/tasks", params={"limit": 1})
     assert listed.status_code == 200, listed.text
     wanted = {"environment": environment, "task_id": listed.json()["tasks"][0]["id"], "seed": 7}
     created = stack.api.post("/v1/episodes", json={**wanted, "method": "react", "max_steps": max_steps})
     assert created.status_code == 202, created.text
-    where = created.headers["location"]
+    return created.headers["location"]
 
+
+def _finish(stack: Stack, where: str) -> dict[str, Any]:
     def over() -> dict[str, Any] | None:
         found = stack.api.get(where).json()
         return found if found["state"] in ("completed", "failed", "cancelled") else None
@@ -220,12 +239,13 @@ def test_prometheus_finds_every_part(stack: Stack, episode: dict[str, Any]) -> N
         if any(target["health"] != "up" for target in targets):
             return None
         jobs = sorted(target["labels"]["job"] for target in targets)
-        return jobs if len(jobs) == PARTS + WORKERS + 2 else None
+        return jobs if len(jobs) == PARTS + WORKERS + ENGINES + ROUTER + 1 else None
 
     jobs = _until(up, 60, "all targets are up")
     assert jobs.count("espalier") == PARTS
     assert jobs.count("worker") == WORKERS
-    assert jobs.count("engine") == 1
+    assert jobs.count("engine") == ENGINES
+    assert jobs.count("router") == ROUTER
 
 
 def test_the_dashboards_ask_what_prometheus_answers(stack: Stack, episode: dict[str, Any]) -> None:
@@ -255,7 +275,7 @@ def test_prometheus_takes_its_configuration(stack: Stack) -> None:
 
 def test_containers_are_as_confined_as_the_file_says(stack: Stack, docker: dict[str, str]) -> None:
     containers = stack.containers(docker)
-    assert len(containers) == len(SERVICES) - 1 + WORKERS
+    assert len(containers) == len(SERVICES) - 2 + WORKERS + ENGINES
     for container in containers:
         name, host = container["Name"], container["HostConfig"]
         assert host["ReadonlyRootfs"], name
@@ -266,3 +286,20 @@ def test_containers_are_as_confined_as_the_file_says(stack: Stack, docker: dict[
         assert any("no-new-privileges" in option for option in host["SecurityOpt"]), name
         assert container["Config"]["User"] not in ("", "root", "0"), name
         assert container["State"]["Health"]["Status"] in ("healthy", "starting"), name
+
+
+def test_scaling_and_killed_containers_lose_no_episode(stack: Stack, docker: dict[str, str]) -> None:
+    """Kill a worker and an engine under the episodes of three workers; it comes last, as they stay dead."""
+    stack.compose.run("up", "-d", "--no-recreate", *_scaled(WORKERS + 1), "worker", timeout=120)
+    assert len(stack.compose.run("ps", "-q", "worker").split()) == WORKERS + 1
+    episodes = [_create(stack, "webshop", 8) for _ in range(6)]
+
+    def started() -> bool | None:
+        return all(stack.api.get(where).json()["state"] != "queued" for where in episodes) or None
+
+    _until(started, 60, "the episodes are under way")
+    victims = [stack.compose.run("ps", "-q", service).split()[0] for service in ("worker", "engine-scripted")]
+    killed = subprocess.run(["docker", "kill", *victims], env={**os.environ, **docker}, check=False)
+    assert killed.returncode == 0
+    ended = [_finish(stack, where) for where in episodes]
+    assert [episode["state"] for episode in ended] == ["completed"] * len(episodes), stack.said()

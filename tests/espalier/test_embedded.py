@@ -11,8 +11,11 @@ import orjson
 import pytest
 
 from espalier.stack import embedded, processor
+from espalier.stack.adapters import ServedModel
 from espalier.stack.embedded import engine_command, remove_broken_code
+from espalier.stack.parts import plan_parts
 from espalier.stack.settings import StackSettings
+from services.roles.registry import ROLES
 
 
 def compiled_object() -> Path:
@@ -83,3 +86,14 @@ def test_engines_share_the_cores_and_none_goes_without(
     assert embedded.engine_cores(StackSettings(home=tmp_path), 1) == "0-4"
     with pytest.raises(embedded.SetupError, match="lower --engines"):
         embedded.engine_cores(StackSettings(home=tmp_path, engine_replicas=6), 0)
+
+
+def test_several_engines_start_one_after_another_and_the_roles_use_the_router(tmp_path: Path) -> None:
+    settings = StackSettings(home=tmp_path, engine_replicas=2, start_environments=[])
+    parts = {part.name: part for part in plan_parts(settings, ServedModel(tmp_path))}
+    assert parts["engine-2"].after == "engine"
+    assert parts["router"].after == "engine-2"
+    routed = f"http://127.0.0.1:{parts['router'].environment['ESPALIER_ROUTER_PORT']}"
+    assert {parts[role].environment["ESPALIER_MODEL_URL"] for role in ROLES} == {routed}
+    bound = [parts[name].environment["VLLM_CPU_OMP_THREADS_BIND"] for name in ("engine", "engine-2")]
+    assert len(set(bound)) == 2
