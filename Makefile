@@ -49,6 +49,7 @@ bench: ## the measurements, beside their peers
 	@$(BIN)/python -m benchmarks.overhead_http
 	@$(BIN)/python -m benchmarks.branches
 	@$(BIN)/python -m benchmarks.engine
+	@$(BIN)/python -m benchmarks.routing
 	@$(BIN)/python -m benchmarks.environments
 
 freeze: setup-dev ## write the lists of pinned packages from what is installed

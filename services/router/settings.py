@@ -18,9 +18,7 @@ class RouterSettings(Settings):
     """Where it takes the roles' requests."""
     router_metrics_port: int = Field(default=8152, ge=1, le=65535)
     """Where vllm-router shows its own figures to Prometheus, on the same host."""
-    router_policy: Literal["consistent_hash", "cache_aware", "power_of_two", "round_robin", "random"] = (
-        "consistent_hash"
-    )
+    router_policy: Literal["consistent_hash", "cache_aware", "round_robin", "random"] = "consistent_hash"
     """How an engine is chosen; by default an episode, which `X-Session-ID` names, stays with one."""
     router_look: float = Field(default=1.0, gt=0, le=60)
     """Between two looks at the engines, seconds."""

@@ -112,6 +112,7 @@ def create() -> FastAPI:
     model = ScriptedModel(
         name=settings.scripted_model,
         max_model_len=settings.scripted_context,
+        cache=settings.scripted_cache,
         latency=settings.scripted_latency,
         token_latency=settings.scripted_token_latency,
     )

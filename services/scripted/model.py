@@ -15,7 +15,7 @@ from services.scripted import tokenizer, wire
 from services.scripted.call import Answer, ChatCall, Message, Script, answers
 from services.scripted.faults import DROP, Fault, Faults
 from services.scripted.model_metrics import ModelMetrics
-from services.scripted.prefix_cache import PrefixCache
+from services.scripted.prefix_cache import CAPACITY, PrefixCache
 from services.scripted.sampling import cut, odds_of, unlikely, wire_choice
 from services.scripted.scripts import play_roles
 from services.scripted.wire import EngineError
@@ -46,6 +46,7 @@ class ScriptedModel:
         latency: float = 0.0,
         token_latency: float = 0.0,
         adapters: Mapping[str, str] | None = None,
+        cache: int = CAPACITY,
     ) -> None:
         """A model.
 
@@ -56,6 +57,7 @@ class ScriptedModel:
             latency: Seconds that every request takes.
             token_latency: Seconds that each token of the longest choice adds.
             adapters: Adapters that are loaded from the start: paths by name.
+            cache: Blocks that the prefix cache holds.
         """
         self.script = script
         self.name = name
@@ -67,7 +69,7 @@ class ScriptedModel:
         self.faults = Faults()
         self.log: deque[Logged] = deque(maxlen=LOG_LENGTH)
         self.metrics = ModelMetrics(name)
-        self.cache = PrefixCache()
+        self.cache = PrefixCache(cache)
         self.began = int(time.time())
 
     def fail(self, times: int = 1, *, status: int = 503, path: str = "/v1/chat/completions") -> None:

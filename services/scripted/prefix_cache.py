@@ -4,12 +4,13 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 BLOCK = 16
+CAPACITY = 65_536
 
 
 class PrefixCache:
     """Blocks by the hash of all tokens up to their end; the least recently used leave first."""
 
-    def __init__(self, capacity: int = 65_536) -> None:
+    def __init__(self, capacity: int = CAPACITY) -> None:
         self.capacity = capacity
         self._blocks: OrderedDict[int, None] = OrderedDict()
 

@@ -4,6 +4,7 @@ from pydantic import Field, SecretStr
 
 from services.kit.settings import Settings
 from services.scripted.model import DEFAULT_MODEL
+from services.scripted.prefix_cache import CAPACITY
 
 
 class ScriptedSettings(Settings):
@@ -15,6 +16,8 @@ class ScriptedSettings(Settings):
     """The base model's name."""
     scripted_context: int = Field(default=8192, ge=64)
     """The context, tokens."""
+    scripted_cache: int = Field(default=CAPACITY, ge=1)
+    """Blocks of 16 tokens that the prefix cache holds."""
     scripted_latency: float = Field(default=0.0, ge=0)
     """Seconds that every request takes."""
     scripted_token_latency: float = Field(default=0.0, ge=0)
