@@ -23,6 +23,8 @@ from services.kit.failures import BusyError, OutageError, RefusedError
 from services.kit.problems import Kind
 
 RETRIED_STATUS = frozenset({429, 502, 503, 504})
+LOST_BY_ROUTER = ("error sending request for url", "error decoding response body")
+"""What vllm-router answers with 500 where the engine that it chose is away, or dies under the request."""
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 LONGEST_RETRY_AFTER = 300.0
@@ -226,6 +228,8 @@ class Upstream:
                 raise _UnavailableError("answered with JSON that cannot be read", garbled=response)
             return response
         problem = problem_of(response)
+        if status == 500 and any(words in problem.detail for words in LOST_BY_ROUTER):
+            raise _UnavailableError(f"answered {status}: {problem.detail}", problem=problem)
         # A part that answers 502 for itself has been answered wrongly: the same request gets the same.
         if status not in RETRIED_STATUS or (status == 502 and problem.name == Kind.UPSTREAM.slug):
             raise RefusedError(self.part, problem)

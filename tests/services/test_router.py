@@ -152,6 +152,27 @@ def test_adapters_reach_every_replica_and_one_that_comes_back_gets_them_first(ro
     assert [list(model.adapters) for model in routed.models] == [[], []]
 
 
+def test_a_call_that_meets_a_dead_engine_is_answered_by_another(routed: Routed) -> None:
+    context = {
+        "environment": {"name": "house", "description": "A house.", "actions": "go, take"},
+        "task": "put a mug on a shelf",
+        "observation": "You are in a room.",
+    }
+    routed.stop_engine(0)
+    answers = [
+        httpx.post(
+            f"{routed.role}/v1/actions",
+            json={"context": context, "n": 1},
+            headers={"X-Session-ID": f"ep_{session}"},
+            timeout=60,
+        )
+        for session in range(6)
+    ]
+    routed.start_engine(0)
+    eventually(lambda: routed.replicas() == 2)
+    assert [answer.status_code for answer in answers] == [200] * len(answers), answers[0].text
+
+
 def test_an_adapter_that_one_replica_refuses_is_loaded_nowhere(routed: Routed) -> None:
     refusing = routed.models[1]
     known, refusing.name = refusing.name, ADAPTER["name"]  # an adapter may not have the base model's name
