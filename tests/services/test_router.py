@@ -43,7 +43,7 @@ class Routed:
             "ESPALIER_ROUTER_ENGINES": ",".join(f"http://127.0.0.1:{port}" for port in self.ports),
             "ESPALIER_ROUTER_PORT": self.url.rpartition(":")[2],
             "ESPALIER_ROUTER_METRICS_PORT": str(free_port()),
-            "ESPALIER_ROUTER_LOOK": "0.2",
+            "ESPALIER_ROUTER_LOOK": "1",
         }
         self._engines = [ExitStack(), ExitStack()]
 
