@@ -50,7 +50,7 @@ def paths_in_a_corridor(steps: int) -> Record:
         num_branch=1,
         num_subtasks=0,
         max_steps=steps,
-        params={"parallel": True},
+        params={"parallel": True, "repeats": "allow"},
     )
     return Record(
         request=request,

@@ -7,8 +7,10 @@ A run that was interrupted takes up its episodes by their idempotency keys: none
 import asyncio
 import hashlib
 import json
+import math
 import os
 import secrets
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +21,12 @@ from espalier.client import AsyncEspalier, EspalierError
 from evaluation.summary import Summary, summarise
 from services.contracts.episode import Episode, EpisodeCreate, Priority, State
 
-BUSY_PAUSE = 2.0
-TRIES = 30
-"""How often a creation that was refused for want of room, or not answered, is tried again."""
+BUSY_PATIENCE = 3600.0
+"""How long an episode waits at a limit of the orchestrator's (429) before the run ends, seconds."""
+OUTAGE_PATIENCE = 60.0
+"""How long the orchestrator may be away before the run ends, seconds."""
+OUTAGE_PAUSE = 2.0
+"""How long a run waits before it calls an orchestrator that is away again, seconds."""
 
 
 class EvaluationError(Exception):
@@ -76,7 +81,7 @@ async def run_split(
         EspalierError: The orchestrator refuses the policy or does not answer.
     """
     run = _claim(out, body, split)
-    async with AsyncEspalier(url) as client:
+    async with AsyncEspalier(url, patience=BUSY_PATIENCE) as client:
         names = await _tasks(client, body.environment, split, limit)
         known = read_episodes(out / "episodes.jsonl")
         places = asyncio.Semaphore(concurrency)
@@ -171,15 +176,28 @@ async def _tasks(client: AsyncEspalier, environment: str, split: str, limit: int
 
 async def _play(client: AsyncEspalier, body: EpisodeCreate, task: str, key: str) -> Episode:
     request = body.model_copy(update={"task_id": task, "priority": Priority.BATCH})
-    for attempt in range(TRIES):
+    busy_since = away_since = math.inf
+    while True:
+        called, created = time.monotonic(), math.inf
         try:
             episode = await client.create(request, idempotency_key=key)
+            created = time.monotonic()
             return await client.wait(episode.id)
         except EspalierError as error:
-            if error.problem.status not in (0, 429, 502, 503, 504) or attempt == TRIES - 1:
+            if error.problem.status not in (0, 429, 502, 503, 504):
                 raise
-            await asyncio.sleep(BUSY_PAUSE)
-    raise AssertionError("unreachable: the last try raises")
+            now = time.monotonic()
+            if now - created > OUTAGE_PATIENCE:  # it has worked meanwhile
+                busy_since = away_since = math.inf
+            busy_since = min(busy_since, called if created == math.inf else now)
+            away_since = min(away_since, now)
+            if error.problem.status == 429:
+                over = now - busy_since >= BUSY_PATIENCE  # the client's own waits included
+            else:
+                over = now - away_since >= OUTAGE_PATIENCE
+            if over:
+                raise
+            await asyncio.sleep(error.retry_after or OUTAGE_PAUSE)
 
 
 def _key(run: str, task: str, attempt: int) -> str:

@@ -7,7 +7,7 @@
 # For machines that reach Debian's mirror and the Python registry, but no image registry. They have
 # the same paths, users and commands as far as docker-compose.yml relies on them; they are for tests
 # and are never pushed. The base carries this machine's CA bundle, so that a build reaches what this
-# machine reaches. Grafana is not in Debian: it has no stand-in.
+# machine reaches. Grafana and Jaeger are not in Debian: they have no stand-ins.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -41,6 +41,7 @@ class Espalier(SyncClient):
         url: The orchestrator's address.
         api_key: Bearer token; by default ESPALIER_API_KEY, or the first of ESPALIER_API_KEYS.
         timeout: Of one request, seconds.
+        patience: How long a call waits at a limit (429) in all, seconds.
 
     Every method raises EspalierError where the orchestrator refuses or does not answer.
     """

@@ -18,6 +18,7 @@ from services.contracts.verdict import (
     Values,
     Verdict,
 )
+from services.kit.keys import find_first_key
 
 
 class Role(SyncClient):
@@ -28,7 +29,7 @@ class Role(SyncClient):
     """
 
     def _headers(self, api_key: str | None) -> dict[str, str]:
-        admin = os.environ.get("ESPALIER_ADMIN_KEYS", "").split(",")[0].strip()
+        admin = find_first_key(os.environ.get("ESPALIER_ADMIN_KEYS", ""))
         return super()._headers(admin or None if api_key is None else api_key)
 
     def adapters(self) -> Adapters:

@@ -79,6 +79,8 @@ class Opening(Message):
     """The session that it starts from; None: it opens its own."""
     share: Share = Share()
     place: Place = Place.LOCAL
+    trace: str = ""
+    """The span of the run that opened it, as W3C `traceparent`; empty unless it is a traced job."""
 
 
 class Taking(Message):

@@ -5,8 +5,8 @@ as problem details, and bounds the size and the time of a request.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 
 from fastapi import FastAPI, Request, Response
 from fastapi.middleware.cors import CORSMiddleware
@@ -18,6 +18,7 @@ from services.kit.logs import configure
 from services.kit.metrics import Metrics
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import Settings
+from services.kit.tracing import Tracing
 
 Check = Callable[[], Awaitable[str | None]]
 """Checks a dependency: returns None where it is fine, else what is wrong with it."""
@@ -53,10 +54,17 @@ def create_app(
         )
     configure(part, settings.log_level)
     metrics = Metrics(part)
+    tracing = Tracing(part, settings)
+
+    @asynccontextmanager
+    async def traced(app: FastAPI) -> AsyncGenerator[None]:
+        async with tracing.run(), lifespan(app) if lifespan else nullcontext():
+            yield
+
     app = FastAPI(
         title=f"Espalier {part}",
         version="1",
-        lifespan=lifespan,
+        lifespan=traced,
         docs_url="/docs",
         redoc_url=None,
         root_path=settings.root_path,
@@ -64,10 +72,11 @@ def create_app(
     )
     app.state.metrics = metrics
     app.state.settings = settings
+    app.state.tracing = tracing
     problems.install(app)
     _handle_upstream_errors(app)
     openapi.install(app)
-    app.add_middleware(Edge, settings=settings, metrics=metrics)
+    app.add_middleware(Edge, settings=settings, metrics=metrics, tracing=tracing)
     if origins := auth.split_names(settings.cors_origins):
         app.add_middleware(
             CORSMiddleware,

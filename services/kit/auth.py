@@ -1,7 +1,7 @@
 """Who may call: bearer tokens, and the checks of Host and Origin that keep web pages out."""
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -15,14 +15,22 @@ OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/health"})
 
 def authorised(header: str | None, keys: Iterable[str]) -> bool:
     """Whether an `Authorization` header carries one of the keys; compared in constant time."""
-    if not header:
-        return False
-    scheme, _, token = header.partition(" ")
+    return find_tenant(header, dict.fromkeys(keys, "")) is not None
+
+
+def find_tenant(header: str | None, tenants: Mapping[str, str]) -> str | None:
+    """Return the tenant of the key that an `Authorization` header carries, or None; in constant time.
+
+    Args:
+        header: The header's value.
+        tenants: The tenant of each key.
+    """
+    scheme, _, token = (header or "").partition(" ")
     if scheme.lower() != "bearer":
-        return False
+        return None
     given = token.strip().encode()
-    matches = [hmac.compare_digest(given, key.encode()) for key in keys]
-    return any(matches)
+    found = [tenant for key, tenant in tenants.items() if hmac.compare_digest(given, key.encode())]
+    return found[0] if found else None
 
 
 def bearer(key: str) -> dict[str, str]:

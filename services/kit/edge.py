@@ -13,12 +13,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kit import auth, problems
 from services.kit.bodies import check_json
+from services.kit.keys import LOCAL
 from services.kit.metrics import Metrics
 from services.kit.origin import carry, read_origin
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import Settings
+from services.kit.tracing import Tracing, describe_answered
 
 BODIES = frozenset({"POST", "PUT", "PATCH"})
+"""Methods of requests with bodies. They begin a trace, too; readiness checks and polls do not."""
 CLIENT_CLOSED = 499
 """The status that is counted for a request whose client went away before the answer."""
 log = structlog.get_logger()
@@ -35,11 +38,12 @@ class _ClientGoneError(Exception):
 class Edge:
     """Serves every request of a part through the same checks."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, metrics: Metrics, tracing: Tracing) -> None:
         self.app = app
         self.settings = settings
         self.metrics = metrics
-        self.keys = settings.accepted_keys()
+        self.tracing = tracing
+        self.keys = settings.tenants()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -59,12 +63,22 @@ class Edge:
         method = scope["method"]
         if answer.head:
             scope = {**scope, "method": "GET"}  # a copy: the server goes by its own to leave the body out
-        origin = read_origin(lambda name: _header(scope, name.encode()))
-        with structlog.contextvars.bound_contextvars(request_id=request_id), carry(origin):
+
+        def header(name: str) -> str:
+            return _header(scope, name.encode())
+
+        origin = read_origin(header)
+        bound = {"request_id": request_id, **({"episode": origin.session} if origin.session else {})}
+        with (
+            structlog.contextvars.bound_contextvars(**bound),
+            carry(origin),
+            self.tracing.serve(method, header, begins=method in BODIES) as served,
+        ):
             try:
                 async with deadline:
                     self._admit(scope)
                     scope["state"]["admin"] = self._may_administer(scope)
+                    scope["state"]["tenant"] = self._find_tenant(scope) or LOCAL
                     await self.app(scope, await self._body(scope, receive), answer.send)
             except _ClientGoneError:
                 pass  # the client is gone
@@ -77,7 +91,10 @@ class Edge:
                 problem = self._describe(error, scope["path"], late=deadline.expired())
                 await problems.answer(problem, scope["path"], request_id)(scope, receive, answer.send)
             finally:
-                self._count(scope, method, answer.status, time.perf_counter() - began)
+                route = getattr(scope.get("route"), "path", "unmatched")
+                status = answer.status or CLIENT_CLOSED
+                self.metrics.count_request(method, route, status, time.perf_counter() - began)
+                describe_answered(served, method, route, status)
 
     def _describe(self, error: Exception, path: str, *, late: bool) -> ProblemError:
         """The problem that an exception is answered with; a bug is logged."""
@@ -115,7 +132,11 @@ class Edge:
         return 4403 if auth.refuse_origin(scope, self.settings) else None
 
     def _authorised(self, scope: Scope) -> bool:
-        return auth.authorised(_header(scope, b"authorization"), self.keys)
+        return self._find_tenant(scope) is not None
+
+    def _find_tenant(self, scope: Scope) -> str | None:
+        """Return whose key the caller has; None: nobody's."""
+        return auth.find_tenant(_header(scope, b"authorization"), self.keys)
 
     def _may_administer(self, scope: Scope) -> bool:
         """Whether the caller may change adapters: with an administrator's key, or where there are no keys."""
@@ -160,10 +181,6 @@ class Edge:
             return {"type": "http.request", "body": body, "more_body": False}
 
         return replayed
-
-    def _count(self, scope: Scope, method: str, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "unmatched")
-        self.metrics.count_request(method, route, status or CLIENT_CLOSED, seconds)
 
 
 class _Answer:

@@ -14,6 +14,7 @@ from services.kit.failures import RefusedError
 from services.kit.origin import current_origin
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import RoleSettings
+from services.kit.tracing import SpanKind, describe_chat, describe_reply, span
 from services.kit.upstream import Upstream
 
 TOP_LOGPROBS = (20, 5)
@@ -249,11 +250,22 @@ class Engine:
             ProblemError: The engine refused, or answered with something else than JSON.
             OutageError: It is away, or does not answer in time.
         """
+        if not path.endswith("completions"):
+            return await self._post(path, body, text=text)
         origin = current_origin()
-        if path.endswith("completions") and origin.engine_priority:
+        if origin.engine_priority:
             body = {**body, "priority": origin.engine_priority}
+        with span(f"chat {body['model']}", kind=SpanKind.CLIENT) as opened:
+            if not opened.is_recording():
+                return await self._post(path, body, text=text)
+            opened.set_attributes(describe_chat(self.url, body, origin.session))
+            answer = await self._post(path, body, text=text)
+            opened.set_attributes(describe_reply(answer))
+            return answer
+
+    async def _post(self, path: str, body: dict[str, Any], *, text: bool) -> Any:
         try:
-            response = await self._upstream.request("POST", path, body, headers=origin.headers())
+            response = await self._upstream.request("POST", path, body)
         except RefusedError as error:
             raise _describe_refusal(error) from error
         kind = response.headers.get("content-type", "")

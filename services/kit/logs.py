@@ -5,12 +5,15 @@ import sys
 
 import structlog
 
+from services.kit.tracing import add_trace
+
 
 def configure(part: str, level: str) -> None:
     """Make this process log JSON lines that name the part."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            add_trace,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,

@@ -9,6 +9,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from services.kit.keys import find_first_key, parse_keys
+
 
 class Settings(BaseSettings):
     """What every service process reads from its environment."""
@@ -20,7 +22,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """The address to listen on."""
     api_keys: SecretStr = SecretStr("")
-    """Bearer tokens that are accepted, separated by commas. Needed off loopback."""
+    """Bearer tokens that are accepted, `key` or `name=key`, separated by commas. Needed off loopback."""
     api_key: SecretStr = SecretStr("")
     """The bearer token that this process sends to others; by default the first of `api_keys`."""
     admin_keys: SecretStr = SecretStr("")
@@ -42,6 +44,10 @@ class Settings(BaseSettings):
     """Whether calls to other parts, engines and environments honour `HTTP_PROXY` and its like."""
     request_timeout: float = Field(default=300.0, gt=0)
     """A request that takes longer is answered 504, seconds."""
+    otlp_endpoint: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    """The collector of traces (OTLP over HTTP), such as `http://127.0.0.1:4318`; empty: no traces."""
+    trace_ratio: float = Field(default=1.0, ge=0, le=1)
+    """The share of traces that are recorded, where a request does not bring the decision with it."""
 
     @field_validator("api_keys", "admin_keys")
     @classmethod
@@ -49,6 +55,7 @@ class Settings(BaseSettings):
         given = value.get_secret_value()
         if given and not given.replace(",", "").strip():
             raise ValueError("a list of keys holds commas and blanks and no key; leave it empty for none")
+        parse_keys(given)
         return value
 
     @field_validator("log_level")
@@ -60,22 +67,23 @@ class Settings(BaseSettings):
 
     def accepted_keys(self) -> frozenset[str]:
         """The bearer tokens that callers may use, those of administrators too; empty where auth is off."""
-        return _split_keys(self.api_keys) | self.accepted_admin_keys()
+        return frozenset(self.tenants())
+
+    def tenants(self) -> dict[str, str]:
+        """The tenant of each accepted bearer token."""
+        return parse_keys(self.admin_keys.get_secret_value()) | parse_keys(self.api_keys.get_secret_value())
 
     def accepted_admin_keys(self) -> frozenset[str]:
         """The bearer tokens that may change adapters."""
-        return _split_keys(self.admin_keys)
+        return frozenset(parse_keys(self.admin_keys.get_secret_value()))
 
     def admin_key(self) -> str:
         """The bearer token to change adapters with; the one for everything else where none is set."""
-        return self.admin_keys.get_secret_value().split(",")[0].strip() or self.own_key()
+        return find_first_key(self.admin_keys.get_secret_value()) or self.own_key()
 
     def own_key(self) -> str:
         """The bearer token to send to other parts; empty where none is set."""
-        if own := self.api_key.get_secret_value():
-            return own
-        keys = self.api_keys.get_secret_value().split(",")
-        return keys[0].strip()
+        return self.api_key.get_secret_value() or find_first_key(self.api_keys.get_secret_value())
 
     def on_loopback(self) -> bool:
         """Whether the process listens on this machine only."""
@@ -85,10 +93,6 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return False
-
-
-def _split_keys(keys: SecretStr) -> frozenset[str]:
-    return frozenset(key.strip() for key in keys.get_secret_value().split(",") if key.strip())
 
 
 class RoleSettings(Settings):

@@ -20,7 +20,9 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 
 from services.contracts.problem import PROBLEM_MEDIA_TYPE, Problem
 from services.kit.failures import BusyError, OutageError, RefusedError
+from services.kit.origin import current_origin
 from services.kit.problems import Kind
+from services.kit.tracing import trace_headers
 
 RETRIED_STATUS = frozenset({429, 502, 503, 504})
 LOST_BY_ROUTER = ("error sending request for url", "error decoding response body")
@@ -55,7 +57,7 @@ class _UnavailableError(Exception):
 
 
 class Upstream:
-    """One part that this process calls.
+    """One part that this process calls. Requests carry their origin and the current trace with them.
 
     Args:
         part: Its name in errors.
@@ -192,7 +194,8 @@ class Upstream:
         retry_for: float,
     ) -> httpx.Response:
         content = None if body is None else orjson.dumps(body)
-        sent = {"content-type": "application/json", **(headers or {})}
+        carried = current_origin().headers() | trace_headers()
+        sent = {"content-type": "application/json", **carried, **(headers or {})}
         attempts = AsyncRetrying(
             retry=retry_if_exception_type(_UnavailableError),
             wait=_pause,

@@ -4,7 +4,6 @@ from typing import Protocol
 
 from services.contracts.adapter import Adapters
 from services.kit.auth import bearer
-from services.kit.origin import current_origin
 from services.kit.upstream import Upstream
 from services.orchestrator.ports import AnswerT, Question, RequestT
 from services.orchestrator.settings import OrchestratorSettings
@@ -48,7 +47,7 @@ class HttpRoles:
         """Return a role's answer."""
         upstream = self._roles[question.role]
         body = request.model_dump(mode="json", exclude_defaults=True)
-        response = await upstream.request("POST", question.path, body, headers=current_origin().headers())
+        response = await upstream.request("POST", question.path, body)
         return upstream.read(response, question.answer)
 
     async def adapters(self) -> Adapters:

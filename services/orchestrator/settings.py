@@ -5,12 +5,17 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, StringConstraints
+from pydantic_settings import SettingsConfigDict
 
+from services.kit.keys import TENANT
+from services.kit.metrics import OTHER
 from services.kit.settings import Settings
 
 MOST_SERVERS = 64
 """Servers of one environment."""
+MOST_TENANTS = 50
+"""Tenants with limits of their own; metrics show each by name."""
 
 
 def _check_servers(given: object) -> object:
@@ -43,8 +48,30 @@ class Branches(StrEnum):
     """In the parent's process while it has free slots, else as jobs."""
 
 
+class TenantLimits(BaseModel):
+    """What a tenant may do at once, and its share where others want to work, too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    episodes: int | None = Field(default=None, ge=1)
+    """Episodes queued or running; more are answered 429."""
+    branches: int | None = Field(default=None, ge=1)
+    """Jobs that workers have at once; more wait in the queue."""
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    """Prompt and completion tokens; past it new episodes are answered 429 and branches wait."""
+    weight: float = Field(default=1.0, ge=0.001, le=1000)
+    """Its share of the jobs that are taken while several tenants have jobs that wait."""
+
+
+EVERYONE = "*"
+"""Stands for each tenant that has no limits of its own."""
+NO_LIMITS = TenantLimits()
+
+
 class OrchestratorSettings(Settings):
-    """What the orchestrator's API and the workers read."""
+    """What the orchestrator's API and the workers read; an empty variable counts as absent."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True)
 
     redis_url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     redis_cluster: bool = False
@@ -73,6 +100,10 @@ class OrchestratorSettings(Settings):
     """How long an `Idempotency-Key` is remembered, seconds."""
     max_live_episodes: int = Field(default=10_000, ge=1)
     """Episodes queued or running; more are answered 429."""
+    tenant_limits: dict[Annotated[str, StringConstraints(pattern=rf"^({TENANT}|\*)$")], TenantLimits] = Field(
+        default_factory=dict[str, TenantLimits], max_length=MOST_TENANTS
+    )
+    """Limits by tenant, as JSON; `*`: of each tenant that is not named."""
     max_streams: int = Field(default=256, ge=1)
     """Event streams open at once in one process; more are answered 429."""
     max_events: int = Field(default=20_000, ge=10)
@@ -102,6 +133,18 @@ class OrchestratorSettings(Settings):
     def cards(self) -> Path:
         """Where the cards of adapters are."""
         return self.adapter_cards or Path(__file__).parents[2] / "training" / "adapters"
+
+    def limits_of(self, tenant: str) -> TenantLimits:
+        """Return the limits of a tenant: its own, else those of everyone."""
+        return self.tenant_limits.get(tenant) or self.tenant_limits.get(EVERYONE) or NO_LIMITS
+
+    def show_tenant(self, tenant: str) -> str:
+        """Return what metrics call a tenant: its name where it has limits of its own, else `other`."""
+        return tenant if tenant in self.tenant_limits else OTHER
+
+    def divide(self, limit: int) -> int:
+        """Return a partition's share of a tenant's limit, rounded up."""
+        return -(-limit // self.partitions)
 
     def servers(self, name: str) -> list[str]:
         """Return the addresses of an environment's servers."""

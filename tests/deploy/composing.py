@@ -39,12 +39,15 @@ class Compose:
     project: str = "espalier"
     profiles: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[str] = ("docker-compose.yml",)
+    """The files that are read, each over the one before."""
 
     def run(self, *arguments: str, timeout: float = 120, check: bool = True) -> str:
         """Run one command and give its output; its errors are in the exception."""
         command = compose_command()
         assert command
         options = ["--env-file", str(self.env_file), "-p", self.project]
+        options += [part for file in self.files for part in ("-f", file)]
         options += [part for profile in self.profiles for part in ("--profile", profile)]
         done = subprocess.run(
             [*command, *options, *arguments],

@@ -28,8 +28,10 @@ PROFILES = {
     "cpu": {"router", "engine-cpu"},
     "gpu": {"engine-planner", "engine-judge", "engine-actor"},
     "observability": {"prometheus", "grafana"},
+    "two-webshops": {"webshop-2"},
+    "tracing": {"jaeger"},
 }
-PUBLISHED = {"orchestrator": 8000, "prometheus": 9090, "grafana": 3000}
+PUBLISHED = {"orchestrator": 8000, "prometheus": 9090, "grafana": 3000, "jaeger": 16686}
 WRITABLE = {"grafana", *PROFILES["gpu"]}
 """Official images that write where they please; all others have a root file system that is read-only."""
 
@@ -231,6 +233,18 @@ def test_vllm_accepts_what_the_cpu_engine_is_given(
     assert {key for key in given if key.startswith("VLLM_")} <= known.keys() | {"VLLM_TARGET_DEVICE"}
 
 
+def test_a_second_server_is_the_first_ones_twin(env_file: Path, everything: dict[str, Any]) -> None:
+    twin = {key: value for key, value in everything["webshop-2"].items() if key != "profiles"}
+    assert twin == everything["webshop"]
+    files = ["docker-compose.yml", "deploy/docker/two-webshops.yml"]
+    services = Compose(env_file, profiles=list(PROFILES), files=files).rendered()
+    assert services.keys() == everything.keys()
+    one = json.loads(everything["worker"]["environment"]["ESPALIER_ENVIRONMENTS"])
+    both = {**one, "webshop": [one["webshop"], one["webshop"].replace("webshop", "webshop-2")]}
+    for name in ("worker", "orchestrator"):
+        assert json.loads(services[name]["environment"]["ESPALIER_ENVIRONMENTS"]) == both
+
+
 def test_an_environment_runs_its_part_in_an_image_that_has_what_it_needs(everything: dict[str, Any]) -> None:
     text = (ROOT / "deploy/docker/Dockerfile").read_text()
     stages = {found[2]: found[1] for found in re.finditer(r"^FROM (\S+) AS (\S+)$", text, re.MULTILINE)}
@@ -328,6 +342,27 @@ def test_an_adapter_is_told_to_engine_and_roles(tmp_path: Path, stacks: dict[str
     assert unknown.returncode == 1
     assert "agent" in unknown.stderr
     assert not (tmp_path / "other").exists()
+
+
+def test_traces_reach_the_collector_and_are_bounded_there(everything: dict[str, Any]) -> None:
+    config = yaml.safe_load((ROOT / "deploy/tracing/jaeger.yml").read_text())
+    pipeline = config["service"]["pipelines"]["traces"]
+    for kind in ("receivers", "processors", "exporters"):
+        assert set(pipeline[kind]) == config[kind].keys()
+    assert set(config["service"]["extensions"]) == config["extensions"].keys()
+    backends = config["extensions"]["jaeger_storage"]["backends"]
+    assert {config["exporters"]["jaeger_storage_exporter"]["trace_storage"]} == backends.keys()
+    assert {config["extensions"]["jaeger_query"]["storage"]["traces"]} == backends.keys()
+    assert all(backend["memory"]["max_traces"] > 0 for backend in backends.values())
+    (protocol,) = config["receivers"]["otlp"]["protocols"].values()
+    usage = (ROOT / "docker-compose.yml").read_text().partition("\nx-")[0]
+    (endpoint,) = re.findall(r"ESPALIER_OTLP_ENDPOINT=(\S+)", usage)
+    url = urlsplit(endpoint)
+    assert (url.hostname, protocol["endpoint"]) == ("jaeger", f"0.0.0.0:{url.port}")
+    health = config["extensions"]["healthcheckv2"]["http"]["endpoint"]
+    assert everything["jaeger"]["healthcheck"]["test"][-1] == f"http://{health}/status"
+    for name in CORE - {"redis"}:
+        assert everything[name]["environment"]["ESPALIER_OTLP_ENDPOINT"] == ""
 
 
 def test_prometheus_takes_its_configuration() -> None:

@@ -30,6 +30,7 @@ SERVICES = [
     "worker",
     "engine-scripted",
     "router",
+    "webshop-2",
     "prometheus",
 ]
 """All of the two profiles but Grafana, which has no stand-in: its queries are asked of Prometheus."""
@@ -37,6 +38,8 @@ WORKERS = 2
 ENGINES = 2
 ROUTER = 2
 """Targets of the router: its own figures, and those of vllm-router."""
+UNBUILT = ("redis", "prometheus", "webshop-2")
+"""Images of others, and one that is built for another service."""
 PARTS = len(ENVIRONMENTS) + len(ROLES) + 1
 """What Prometheus finds by name: the environments, the roles, the orchestrator."""
 WITH_DATA = {
@@ -135,8 +138,9 @@ def stack(docker: dict[str, str], env_file: Path) -> Iterator[Stack]:
     compose = Compose(
         env_file,
         project=f"espalier-test-{secrets.token_hex(4)}",
-        profiles=["scripted", "observability"],
+        profiles=["scripted", "observability", "two-webshops"],
         environment={**docker, **ports},
+        files=["docker-compose.yml", "deploy/docker/two-webshops.yml"],
     )
     made = subprocess.run(
         [ROOT / "deploy/docker/stand-ins.sh", "--try-pull"],
@@ -146,7 +150,7 @@ def stack(docker: dict[str, str], env_file: Path) -> Iterator[Stack]:
         check=False,
     )
     assert made.returncode == 0, made.stderr
-    compose.run("build", *[name for name in SERVICES if name not in ("redis", "prometheus")], timeout=900)
+    compose.run("build", *[name for name in SERVICES if name not in UNBUILT], timeout=900)
     key = dict(line.split("=", 1) for line in env_file.read_text().splitlines()[1:])["ESPALIER_API_KEYS"]
     try:
         try:
@@ -289,7 +293,7 @@ def test_containers_are_as_confined_as_the_file_says(stack: Stack, docker: dict[
 
 
 def test_scaling_and_killed_containers_lose_no_episode(stack: Stack, docker: dict[str, str]) -> None:
-    """Kill a worker and an engine under the episodes of three workers; it comes last, as they stay dead."""
+    """Kill a worker, an engine and a server of an environment under episodes; last, as they stay dead."""
     stack.compose.run("up", "-d", "--no-recreate", *_scaled(WORKERS + 1), "worker", timeout=120)
     assert len(stack.compose.run("ps", "-q", "worker").split()) == WORKERS + 1
     episodes = [_create(stack, "webshop", 8) for _ in range(6)]
@@ -299,6 +303,7 @@ def test_scaling_and_killed_containers_lose_no_episode(stack: Stack, docker: dic
 
     _until(started, 60, "the episodes are under way")
     victims = [stack.compose.run("ps", "-q", service).split()[0] for service in ("worker", "engine-scripted")]
+    victims.append(stack.compose.run("ps", "-q", "webshop-2").strip())
     killed = subprocess.run(["docker", "kill", *victims], env={**os.environ, **docker}, check=False)
     assert killed.returncode == 0
     ended = [_finish(stack, where) for where in episodes]

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -91,22 +91,28 @@ class Stack:
         self.workers.clear()
 
 
-@pytest.fixture(scope="module")
-def stack(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A stack without workers; each test starts the workers that it needs."""
-    subprocess_home = tmp_path_factory.mktemp("home")
+@contextmanager
+def started(redis_url: str, home: Path, **every: Any) -> Iterator[Stack]:
+    """A stack without workers.
+
+    Args:
+        redis_url: Its state.
+        home: Where workers write their logs.
+        every: Settings of every part.
+    """
     model = ScriptedModel(act("THOUGHT: on\nACTION: north"))
     twin = TwinEnvironment()
     with ExitStack() as running:
         engine = running.enter_context(served(create_model(model)))
-        roles = RoleSettings(model_url=engine)
+        roles = RoleSettings(model_url=engine, **every)
         planner = running.enter_context(served(create_planner(roles)))
         judge = running.enter_context(served(create_judge(roles)))
         actor = running.enter_context(served(create_actor(roles)))
-        environment = running.enter_context(served(serve_environment(twin, EnvironmentSettings())))
+        environment = running.enter_context(served(serve_environment(twin, EnvironmentSettings(**every))))
         away = f"http://127.0.0.1:{free_port()}"
         settings: dict[str, Any] = {
-            "redis_url": valkey,
+            **every,
+            "redis_url": redis_url,
             "planner_url": planner,
             "judge_url": judge,
             "actor_url": actor,
@@ -114,8 +120,9 @@ def stack(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
         }
         orchestrator = running.enter_context(served(create_orchestrator(OrchestratorSettings(**settings))))
         worker_environment = {
-            "ESPALIER_HOME": str(subprocess_home),
-            "ESPALIER_REDIS_URL": valkey,
+            **{f"ESPALIER_{name.upper()}": str(value) for name, value in every.items()},
+            "ESPALIER_HOME": str(home),
+            "ESPALIER_REDIS_URL": redis_url,
             "ESPALIER_PLANNER_URL": planner,
             "ESPALIER_JUDGE_URL": judge,
             "ESPALIER_ACTOR_URL": actor,
@@ -124,11 +131,18 @@ def stack(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
             "ESPALIER_SWEEP": "0.5",
             "ESPALIER_OUTAGE_PAUSE": "0.5",
         }
-        made = Stack(orchestrator, environment, model, twin, worker_environment, subprocess_home)
+        made = Stack(orchestrator, environment, model, twin, worker_environment, home)
         try:
             yield made
         finally:
             made.stop_workers()
+
+
+@pytest.fixture(scope="module")
+def stack(valkey: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack without workers; each test starts the workers that it needs."""
+    with started(valkey, tmp_path_factory.mktemp("home")) as made:
+        yield made
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 
-from services.orchestrator.settings import Branches, OrchestratorSettings
+from services.orchestrator.settings import Branches, OrchestratorSettings, TenantLimits
 from services.orchestrator.store.episodes import EpisodeStore
 from services.orchestrator.store.jobs import JobStore
 from tests.orchestrator.conftest import Bench
@@ -68,6 +68,7 @@ async def test_episodes_live_through_a_failover(cluster: list[Node]) -> None:
         lease=2,
         watch=0.2,
         outage_pause=0.2,
+        tenant_limits={"local": TenantLimits(episodes=1000, branches=1000, tokens_per_minute=10**9)},
     )
     await play_through(settings, lambda bench, episode: _master_of(cluster, bench, episode).process.kill())
 
@@ -87,4 +88,5 @@ def test_all_keys_of_an_episode_lie_in_one_slot() -> None:
         keys = [partition.episode(episode, part) for part in ("", "log", "branches", "texts")]
         keys += [partition.index, partition.ready, partition.leases, partition.wake, partition.live]
         keys += [partition.ended, partition.cleanup, partition.idempotency("k")]
+        keys += [partition.tenant_live("a"), partition.spent]
         assert {key[key.index("{") : key.index("}")] for key in keys} == {"{" + f"p{partition.number:02}"}

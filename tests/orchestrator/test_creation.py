@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from services.contracts.adapter import Adapter, Adapters
 from services.contracts.episode import EpisodeCreate
@@ -10,6 +11,7 @@ from services.contracts.session import DoneMeans, Fork, Metadata, TerminalAction
 from services.contracts.task import Task
 from services.kit.failures import OutageError
 from services.kit.problems import ProblemError
+from services.orchestrator.api.admission import Admission
 from services.orchestrator.api.creation import EpisodeCreator
 from services.orchestrator.settings import OrchestratorSettings
 from tests.orchestrator.conftest import Bench
@@ -49,7 +51,9 @@ class Parts:
 
 
 def creator(bench: Bench, parts: Any) -> EpisodeCreator:
-    return EpisodeCreator(bench.store, {"twin": parts}, parts, OrchestratorSettings())
+    settings = OrchestratorSettings()
+    admission = Admission(bench.store, settings, CollectorRegistry())
+    return EpisodeCreator(bench.store, {"twin": parts}, parts, settings, admission)
 
 
 async def test_a_key_that_was_used_is_answered_while_parts_are_away(bench: Bench) -> None:

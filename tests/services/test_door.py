@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -15,10 +16,13 @@ from fastapi import FastAPI
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import Field, SecretStr
 from sse_starlette.sse import EventSourceResponse
+from starlette.requests import Request as StarletteRequest
 
 from envs.serving.server import serve as serve_environment
 from envs.serving.settings import EnvironmentSettings
 from envs.serving.twin import TwinEnvironment
+from espalier.client.calls import Call
+from espalier.client.http import SyncClient
 from services.actor.api import create as create_actor
 from services.contracts.base import Bool, Float, Int, Request
 from services.judge.api import create as create_judge
@@ -350,6 +354,53 @@ def test_an_address_of_the_network_is_not_local(server: tuple[str, int | None] |
 def test_keys_that_are_none_are_refused() -> None:
     with pytest.raises(ValueError, match="no key"):
         Settings(api_keys=SecretStr(" , "))
+
+
+@pytest.mark.parametrize("given", ["a=1,b=1", "Upper=1", "white space=1", "a" * 33 + "=1"])
+def test_names_of_keys_that_are_none_are_refused(given: str) -> None:
+    with pytest.raises(ValueError, match="a list of keys") as refused:
+        Settings(api_keys=SecretStr(given))
+    assert given.rpartition("=")[0] not in str(refused.value) or given.startswith("a=1")
+
+
+def test_a_named_key_is_sent_and_accepted_without_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = "small=one,small=two,three,padded=="
+    settings = Settings(api_keys=SecretStr(given), admin_keys=SecretStr("boss=root"))
+    assert settings.own_key() == "one"
+    assert settings.admin_key() == "root"
+    assert settings.accepted_keys() == {"one", "two", "three", "padded==", "root"}
+    assert settings.accepted_admin_keys() == {"root"}
+    app = create_app("probe", settings=settings)
+
+    @app.get("/v1/tenant")
+    async def tenant(request: StarletteRequest) -> str:
+        return request.state.tenant
+
+    def ask(address: str, key: str) -> httpx.Response:
+        return httpx.get(f"{address}/v1/tenant", headers={"authorization": f"Bearer {key}"})
+
+    monkeypatch.setenv("ESPALIER_API_KEYS", given)
+    with served(app) as address:
+        names = {key: ask(address, key).json() for key in ("one", "two", "three", "padded==", "root")}
+        assert ask(address, "small=one").status_code == 401
+        with SyncClient(address) as client:
+            assert client._send(Call("GET", "/v1/tenant", str)) == "small"
+    assert (names["one"], names["two"], names["root"]) == ("small", "small", "boss")
+    digests = {names["three"], names["padded=="]}
+    assert len(digests) == 2
+    assert all(re.fullmatch("key-[0-9a-f]{12}", name) for name in digests)
+
+
+def test_without_keys_every_caller_is_the_local_tenant() -> None:
+    app = create_app("probe", settings=Settings())
+
+    @app.get("/v1/tenant")
+    async def tenant(request: StarletteRequest) -> str:
+        return request.state.tenant
+
+    with served(app) as address:
+        answer = httpx.get(f"{address}/v1/tenant", headers={"authorization": "Bearer any"})
+    assert answer.json() == "local"
 
 
 def test_addresses_are_shown_without_credentials() -> None:

@@ -18,6 +18,7 @@ from services.contracts.tree import Tree
 from services.kit import problems
 from services.kit.app import create_app
 from services.kit.problems import Kind, ProblemError
+from services.orchestrator.api.admission import Admission
 from services.orchestrator.api.creation import EpisodeCreator
 from services.orchestrator.api.streams import KEEPALIVE, EventStreams
 from services.orchestrator.durable.replay import replay_episode
@@ -61,7 +62,8 @@ def create(settings: OrchestratorSettings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with wired(chosen) as wiring:
             store = wiring.episodes
-            creator = EpisodeCreator(store, wiring.environments, wiring.roles, chosen)
+            admission = Admission(store, chosen, app.state.metrics.registry)
+            creator = EpisodeCreator(store, wiring.environments, wiring.roles, chosen, admission)
             app.state.wiring = wiring
             app.state.desk = Desk(store, creator, EventStreams(store, chosen.max_streams))
             yield
@@ -94,7 +96,7 @@ def _add_episodes(app: FastAPI) -> None:
     ) -> Episode:
         """Queue an episode. The same `Idempotency-Key` with the same body gets the same episode."""
         desk = _desk(request)
-        episode, _ = await desk.creator.create(body, idempotency_key)
+        episode, _ = await desk.creator.create(body, idempotency_key, request.state.tenant)
         response.headers["Location"] = f"/v1/episodes/{episode}"
         return await desk.episode(episode)
 

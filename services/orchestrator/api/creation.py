@@ -9,7 +9,10 @@ from services.contracts.context import MAX_TEXT, MAX_TURNS, Brief
 from services.contracts.episode import EpisodeCreate
 from services.contracts.problem import FieldError
 from services.contracts.session import DoneMeans, Metadata, TerminalAction
+from services.kit.keys import LOCAL
 from services.kit.problems import Kind, ProblemError
+from services.kit.tracing import current_traceparent
+from services.orchestrator.api.admission import Admission
 from services.orchestrator.cards import Cards
 from services.orchestrator.environment_servers import HttpEnvironment
 from services.orchestrator.identity import digest
@@ -17,7 +20,7 @@ from services.orchestrator.roles import HttpRoles
 from services.orchestrator.search import METHODS, Method
 from services.orchestrator.settings import OrchestratorSettings
 from services.orchestrator.store.episodes import EpisodeStore, Record
-from services.orchestrator.store.errors import FullError, KeyReusedError
+from services.orchestrator.store.errors import CrowdedError, FullError, KeyReusedError
 
 METADATA_SECONDS = 60.0
 """How long an environment's metadata is remembered."""
@@ -34,11 +37,12 @@ class EpisodeCreator:
         environments: dict[str, HttpEnvironment],
         roles: HttpRoles,
         settings: OrchestratorSettings,
+        admission: Admission,
     ) -> None:
         self._store = store
         self._environments = environments
         self._roles = roles
-        self._settings = settings
+        self._admission = admission
         self._cards = Cards(settings.cards)
         self._metadata: dict[str, tuple[float, Metadata]] = {}
 
@@ -47,12 +51,17 @@ class EpisodeCreator:
         """The environments that are configured."""
         return sorted(self._environments)
 
-    async def create(self, request: EpisodeCreate, key: str | None) -> tuple[str, bool]:
+    async def create(self, request: EpisodeCreate, key: str | None, tenant: str = LOCAL) -> tuple[str, bool]:
         """Create an episode and return its id and whether it is new.
+
+        Args:
+            request: The episode's policy and task.
+            key: The client's idempotency key.
+            tenant: Whose episode it is.
 
         Raises:
             ProblemError: A field is not acceptable, the idempotency key was used for another
-                request, or too many episodes are live.
+                request, or a limit is reached.
             OutageError: The environment or the actor is not there.
         """
         given = digest("create", request)
@@ -62,6 +71,7 @@ class EpisodeCreator:
             raise _key_reused() from None
         if known is not None:
             return known, False
+        await self._admission.check_tokens(tenant)
         environment = self.environment(request.environment)
         method = _method(request)
         metadata = await self.metadata(request.environment)
@@ -86,18 +96,17 @@ class EpisodeCreator:
             model=served.base,
             profile=served.profile,
             adapter=adapter,
+            tenant=tenant,
+            trace=current_traceparent(),
         )
         try:
             return await self._store.create(record, key, given)
         except KeyReusedError:
             raise _key_reused() from None
         except FullError:
-            limit = self._settings.max_live_episodes
-            raise ProblemError(
-                Kind.TOO_MANY,
-                f"{limit} episodes are queued or running (ESPALIER_MAX_LIVE_EPISODES).",
-                retry_after=5,
-            ) from None
+            raise self._admission.refuse_full(tenant) from None
+        except CrowdedError:
+            raise await self._admission.refuse_crowded(tenant) from None
 
     def environment(self, name: str) -> HttpEnvironment:
         """An environment by name; 422 with the names that there are."""

@@ -5,11 +5,13 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
+import structlog
 from pydantic import BaseModel
 
 from services.contracts.episode import Failure, Figures, Result
 from services.contracts.event import BranchClosed, BranchOpened, Event, EventType
 from services.contracts.event_data import Closing, Opening, Share
+from services.kit.tracing import OFF, span
 from services.orchestrator.durable.budget import Ledger
 from services.orchestrator.durable.errors import LaidAside, NondeterministicError, Parked
 from services.orchestrator.durable.ground import Ground
@@ -30,6 +32,8 @@ from services.orchestrator.store.fold import Fold
 from services.orchestrator.store.jobs import Job, JobStore, Line
 from services.orchestrator.store.log import pack
 
+RUN = "run branch"
+"""The name of the span of a branch's run."""
 FULL_REWARD = 1.0 - 1e-9
 FULL = Failure(reason="limit", detail="The log is full (ESPALIER_MAX_EVENTS, ESPALIER_MAX_BYTES).")
 
@@ -107,7 +111,9 @@ class Branching:
     async def _run_local(self, branch: str, opening: Opening, arguments: BaseModel) -> Closing:
         """Run a branch of this process; its arguments are what the method gave, recorded or not."""
         given = arguments.model_dump(mode="json", exclude_defaults=True)
-        return await self.run_branch(branch, opening.model_copy(update={"arguments": given}))
+        traced = span(RUN, attributes={"espalier.branch": branch}) if self._ground.live else OFF
+        with traced, structlog.contextvars.bound_contextvars(branch=branch):
+            return await self.run_branch(branch, opening.model_copy(update={"arguments": given}))
 
     def _close(self, branch: str, closing: Closing, last: int) -> None:
         data = closing.model_dump(mode="json", exclude_defaults=True)

@@ -30,6 +30,7 @@ from services.contracts.event_data import (
 )
 from services.contracts.verdict import ValueQuestion
 from services.kit.failures import BusyError, OutageError, RefusedError
+from services.kit.tracing import OFF, current_traceparent, span
 from services.orchestrator.durable.budget import Ledger
 from services.orchestrator.durable.errors import LaidAside, NondeterministicError, ReplayEndError
 from services.orchestrator.durable.ground import Ground
@@ -186,13 +187,15 @@ class RecordedWorld:
         share = self.ledger.divide(parts)
 
         async def live() -> Opening:
+            place = self._scheduler.choose_place()
             return Opening(
                 opened=child,
                 body=body,
                 arguments=arguments.model_dump(mode="json", exclude_defaults=True),
                 session=None if session is None else self._sessions.hand_over(session),
                 share=share,
-                place=self._scheduler.choose_place(),
+                place=place,
+                trace=current_traceparent() if place is Place.JOB else "",
             )
 
         opening = await self._call(Call(EventType.BRANCH_OPENED, "spawn", arguments, live, opens=True))
@@ -291,8 +294,10 @@ class RecordedWorld:
         if limit:
             self._append(EventType.BUDGET_EXHAUSTED, Exhausted(limit=limit), call, seq)
             raise BudgetExhaustedError(limit)
+        where = {"espalier.branch": self.branch, "espalier.seq": seq}
         try:
-            data = await self._insist(call)
+            with span(call.event.value, attributes=where) if call.remote else OFF:
+                data = await self._insist(call)
             if call.opens:
                 await self._open(call, cast(Opening, data), seq)
                 return data

@@ -10,14 +10,23 @@ from redis.asyncio.cluster import RedisCluster
 
 from services.contracts.episode import Episode, State
 from services.contracts.event import EventType
+from services.kit.completion import as_object, as_text
+from services.kit.keys import LOCAL
 from services.orchestrator.identity import digest, id_at, made_at, new_id
 from services.orchestrator.ports import Spec
 from services.orchestrator.store import scripts
-from services.orchestrator.store.errors import FullError, KeyReusedError, SettingsError, UnreadableError
+from services.orchestrator.store.errors import (
+    CrowdedError,
+    FullError,
+    KeyReusedError,
+    SettingsError,
+    UnreadableError,
+)
 from services.orchestrator.store.history import LogStore
 from services.orchestrator.store.keys import PREFIX
 from services.orchestrator.store.log import pack
 from services.orchestrator.store.patience import patient
+from services.orchestrator.store.tokens import TokenStore
 from services.orchestrator.store.transient import is_transient
 
 PARTITIONS = f"{PREFIX}:partitions"
@@ -33,6 +42,10 @@ class Record(Spec):
     profile: str = ""
     model: str = ""
     adapter: str | None = None
+    tenant: str = ""
+    """Whose key created it; empty: a release without tenants wrote the record."""
+    trace: str = ""
+    """The span that created it, as W3C `traceparent`; empty: it is not traced."""
 
     @property
     def spec(self) -> Spec:
@@ -40,7 +53,7 @@ class Record(Spec):
         return Spec(**{name: getattr(self, name) for name in Spec.model_fields})
 
 
-class EpisodeStore(LogStore):
+class EpisodeStore(LogStore, TokenStore):
     """Every call that the API and the clean-up make."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -80,6 +93,7 @@ class EpisodeStore(LogStore):
         Raises:
             KeyReusedError: The key was used for another request.
             FullError: `max_live_episodes` are live.
+            CrowdedError: The tenant's limit of live episodes is reached.
         """
         episode = new_id()
         if key:
@@ -99,10 +113,13 @@ class EpisodeStore(LogStore):
         partition = self.partitions.of(episode)
         keys = [partition.episode(episode, part) for part in ("", "log", "branches", "texts")]
         keys += [partition.index, partition.live, partition.idempotency(key or episode)]
-        keys += [partition.ready, partition.wake]
+        tenant = record.tenant or LOCAL
+        keys += [partition.ready, partition.wake, partition.tenant_live(tenant)]
         limit = max(1, self.settings.max_live_episodes // len(self.partitions.all))
+        most = self.settings.divide(self.settings.limits_of(tenant).episodes or 0)
         ttl = int(self.settings.idempotency_ttl * 1000) if key else 0
         args: list[Any] = [episode, now, spec, event, request_digest, ttl, limit, record.adapter or ""]
+        args += [tenant, record.request.priority.value, most]
         for name, text in texts.items():
             args += [name, text]
         outcome, known = await self._create(keys=keys, args=args)
@@ -111,6 +128,8 @@ class EpisodeStore(LogStore):
                 raise KeyReusedError
             case "full":
                 raise FullError
+            case "crowded":
+                raise CrowdedError
             case answer:
                 return known.decode(), answer == "created"
 
@@ -204,6 +223,13 @@ class EpisodeStore(LogStore):
         return total, adapters
 
     @patient
+    async def count_tenant(self, tenant: str) -> int:
+        """Return how many episodes of a tenant are queued or running."""
+        return sum(
+            [await self.redis.scard(partition.tenant_live(tenant)) for partition in self.partitions.all]
+        )
+
+    @patient
     async def measure_memory(self) -> tuple[int, int]:
         """Return the memory in use and its limit, bytes, of the server that is fullest.
 
@@ -278,6 +304,14 @@ def parse_record(episode: str, spec: bytes) -> Record:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UnreadableError(f"the record of {episode} cannot be read: {where}: {first['msg']}") from error
+
+
+def read_trace(spec: bytes) -> str:
+    """Return the `traceparent` in an episode's record; empty where the record has none or cannot be read."""
+    try:
+        return as_text(as_object(orjson.loads(spec)).get("trace"))
+    except orjson.JSONDecodeError:
+        return ""
 
 
 def parse_episode(episode: str, fields: dict[bytes, bytes]) -> Episode:

@@ -21,6 +21,10 @@ class FullError(Exception):
     """Too many episodes are live."""
 
 
+class CrowdedError(Exception):
+    """The tenant has as many live episodes as it may have."""
+
+
 class KeyReusedError(Exception):
     """The idempotency key came with another request."""
 

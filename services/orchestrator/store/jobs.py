@@ -11,13 +11,15 @@ import orjson
 from services.contracts.episode import Failure, Figures, Result, State
 from services.contracts.event import Event, EventType
 from services.contracts.event_data import Parking
-from services.orchestrator.store import scripts
+from services.kit.keys import LOCAL
+from services.orchestrator.store import scripts, turns
 from services.orchestrator.store.base import ROOT, raise_refusal
 from services.orchestrator.store.errors import FencedError
 from services.orchestrator.store.history import LogStore
 from services.orchestrator.store.keys import Partition
 from services.orchestrator.store.log import Packed, pack_whole, parse_event
 from services.orchestrator.store.patience import patient
+from services.orchestrator.store.tokens import TokenStore
 
 RESERVE = 200
 """Events beyond `max_events` that a full log still takes, so that its branches can end by budget."""
@@ -44,6 +46,10 @@ class Job:
     """The worker that took it, where another one had it before: the first batch of events records it."""
     expired: bool = False
     """Whether the lease of the worker that had it before ran out."""
+    tenant: str = LOCAL
+    """Whose episode it is of."""
+    waited: float | None = None
+    """How long it was due before it was taken, seconds; None where its lease had run out."""
 
     @property
     def id(self) -> str:
@@ -77,12 +83,12 @@ class Line(NamedTuple):
     """The branch that it opens; to close one, the number of its last call; to take one, the worker."""
 
 
-class JobStore(LogStore):
+class JobStore(LogStore, TokenStore):
     """Every call that a worker makes for its jobs."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._take = self.script(scripts.TAKE)
+        self._take = self.script(turns.TAKE)
         self._renew = self.script(scripts.RENEW)
         self._release = self.script(scripts.RELEASE)
         self._park = self.script(scripts.PARK)
@@ -94,11 +100,18 @@ class JobStore(LogStore):
         """Take the next job that is due, or return in how many seconds one will be; infinity: none waits."""
         answer = await self._take(
             keys=[partition.ready, partition.leases],
-            args=[partition.episode(""), int(self.settings.lease * 1000), worker, time.time()],
+            args=[
+                partition.episode(""),
+                int(self.settings.lease * 1000),
+                worker,
+                time.time(),
+                await self._describe_turns(),
+            ],
         )
         if answer[0] == b"none":
             return float("inf") if answer[1] < 0 else answer[1] / 1000
-        _, episode, branch, epoch, resumed, spec, opening, outage, started, moved, expired = answer
+        _, episode, branch, epoch, resumed, spec, opening, outage, started, moved, *rest = answer
+        expired, tenant, priority, waited = rest
         name = episode.decode()
         raw = orjson.loads(opening) if opening else None
         if raw is not None:
@@ -114,6 +127,20 @@ class JobStore(LogStore):
             started=float(started),
             worker=worker if moved else "",
             expired=bool(expired),
+            tenant=tenant.decode(),
+            waited=waited / 1000 if priority else None,
+        )
+
+    async def _describe_turns(self) -> bytes:
+        """Return what the script has to know of tenants."""
+        limits = self.settings.tenant_limits
+        branches = {name: self.settings.divide(given.branches or 0) for name, given in limits.items()}
+        return orjson.dumps(
+            {
+                "weights": {name: given.weight for name, given in limits.items()},
+                "branches": branches,
+                "blocked": await self.find_overspent(),
+            }
         )
 
     @patient

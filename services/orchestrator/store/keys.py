@@ -28,7 +28,7 @@ class Partition:
 
     @property
     def ready(self) -> str:
-        """Sorted set: jobs that wait for a worker, by when they are due, milliseconds."""
+        """Sorted set: jobs that wait for a worker, by when they are due, milliseconds (`turns` has more)."""
         return self.tag + "ready"
 
     @property
@@ -45,6 +45,15 @@ class Partition:
     def live(self) -> str:
         """Hash: how many episodes are live, in all (`total`) and by adapter (`adapter:<name>`)."""
         return self.tag + "live"
+
+    def tenant_live(self, tenant: str) -> str:
+        """Set: the live episodes of a tenant."""
+        return f"{self.live}:{tenant}"
+
+    @property
+    def spent(self) -> str:
+        """Sorted set: tenants by when the tokens that they spent are made good, milliseconds."""
+        return self.tag + "spent"
 
     @property
     def ended(self) -> str:

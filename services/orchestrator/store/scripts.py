@@ -1,5 +1,7 @@
 """Every write that must be one: Lua, run by Redis. All keys of a script lie in one partition.
 
+`turns` has the script that takes jobs.
+
 Fields of a branch `<b>` in an episode's hash `branches`:
   `<b>:seq`      the number of its last recorded call
   `<b>:at`       the log's entry that opened it
@@ -69,9 +71,9 @@ end
 """
 
 CREATE = """
--- KEYS: episode, log, branches, texts, index, live, idempotency, ready, wake
--- ARGV: id, created, spec, event, request digest, idempotency ttl ms, max live, adapter, then digest and
---   text of each long text
+-- KEYS: episode, log, branches, texts, index, live, idempotency, ready, wake, live of the tenant
+-- ARGV: id, created, spec, event, request digest, idempotency ttl ms, max live, adapter, tenant, priority,
+--   max live of the tenant (0: no limit), then digest and text of each long text
 if redis.call('EXISTS', KEYS[1]) == 1 then return {'created', ARGV[1]} end  -- this very call, repeated
 if ARGV[6] ~= '0' then
   local known = redis.call('HMGET', KEYS[7], 'id', 'digest')
@@ -81,62 +83,31 @@ if ARGV[6] ~= '0' then
   end
 end
 if tonumber(redis.call('HGET', KEYS[6], 'total') or 0) >= tonumber(ARGV[7]) then return {'full', ''} end
+local most = tonumber(ARGV[11])
+if most > 0 and redis.call('SCARD', KEYS[10]) >= most then
+  -- workers of a release without tenants leave what they end
+  for _, id in ipairs(redis.call('SRANDMEMBER', KEYS[10], 20)) do
+    local state = redis.call('HGET', string.sub(KEYS[1], 1, -1 - #ARGV[1]) .. id, 'state')
+    if state ~= 'queued' and state ~= 'running' then redis.call('SREM', KEYS[10], id) end
+  end
+  if redis.call('SCARD', KEYS[10]) >= most then return {'crowded', ''} end
+end
 if ARGV[6] ~= '0' then
   redis.call('HSET', KEYS[7], 'id', ARGV[1], 'digest', ARGV[5])
   redis.call('PEXPIRE', KEYS[7], ARGV[6])
 end
 redis.call('HSET', KEYS[1], 'state', 'queued', 'created', ARGV[2], 'spec', ARGV[3], 'epoch', 0)
 redis.call('HSET', KEYS[1], 'events', 1, 'bytes', #ARGV[4], 'adapter', ARGV[8])
-for i = 9, #ARGV, 2 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1]) end
+redis.call('HSET', KEYS[1], 'tenant', ARGV[9], 'priority', ARGV[10])
+for i = 12, #ARGV, 2 do redis.call('HSET', KEYS[4], ARGV[i], ARGV[i + 1]) end
 redis.call('XADD', KEYS[2], '*', 'e', ARGV[4])
 redis.call('HSET', KEYS[3], '0:job', '0', '#', 1)
 redis.call('ZADD', KEYS[5], 0, ARGV[1])  -- ids sort by time
 redis.call('HINCRBY', KEYS[6], 'total', 1)
+redis.call('SADD', KEYS[10], ARGV[1])
 if ARGV[8] ~= '' then redis.call('HINCRBY', KEYS[6], 'adapter:' .. ARGV[8], 1) end
 put_ready(KEYS[8], KEYS[9], KEYS[3], ARGV[1], '0', now_ms())
 return {'created', ARGV[1]}
-"""
-
-TAKE = """
--- KEYS: ready, leases
--- ARGV: prefix of an episode's keys, lease ms, worker, now (Unix seconds, for events)
--- Takes the next job that is due: one whose lease has run out before one that waits.
-local now = now_ms()
-while true do
-  local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 1)
-  local expired = due[1] and 1 or 0
-  if not due[1] then due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'LIMIT', 0, 1) end
-  if not due[1] then
-    local later = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-    local lost = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-    local at = math.min(tonumber(later[2] or math.huge), tonumber(lost[2] or math.huge))
-    return {'none', at == math.huge and -1 or math.max(0, math.floor(at - now))}
-  end
-  local job = due[1]
-  redis.call('ZREM', KEYS[1], job)
-  redis.call('ZREM', KEYS[2], job)
-  local episode, branch = string.match(job, '^(.-)/(.*)$')
-  local hash = ARGV[1] .. episode
-  local log, branches = hash .. ':log', hash .. ':branches'
-  local state = redis.call('HGET', hash, 'state')
-  local ended = redis.call('HGET', branches, branch .. ':end')
-  if (state == 'queued' or state == 'running') and not ended then
-    local epoch = redis.call('HINCRBY', hash, 'epoch', 1)
-    local before = redis.call('HMGET', branches, branch .. ':worker', branch .. ':epoch', branch .. ':at')
-    if state == 'queued' then
-      redis.call('HSET', hash, 'state', 'running', 'started', ARGV[4])
-      redis.call('XADD', log, '*', 'e', '{"type":"episode.started","at":' .. ARGV[4] .. '}')
-      redis.call('HINCRBY', hash, 'events', 1)
-    end
-    redis.call('HSET', branches, branch .. ':epoch', epoch, branch .. ':state', 'running')
-    redis.call('ZADD', KEYS[2], now + tonumber(ARGV[2]), job)
-    local opened = before[3] and redis.call('XRANGE', log, before[3], before[3]) or {}
-    return {'job', episode, branch, epoch, before[2] and 1 or 0, redis.call('HGET', hash, 'spec') or '',
-      opened[1] and opened[1][2][2] or '', redis.call('HGET', branches, branch .. ':outage') or '',
-      redis.call('HGET', hash, 'started') or ARGV[4], before[1] ~= ARGV[3] and 1 or 0,
-      expired}
-  end
-end
 """
 
 RENEW = """
@@ -306,6 +277,8 @@ local adapter = redis.call('HGET', KEYS[1], 'adapter')
 if adapter and adapter ~= '' and redis.call('HINCRBY', KEYS[7], 'adapter:' .. adapter, -1) <= 0 then
   redis.call('HDEL', KEYS[7], 'adapter:' .. adapter)
 end
+local tenant = redis.call('HGET', KEYS[1], 'tenant')
+if tenant then redis.call('SREM', KEYS[7] .. ':' .. tenant, ARGV[1]) end
 redis.call('SADD', KEYS[8], ARGV[1])
 redis.call('ZADD', KEYS[9], now_ms() + tonumber(ARGV[10]), ARGV[1])
 for i = 1, 4 do redis.call('PEXPIRE', KEYS[i], ARGV[6]) end

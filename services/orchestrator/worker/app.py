@@ -20,7 +20,7 @@ def create(settings: OrchestratorSettings | None = None) -> FastAPI:
         async with wired(chosen, patience=chosen.outage_grace) as wiring:
             app.state.wiring = wiring
             parts = Parts(wiring.jobs, wiring.episodes, wiring.roles, wiring.environments)
-            worker = Worker(parts, chosen, app.state.metrics)
+            worker = Worker(parts, chosen, app.state.metrics, tracing=app.state.tracing)
             worker.start()
             try:
                 yield

@@ -4,13 +4,15 @@ from collections.abc import Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from services.contracts.episode import Episode, State
+from services.contracts.episode import Episode, Priority, State
 from services.kit.metrics import ADAPTERS, BASE, OTHER, BoundedLabel
 from services.orchestrator.search import METHODS
 from services.orchestrator.store.fold import Fold
+from services.orchestrator.worker.metering import PART
 from services.roles.registry import ROLES
 
 EPISODE_SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
+WAIT_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800)
 P_YES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 ENVIRONMENTS = 50
 """Environments that are shown by name."""
@@ -45,6 +47,13 @@ class EpisodeMetrics:
             buckets=EPISODE_SECONDS,
             registry=registry,
         )
+        self.waits = Histogram(
+            "espalier_queue_wait_seconds",
+            "From when a job is due until a worker takes it.",
+            ["priority", "tenant"],
+            buckets=WAIT_SECONDS,
+            registry=registry,
+        )
         self.wall = counter(
             "wall_seconds",
             "Where episodes' time went: model, environment, orchestration, queueing.",
@@ -77,12 +86,14 @@ class EpisodeMetrics:
         self.redis = gauge("redis_bytes", "Memory of the fullest Redis server: used and limit.", "kind")
         self._environments = BoundedLabel(ENVIRONMENTS, environments)
         self._prepared: set[tuple[str, str]] = set()
-        for part in ("redis", *ROLES, *environments):
+        for part in ("redis", PART, *ROLES, *environments):
             self.pauses.labels(part)
         for environment in environments:
             self.left_over.labels(environment)
         for place in ("model", "environment", "orchestration", "queueing"):
             self.wall.labels(place)
+        for priority in Priority:
+            self.waits.labels(priority.value, OTHER)
 
     def prepare(self, environment: str, method: str) -> tuple[str, str]:
         """Return the labels of an environment and a method, and start their counters at 0.

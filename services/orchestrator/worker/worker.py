@@ -9,24 +9,28 @@ import contextlib
 import os
 import socket
 from collections.abc import Generator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import structlog
 
 from services.contracts.episode import Failure, Priority
+from services.kit.completion import as_object, as_text
 from services.kit.failures import BusyError, OutageError
 from services.kit.metrics import Metrics
 from services.kit.origin import URGENCY, Origin, carry
-from services.orchestrator.durable.run import JobRun, fail
+from services.kit.tracing import OFF, Span, SpanKind, Tracing, mark_failed
+from services.orchestrator.durable.run import RUN, JobRun, fail
 from services.orchestrator.durable.slots import Slots
 from services.orchestrator.environments import EnvironmentPort
 from services.orchestrator.failures import SHORTEST_WAIT, Fate, choose_pause, classify
 from services.orchestrator.roles import Roles
 from services.orchestrator.search import METHODS
 from services.orchestrator.settings import OrchestratorSettings
-from services.orchestrator.store.episodes import EpisodeStore, parse_record
+from services.orchestrator.store.episodes import EpisodeStore, parse_record, read_trace
 from services.orchestrator.store.jobs import Job, JobStore
 from services.orchestrator.store.keys import Partition
+from services.orchestrator.worker.metering import MeteredRoles
 from services.orchestrator.worker.metrics import EpisodeMetrics
 from services.orchestrator.worker.sweeper import Sweeper
 
@@ -59,14 +63,21 @@ class Worker:
         settings: How much, and how often it looks.
         metrics: Where it counts.
         name: What the log calls it.
+        tracing: Where the runs of branches are recorded; by default nowhere.
     """
 
     def __init__(
-        self, parts: Parts, settings: OrchestratorSettings, metrics: Metrics, name: str | None = None
+        self,
+        parts: Parts,
+        settings: OrchestratorSettings,
+        metrics: Metrics,
+        name: str | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.parts = parts
         self.settings = settings
         self.name = name or f"{socket.gethostname()}/{os.getpid()}"
+        self.tracing = tracing or Tracing("worker", settings)
         self.metrics = EpisodeMetrics(metrics.registry, parts.environments)
         self.slots = Slots(settings.worker_concurrency)
         self.sweeper = Sweeper(parts.episodes, parts.jobs, parts.environments, self.metrics)
@@ -146,7 +157,8 @@ class Worker:
         return task
 
     async def _work(self, job: Job) -> None:
-        with structlog.contextvars.bound_contextvars(episode=job.episode, branch=job.branch):
+        bound = {"episode": job.episode, "branch": job.branch}
+        with structlog.contextvars.bound_contextvars(**bound), self._trace(job):
             log.info("branch taken", epoch=job.epoch, resumed=job.resumed)
             if job.resumed and job.outage is None:
                 self.metrics.takeovers.inc()
@@ -156,8 +168,25 @@ class Worker:
             try:
                 await self._run(job, stopped)
             except Exception as error:
+                mark_failed(error)
                 with _survived("laying a job aside"):
                     await self._settle(job, error, stopped)
+
+    def _trace(self, job: Job) -> AbstractContextManager[Span]:
+        """Return the span of a job's run, to be entered: it continues the trace of the episode's creation."""
+        if not self.tracing.on:
+            return OFF
+        attributes = {
+            "espalier.episode": job.episode,
+            "espalier.branch": job.branch,
+            "espalier.epoch": job.epoch,
+            "espalier.resumed": job.resumed,
+        }
+        link = as_text(as_object(as_object(job.opened).get("data")).get("trace"))
+        parent = read_trace(job.spec)
+        return self.tracing.begin(
+            RUN, parent=parent, link=link, kind=SpanKind.CONSUMER, attributes=attributes
+        )
 
     async def _run(self, job: Job, stopped: dict[str, float]) -> None:
         """Run a job to its end, or lay it aside where this worker cannot run it.
@@ -173,7 +202,10 @@ class Worker:
             await self._release(job, OTHER_VERSION_PAUSE)
             return
         self.metrics.prepare(record.request.environment, record.request.method)
-        run = JobRun(self.parts.jobs, self.parts.roles, environment, method, self.slots)
+        if job.waited is not None:
+            tenant = self.settings.show_tenant(job.tenant)
+            self.metrics.waits.labels(record.request.priority.value, tenant).observe(job.waited)
+        run = JobRun(self.parts.jobs, self._roles_for(job), environment, method, self.slots)
         origin = Origin(job.episode, URGENCIES[record.request.priority])
         try:
             with carry(origin):
@@ -182,6 +214,11 @@ class Worker:
             self._let_go(job)  # its end is seen to here: nobody is to cancel that
         if over:
             await self.sweeper.finish(job.episode, run.fold)
+
+    def _roles_for(self, job: Job) -> Roles:
+        if self.settings.limits_of(job.tenant).tokens_per_minute is None:
+            return self.parts.roles
+        return MeteredRoles(self.parts.roles, self.parts.jobs, job.tenant)
 
     def _let_go(self, job: Job) -> None:
         """Renew a job's lease no more; a later run of the same job keeps its own."""
