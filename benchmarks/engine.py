@@ -1,14 +1,19 @@
 """On the real engine: where an episode's wall time goes, and what the prefix cache serves.
 
-    make bench        (or: python -m benchmarks.engine [--episodes 24])
+    make bench        (or: python -m benchmarks.engine [--episodes 24] [--beside 2])
 
 Brings a stack of its own up on this machine (embedded model, ports of its own), runs react on ALFWorld
-alone and with 12 episodes at once, then tmbr, and takes it down.
+alone, with 12 episodes at once, and so once more beside processes that keep the cores busy, then tmbr, and
+takes it down.
 """
 
 import argparse
 import asyncio
 import json
+import subprocess
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -60,21 +65,41 @@ def split_of(episodes: list[Episode]) -> dict[str, Any]:
     }
 
 
-async def measure(episodes: int, steps: int) -> dict[str, Any]:
-    """The three measurements."""
+@contextmanager
+def busy_processes(count: int) -> Generator[None]:
+    """Keep so many cores busy with ordinary processes inside the block."""
+    running = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+
+
+async def measure(episodes: int, steps: int, beside: int) -> dict[str, Any]:
+    """The four measurements."""
     settings = StackSettings(port_offset=OFFSET)
     async with (
         running_stack(settings, Console(stderr=True)),
         AsyncEspalier(settings.url("orchestrator")) as client,
     ):
-        page = await client.tasks("alfworld", split=SPLIT, limit=2 * episodes)
+        page = await client.tasks("alfworld", split=SPLIT, limit=3 * episodes)
         tasks = [task.id for task in page.tasks]
         await play(client, "react", tasks[:1], 1, 2)
-        return {
+        # Every case has its own tasks: none finds another's prompts in the cache.
+        rest = tasks[episodes // 4 :]
+        found = {
             "react, alone": split_of(await play(client, "react", tasks[: episodes // 4], 1, steps)),
             f"react, {TOGETHER} at once": split_of(
-                await play(client, "react", tasks[episodes // 4 :][:episodes], TOGETHER, steps)
+                await play(client, "react", rest[:episodes], TOGETHER, steps)
             ),
+        }
+        with busy_processes(beside):
+            found[f"react, {TOGETHER} at once, beside {beside} busy processes"] = split_of(
+                await play(client, "react", rest[episodes:][:episodes], TOGETHER, steps)
+            )
+        return found | {
             "tmbr, alone": split_of(await play(client, "tmbr", tasks[: max(2, episodes // 8)], 1, steps)),
         }
 
@@ -86,8 +111,9 @@ def main() -> None:
     )
     parser.add_argument("--episodes", type=int, default=24)
     parser.add_argument("--steps", type=int, default=20, help="steps of a path")
+    parser.add_argument("--beside", type=int, default=2, help="busy processes beside the stack")
     options = parser.parse_args()
-    print(json.dumps(asyncio.run(measure(options.episodes, options.steps)), indent=2))
+    print(json.dumps(asyncio.run(measure(options.episodes, options.steps, options.beside)), indent=2))
 
 
 if __name__ == "__main__":

@@ -52,6 +52,8 @@ class Abilities:
     grammar: Grammar | None = None
     usage: bool | None = None
     """Whether answers report their token counts."""
+    priority: bool = True
+    """Whether `priority` may be sent; some servers refuse a field that they do not have."""
 
     def describe(self) -> dict[str, str]:
         """Return each ability in words, for `/readyz`."""

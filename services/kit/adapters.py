@@ -46,8 +46,8 @@ def add_adapter_routes(app: FastAPI, model: ModelClient, profile: str, role: str
             with model.metrics.count_change("drop"):
                 await model.drop_engine(name)
         else:
-            served = await model.engine.refresh()
-            if name not in served.adapters:
+            if not await model.serves_anywhere(name):
+                served = await model.engine.refresh()
                 raise ProblemError(
                     Kind.NOT_FOUND, f"The engine serves no adapter {name}.", allowed=served.adapters
                 )

@@ -127,9 +127,10 @@ class Engine:
         """
         try:
             response = await self._upstream.request("GET", "/workers")
-        except RefusedError:
+            answer = _read_json(response.content, "/workers", "")
+        except (RefusedError, ProblemError):  # no such path, or a page that stands for every path
             return []
-        listed = as_list(as_object(_read_json(response.content, "/workers", "")).get("workers"))
+        listed = as_list(as_object(answer).get("workers"))
         return [str(url) for one in listed if (url := as_object(one).get("url"))]
 
     async def token(self, text: str) -> int | None:
@@ -253,15 +254,26 @@ class Engine:
         if not path.endswith("completions"):
             return await self._post(path, body, text=text)
         origin = current_origin()
-        if origin.engine_priority:
+        if origin.engine_priority and self.abilities.priority:
             body = {**body, "priority": origin.engine_priority}
         with span(f"chat {body['model']}", kind=SpanKind.CLIENT) as opened:
             if not opened.is_recording():
-                return await self._post(path, body, text=text)
+                return await self._complete(path, body)
             opened.set_attributes(describe_chat(self.url, body, origin.session))
-            answer = await self._post(path, body, text=text)
+            answer = await self._complete(path, body)
             opened.set_attributes(describe_reply(answer))
             return answer
+
+    async def _complete(self, path: str, body: dict[str, Any]) -> Any:
+        """Post a completion; an engine that refuses `priority` gets none from then on."""
+        try:
+            return await self._post(path, body, text=False)
+        except ProblemError as error:
+            if "priority" not in body or "priority" not in error.detail.lower():
+                raise
+        self.abilities.priority = False
+        del body["priority"]
+        return await self._post(path, body, text=False)
 
     async def _post(self, path: str, body: dict[str, Any], *, text: bool) -> Any:
         try:

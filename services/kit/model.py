@@ -293,6 +293,10 @@ class ModelClient:
         """Return whether every replica of the engine serves an adapter that was loaded at run time."""
         return await Replicas(self.engine, self.settings).all_serve(adapter)
 
+    async def serves_anywhere(self, adapter: str) -> bool:
+        """Return whether a replica of the engine serves an adapter that was loaded at run time."""
+        return await Replicas(self.engine, self.settings).any_serves(adapter)
+
     async def load_adapter(self, name: str, path: str) -> None:
         """Load an adapter into every replica of the engine that lacks it. Raises as `Replicas.load`."""
         await Replicas(self.engine, self.settings).load(name, path)

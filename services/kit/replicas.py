@@ -1,5 +1,6 @@
 """Changes that every replica of an engine must see: adapters that are loaded and unloaded at run time."""
 
+import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -28,12 +29,26 @@ class Replicas:
         self._settings = settings
 
     async def all_serve(self, name: str) -> bool:
-        """Return whether every replica that answers serves an adapter."""
+        """Return whether every replica that answers serves an adapter. Raises as `load`."""
+        return all(name in adapters for adapters in await self._list_adapters())
+
+    async def any_serves(self, name: str) -> bool:
+        """Return whether a replica that answers serves an adapter. Raises as `load`."""
+        return any(name in adapters for adapters in await self._list_adapters())
+
+    async def _list_adapters(self) -> list[list[str]]:
+        """Return what each replica that answers serves."""
+        found: list[list[str]] = []
+        away: OutageError | None = None
         async with self._connect() as replicas:
             for replica in replicas:
-                if name not in (await replica.refresh()).adapters:
-                    return False
-        return True
+                try:
+                    found.append((await replica.refresh()).adapters)
+                except OutageError as error:
+                    away = error
+        if away is not None and not found:
+            raise away
+        return found
 
     async def load(self, name: str, path: str) -> None:
         """Load an adapter into every replica, or into none.
@@ -44,14 +59,14 @@ class Replicas:
             ProblemError: A replica refused it.
             OutageError: No replica answers.
         """
-        loaded: list[Engine] = []
+        answered, loaded = 0, list[Engine]()
         away: OutageError | None = None
         async with self._connect() as replicas:
             for replica in replicas:
                 try:
-                    if name not in (await replica.refresh()).adapters:
-                        await replica.send(LOAD, {"lora_name": name, "lora_path": path}, text=True)
+                    if await _load_into(replica, name, path):
                         loaded.append(replica)
+                    answered += 1
                 except OutageError as error:
                     log.warning(
                         "A replica is away and does not load the adapter", adapter=name, error=str(error)
@@ -59,9 +74,10 @@ class Replicas:
                     away = error
                 except ProblemError:
                     for other in loaded:
-                        await other.send(UNLOAD, {"lora_name": name}, text=True)
+                        with contextlib.suppress(ProblemError, OutageError):  # the refusal is what counts
+                            await other.send(UNLOAD, {"lora_name": name}, text=True)
                     raise
-            if away is not None and not loaded:
+            if away is not None and not answered:
                 raise away
 
     async def unload(self, name: str) -> None:
@@ -85,3 +101,16 @@ class Replicas:
         finally:
             for replica in replicas:
                 await replica.close()
+
+
+async def _load_into(replica: Engine, name: str, path: str) -> bool:
+    """Load an adapter where it is not served; whether this call loaded it."""
+    if name in (await replica.refresh()).adapters:
+        return False
+    try:
+        await replica.send(LOAD, {"lora_name": name, "lora_path": path}, text=True)
+    except ProblemError:
+        if name in (await replica.refresh()).adapters:  # somebody else has loaded it meanwhile
+            return False
+        raise
+    return True

@@ -22,6 +22,8 @@ class RouterSettings(Settings):
     """How an engine is chosen; by default an episode, which `X-Session-ID` names, stays with one."""
     router_look: float = Field(default=1.0, gt=0, le=60)
     """Between two looks at the engines, seconds."""
+    router_grace: float = Field(default=30.0, ge=0, le=3600)
+    """How long a replica may lack an adapter that others serve before it is brought up to date, seconds."""
     model_key: SecretStr = SecretStr("")
     """Bearer token for the engines; requests need it too."""
 

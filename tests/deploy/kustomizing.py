@@ -38,10 +38,13 @@ ENGINES = {
     "scripted": {"engine"},
     "external-redis": {"engine"},
 }
+ROUTERS = {variant: {name.replace("engine", "router") for name in ENGINES[variant]} for variant in VARIANTS}
 ENGINE_PORT = PORTS["engine"]
 ENGINE_PARTS = ("scripted-model", "router")
 WORKLOADS = {part.replace("_", "-"): part for part in PORTS if part in SETTINGS and part not in ENGINE_PARTS}
-"""Our own parts, by the names of their workloads."""
+"""Our own parts that every overlay has once, by the names of their workloads."""
+PARTS = {variant: WORKLOADS | dict.fromkeys(ROUTERS[variant], "router") for variant in VARIANTS}
+"""Our own parts with an overlay's routers, by the names of their workloads."""
 SANDBOX = "os-interaction"
 REFERENCE = re.compile(r"\$\(([A-Za-z0-9_]+)\)")
 Manifest = dict[str, Any]

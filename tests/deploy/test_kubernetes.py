@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 import kubernetes_validate
 import pytest
@@ -14,15 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from espalier.serve import PORTS
 from services.orchestrator.settings import OrchestratorSettings
+from services.router.settings import RouterSettings
 from services.scripted.settings import ScriptedSettings
 from tests.deploy.composing import ROOT, Compose
 from tests.deploy.kustomizing import (
     ENGINE_PORT,
     ENGINES,
     KUBERNETES,
+    PARTS,
+    ROUTERS,
     SANDBOX,
     SECRETS,
-    WORKLOADS,
     Manifest,
     container_of,
     environment_of,
@@ -161,24 +164,30 @@ def test_everything_scales_by_one_hand_alone(stack: list[Manifest], variant: str
 
 def test_a_workload_a_part(stack: list[Manifest], variant: str) -> None:
     redis = set() if variant == "external-redis" else {"redis"}
-    assert workloads(stack).keys() == WORKLOADS.keys() | ENGINES[variant] | redis
+    assert workloads(stack).keys() == PARTS[variant].keys() | ENGINES[variant] | redis
     kinds = {name: workload["kind"] for name, workload in workloads(stack).items()}
-    replicated = {*ROLES, "orchestrator", "worker"}
+    replicated = {*ROLES, "orchestrator", "worker"} | ROUTERS[variant]
     assert {name for name, kind in kinds.items() if kind == "Deployment"} == replicated
     services = select(stack, "Service")
-    for name, part in WORKLOADS.items():
+    for name, part in PARTS[variant].items():
         container = container_of(workloads(stack)[name])
         assert container["args"] == [part]
-        assert container["ports"] == [{"name": "http", "containerPort": PORTS[part]}]
+        http, *others = container["ports"]
+        assert http == {"name": "http", "containerPort": PORTS[part]}
+        annotations = workloads(stack)[name]["spec"]["template"]["metadata"]["annotations"]
+        assert annotations == {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORTS[part])}
+        if name in ROUTERS[variant]:
+            assert others == [{"name": "model", "containerPort": ENGINE_PORT}]
+            continue
+        assert not others
         (port,) = services[name]["spec"]["ports"]
         assert (port["port"], port["targetPort"]) == (PORTS[part], "http")
         labels = workloads(stack)[name]["spec"]["template"]["metadata"]["labels"]
         assert services[name]["spec"]["selector"].items() <= labels.items()
-        annotations = workloads(stack)[name]["spec"]["template"]["metadata"]["annotations"]
-        assert annotations == {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORTS[part])}
 
 
-def test_images_are_those_of_compose(stack: list[Manifest], services: dict[str, Any]) -> None:
+def test_images_are_those_of_compose(stack: list[Manifest], variant: str, services: dict[str, Any]) -> None:
+    parts = PARTS[variant]
     images = {service["image"] for service in services.values()}
     text = (ROOT / "deploy/docker/Dockerfile").read_text()
     for name, workload in workloads(stack).items():
@@ -187,15 +196,15 @@ def test_images_are_those_of_compose(stack: list[Manifest], services: dict[str, 
         if image.startswith("espalier/"):
             target = image.removeprefix("espalier/").partition(":")[0]
             assert re.search(rf"^FROM \S+ AS {target}$", text, re.MULTILINE), image
-            assert name not in WORKLOADS or services[WORKLOADS[name]]["image"] == image
-        user = services.get(WORKLOADS.get(name, name), {}).get("user", "10001:10001")
+            assert name not in parts or services[parts[name]]["image"] == image
+        user = services.get(parts.get(name, name), {}).get("user", "10001:10001")
         if re.fullmatch(r"\d+:\d+", user):
             context = pod_of(workload)["securityContext"]
             assert user == f"{context['runAsUser']}:{context['runAsGroup']}", name
 
 
-def test_settings_are_ones_that_the_parts_read_and_take(stack: list[Manifest]) -> None:
-    for name, part in WORKLOADS.items():
+def test_settings_are_ones_that_the_parts_read_and_take(stack: list[Manifest], variant: str) -> None:
+    for name, part in PARTS[variant].items():
         given = environment_of(stack, workloads(stack)[name])
         given.pop("REDIS_PASSWORD", None)
         read = read_settings(part, given)
@@ -235,26 +244,56 @@ def test_parts_are_where_the_others_look(stack: list[Manifest], variant: str) ->
         )
 
 
-def test_an_engine_answers_for_each_role(stack: list[Manifest], variant: str) -> None:
-    services, running = select(stack, "Service"), workloads(stack)
-    answering: set[str] = set()
+def served_by(stack: list[Manifest], service: str) -> str:
+    """The name of the one workload whose pods a Service selects."""
+    found = select(stack, "Service")[service]
+    (name,) = (
+        name
+        for name, workload in workloads(stack).items()
+        if workload["metadata"]["namespace"] == found["metadata"]["namespace"]
+        and found["spec"]["selector"].items() <= workload["spec"]["template"]["metadata"]["labels"].items()
+    )
+    return name
+
+
+def test_a_router_answers_for_each_role(stack: list[Manifest], variant: str) -> None:
+    answering: dict[str, str] = {}
     for role in ROLES:
-        (port,) = services[f"{role}-model"]["spec"]["ports"]
-        assert (port["port"], port["targetPort"]) == (ENGINE_PORT, "http")
-        selector = services[f"{role}-model"]["spec"]["selector"]
-        found = {
-            name
-            for name, workload in running.items()
-            if selector.items() <= workload["spec"]["template"]["metadata"]["labels"].items()
-        }
-        assert len(found) == 1
-        answering |= found
-    assert answering == ENGINES[variant]
-    for name in answering:
-        assert container_of(running[name])["ports"] == [{"name": "http", "containerPort": ENGINE_PORT}]
-        given = environment_of(stack, running[name])
-        key = given.get("VLLM_API_KEY") or given["ESPALIER_MODEL_KEY"]
-        assert key == environment_of(stack, running["actor"])["ESPALIER_MODEL_KEY"]
+        service = select(stack, "Service")[f"{role}-model"]
+        (port,) = service["spec"]["ports"]
+        assert (port["port"], port["targetPort"]) == (ENGINE_PORT, "model")
+        assert "clusterIP" not in service["spec"]
+        answering[role] = served_by(stack, f"{role}-model")
+    assert set(answering.values()) == ROUTERS[variant]
+    if len(ROUTERS[variant]) > 1:
+        assert answering == {role: f"router-{role}" for role in ROLES}
+
+
+def test_routers_find_every_engine_that_is_ready(stack: list[Manifest], variant: str) -> None:
+    services, running = select(stack, "Service"), workloads(stack)
+    key = environment_of(stack, running["actor"])["ESPALIER_MODEL_KEY"]
+    found: dict[str, str] = {}
+    for name in ROUTERS[variant]:
+        read = read_settings("router", environment_of(stack, running[name]))
+        assert isinstance(read, RouterSettings)
+        assert read.router_port == ENGINE_PORT
+        assert read.router_policy == "consistent_hash"
+        assert read.model_key.get_secret_value() == key
+        (url,) = read.router_engines
+        host = urlsplit(url).hostname
+        assert host is not None
+        service = services[host]["spec"]
+        assert service["clusterIP"] == "None"
+        assert service["publishNotReadyAddresses"] is False
+        found[name] = served_by(stack, host)
+        engine = running[found[name]]
+        assert engine["spec"]["serviceName"] == host
+        # The name stands for the pods' own addresses, so no Service maps the port.
+        assert container_of(engine)["ports"] == [{"name": "http", "containerPort": urlsplit(url).port}]
+        given = environment_of(stack, engine)
+        assert key == (given.get("VLLM_API_KEY") or given["ESPALIER_MODEL_KEY"])
+    assert found == {name: name.replace("router", "engine") for name in ROUTERS[variant]}
+    assert set(found.values()) == ENGINES[variant]
 
 
 def test_the_scripted_engine_reads_its_settings(stacks: dict[str, list[Manifest]]) -> None:
@@ -299,7 +338,7 @@ def test_redis_is_started_as_in_compose(stacks: dict[str, list[Manifest]], servi
     assert resolve(password, given) == SECRETS["espalier"]["ESPALIER_REDIS_PASSWORD"]
 
 
-def test_every_part_is_probed_bounded_and_given_time_to_end(stack: list[Manifest]) -> None:
+def test_every_part_is_probed_bounded_and_given_time_to_end(stack: list[Manifest], variant: str) -> None:
     for name, workload in workloads(stack).items():
         container, pod = container_of(workload), pod_of(workload)
         assert container["resources"]["requests"].keys() >= {"cpu", "memory"}, name
@@ -311,7 +350,7 @@ def test_every_part_is_probed_bounded_and_given_time_to_end(stack: list[Manifest
                 assert "redis-cli ping" in container[probe]["exec"]["command"][-1]
                 continue
             asked = container[probe]["httpGet"]
-            assert asked == {"path": path if name in WORKLOADS else "/health", "port": "http"}, name
+            assert asked == {"path": path if name in PARTS[variant] else "/health", "port": "http"}, name
         grace = pod["terminationGracePeriodSeconds"]
         given = environment_of(stack, workload)
         draining = float(given.get("ESPALIER_DRAIN_SECONDS", 0))
@@ -331,8 +370,12 @@ def test_every_workload_has_a_disruption_budget(stack: list[Manifest]) -> None:
 
 
 def test_kustomizations_name_every_file() -> None:
-    for folder in (KUBERNETES / "base", *KUBERNETES.glob("overlays/*"), *KUBERNETES.glob("components/*")):
+    folders = [path.parent for path in KUBERNETES.rglob("kustomization.yaml")]
+    owned: dict[Path, list[Path]] = {folder: [] for folder in folders}
+    for path in KUBERNETES.rglob("*.yaml"):
+        owned[next(parent for parent in path.parents if parent in owned)].append(path)
+    for folder in folders:
         named = yaml.safe_load((folder / "kustomization.yaml").read_text())
-        files = {path.relative_to(folder).as_posix() for path in folder.rglob("*.yaml")}
+        files = {path.relative_to(folder).as_posix() for path in owned[folder]}
         used = {*named["resources"], *(patch.get("path") for patch in named.get("patches", []))}
         assert files - {"kustomization.yaml"} == {name for name in used if name and name.endswith(".yaml")}

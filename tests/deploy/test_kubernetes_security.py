@@ -5,7 +5,9 @@ from pathlib import Path
 
 from tests.deploy.composing import ROOT
 from tests.deploy.kustomizing import (
+    ENGINE_PORT,
     ENGINES,
+    ROUTERS,
     SANDBOX,
     SECRETS,
     Manifest,
@@ -88,7 +90,8 @@ def test_only_what_has_to_reaches_a_part(stack: list[Manifest], variant: str) ->
     callers = {
         **dict.fromkeys(ROLES, orchestration),
         **dict.fromkeys(environments, orchestration),
-        **{name: set(ROLES) for name in ENGINES[variant]},
+        **{name: set(ROLES) | ROUTERS[variant] for name in ENGINES[variant]},
+        **{name: set[str]() for name in ROUTERS[variant]},
         "redis": orchestration,
         "worker": set[str](),
     }
@@ -97,7 +100,8 @@ def test_only_what_has_to_reaches_a_part(stack: list[Manifest], variant: str) ->
     strangers = [Pod("stranger", "default"), Pod("ingress", "ingress-nginx"), Pod("neighbour", "espalier")]
     prometheus = Pod("prometheus", "monitoring")
     for name, target in network.pods.items():
-        (port,) = target.ports.values()
+        port, *others = target.ports.values()
+        assert not others or name in ROUTERS[variant]
         assert network.reaches(prometheus, target, port) == (name != "redis"), name
         if name == "orchestrator":  # the one that others call
             assert all(network.reaches(pod, target, port) for pod in strangers[:2])
@@ -110,13 +114,28 @@ def test_only_what_has_to_reaches_a_part(stack: list[Manifest], variant: str) ->
         assert not network.reaches(network.pods["worker"], target, 22)
 
 
+def test_roles_alone_reach_the_routers_requests(stack: list[Manifest], variant: str) -> None:
+    network = Network(stack)
+    strangers = {Pod("stranger", "default"), Pod("neighbour", "espalier"), Pod("prometheus", "monitoring")}
+    for name in ROUTERS[variant]:
+        router = network.pods[name]
+        everyone = [*network.pods.values(), *strangers]
+        assert {each.name for each in everyone if network.answers(each, router, ENGINE_PORT)} == set(ROLES)
+        within = network.pods.values()
+        assert {each.name for each in within if network.calls(each, router, ENGINE_PORT)} == set(ROLES)
+        reached = {
+            each.name for each in within for port in each.ports.values() if network.calls(router, each, port)
+        }
+        assert reached == ENGINES[variant]
+
+
 def test_environments_and_redis_have_no_way_out(stack: list[Manifest], variant: str) -> None:
     network = Network(stack)
     dns = Pod("dns", "kube-system", {"k8s-app": "kube-dns"})
     for name, pod in network.pods.items():
         called = name.replace("-", "_") in ENVIRONMENTS or name == "redis"
         fetching = variant == "gpu" and name in ENGINES["gpu"]
-        calling = name in {*ROLES, "orchestrator", "worker"} or fetching
+        calling = name in {*ROLES, "orchestrator", "worker"} | ROUTERS[variant] or fetching
         assert network.leaves(pod) == calling, name
         assert network.reaches(pod, dns, 53) == calling, name
         assert not (called and network.leaves(pod))

@@ -73,6 +73,23 @@ async def test_episodes_live_through_a_failover(cluster: list[Node]) -> None:
     await play_through(settings, lambda bench, episode: _master_of(cluster, bench, episode).process.kill())
 
 
+async def test_the_memory_of_a_cluster_of_one_master_is_measured(tmp_path: Path) -> None:
+    bus = ["--cluster-port", str(free_port()), "--cluster-announce-ip", "127.0.0.1"]
+    node = start_node(tmp_path / "node", "--cluster-enabled", "yes", *bus)
+    try:
+        eventually(node.answers)
+        node.send("CLUSTER", "ADDSLOTSRANGE", "0", str(SLOTS - 1))
+        eventually(lambda: "cluster_state:ok" in _info(node))
+        redis = RedisCluster(host="127.0.0.1", port=node.port, password=PASSWORD)
+        try:
+            used, limit = await EpisodeStore(redis, OrchestratorSettings(redis_cluster=True)).measure_memory()
+        finally:
+            await redis.aclose()
+        assert 0 < used < limit
+    finally:
+        node.end()
+
+
 def _master_of(cluster: list[Node], bench: Bench, episode: str) -> Node:
     key = bench.jobs.log_key(episode)
     slot = int(cluster[0].send("CLUSTER", "KEYSLOT", key))

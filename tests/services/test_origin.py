@@ -1,8 +1,14 @@
 """The origin of a request: read from headers, carried to the next part, sent to the engine."""
 
-import pytest
+from typing import Any
 
+import pytest
+from fastapi import FastAPI, HTTPException
+
+from services.kit.engine import Engine
 from services.kit.origin import URGENCY, Origin, carry, current_origin, read_origin
+from services.kit.settings import RoleSettings
+from tests.support import served
 
 
 @pytest.mark.parametrize(
@@ -38,3 +44,22 @@ def test_an_origin_lasts_as_long_as_its_block() -> None:
             assert current_origin().session == "inner"
         assert current_origin().session == "outer"
     assert current_origin() == Origin()
+
+
+async def test_an_engine_that_refuses_priorities_is_called_without() -> None:
+    seen: list[dict[str, Any]] = []
+    app = FastAPI()
+
+    @app.post("/v1/chat/completions")
+    async def chat(body: dict[str, Any]) -> dict[str, Any]:
+        seen.append(body)
+        if "priority" in body:
+            raise HTTPException(422, "unknown field `priority`")
+        return {"choices": []}
+
+    with served(app) as url, carry(Origin("ep_01", 5)):
+        engine = Engine(url, RoleSettings())
+        for _ in range(2):
+            assert await engine.send("/v1/chat/completions", {"model": "m"}) == {"choices": []}
+        await engine.close()
+    assert [body.get("priority") for body in seen] == [2, None, None]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,13 +11,16 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 from pydantic import SecretStr, ValidationError
 
 from services.actor.api import create as create_actor
+from services.kit.engine import Engine
 from services.kit.settings import RoleSettings
 from services.router.api import create as create_router
 from services.router.process import router_command
-from services.router.replicas import MOST, resolve
+from services.router.replicas import MOST, Resolver
 from services.router.settings import RouterSettings
 from services.scripted.api import create_app
 from services.scripted.model import ScriptedModel
@@ -44,12 +48,13 @@ class Routed:
             "ESPALIER_ROUTER_PORT": self.url.rpartition(":")[2],
             "ESPALIER_ROUTER_METRICS_PORT": str(free_port()),
             "ESPALIER_ROUTER_LOOK": "1",
+            "ESPALIER_ROUTER_GRACE": "2",
         }
         self._engines = [ExitStack(), ExitStack()]
 
-    def start_engine(self, number: int) -> None:
+    def start_engine(self, number: int, model: ScriptedModel | None = None) -> None:
         """Start one engine, which has no adapters."""
-        self.models[number] = ScriptedModel()
+        self.models[number] = model or ScriptedModel()
         app = create_app(self.models[number], api_key=KEY)
         self._engines[number].enter_context(served(app, self.ports[number]))
 
@@ -185,18 +190,76 @@ def test_an_adapter_that_one_replica_refuses_is_loaded_nowhere(routed: Routed) -
     assert [list(model.adapters) for model in routed.models] == [[], []]
 
 
+def test_a_replica_that_lacks_an_adapter_is_brought_up_to_date(routed: Routed) -> None:
+    assert routed.adapters("POST").status_code == 201
+    del routed.models[1].adapters[ADAPTER["name"]]  # as after a start between two looks
+    eventually(lambda: ADAPTER["name"] in routed.models[1].adapters)
+    eventually(lambda: routed.replicas() == 2)
+    del routed.models[0].adapters[ADAPTER["name"]]  # an unloading that broke off can be repeated
+    assert routed.adapters("DELETE", f"/{ADAPTER['name']}").status_code == 200
+    assert [list(model.adapters) for model in routed.models] == [[], []]
+
+
+def test_a_refused_adapter_keeps_no_replica_out(routed: Routed) -> None:
+    assert routed.adapters("POST").status_code == 201
+    routed.stop_engine(0)
+    eventually(lambda: routed.replicas() == 1)
+    refusing = ScriptedModel(name=ADAPTER["name"])  # no adapter may have the name of the base model
+    routed.start_engine(0, refusing)
+    eventually(lambda: routed.replicas() == 2)
+    assert not refusing.adapters
+    routed.stop_engine(0)
+    eventually(lambda: routed.replicas() == 1)
+    routed.start_engine(0)
+    eventually(lambda: routed.replicas() == 2)
+    assert list(routed.models[0].adapters) == [ADAPTER["name"]]
+    assert routed.adapters("DELETE", f"/{ADAPTER['name']}").status_code == 200
+
+
+def test_an_adapter_is_loaded_though_a_replica_is_away(routed: Routed) -> None:
+    routed.stop_engine(0)  # the router lists it until it has missed two looks
+    answer = routed.adapters("POST")
+    assert answer.status_code == 201, answer.text
+    assert list(routed.models[1].adapters) == [ADAPTER["name"]]
+    eventually(lambda: routed.replicas() == 1)
+    routed.start_engine(0)
+    eventually(lambda: routed.replicas() == 2)
+    assert routed.adapters("DELETE", f"/{ADAPTER['name']}").status_code == 200
+
+
+async def test_a_page_for_every_path_is_no_router() -> None:
+    app = FastAPI()
+
+    @app.get("/{path:path}")
+    async def page(path: str) -> HTMLResponse:
+        return HTMLResponse(f"<html>{path}</html>")
+
+    with served(app) as url:
+        engine = Engine(url, RoleSettings())
+        assert await engine.list_routed() == []
+        await engine.close()
+
+
 async def test_a_name_stands_for_all_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     places = [(2, 1, 6, "", (f"10.0.{place // 250}.{place % 250}", 8100)) for place in range(MOST + 5)]
+    failing: Exception | None = None
 
     async def look_up(host: str, port: int, **_: object) -> list[object]:
-        if host == "gone":
-            raise OSError
+        if failing is not None:
+            raise failing
         return [(10, 1, 6, "", ("fd00::1", port, 0, 0))] if host == "six" else [*places]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
-    assert await resolve(["http://gone:8100", "http://six:8100"]) == ["http://[fd00::1]:8100"]
-    assert await resolve(["https://secure:443"]) == ["https://secure:443"]
-    assert len(await resolve(["http://many:8100"])) == MOST
+    resolver = Resolver(["http://six:8100"])
+    assert await resolver.resolve() == ["http://[fd00::1]:8100"]
+    for error in (socket.gaierror(socket.EAI_AGAIN, "try again"), OSError("no network"), TimeoutError()):
+        failing = error
+        assert await resolver.resolve() == ["http://[fd00::1]:8100"], "the addresses of before stand"
+    failing = socket.gaierror(socket.EAI_NONAME, "no such name")
+    assert await resolver.resolve() == []
+    failing = None
+    assert await Resolver(["https://secure:443"]).resolve() == ["https://secure:443"]
+    assert len(await Resolver(["http://many:8100"]).resolve()) == MOST
 
 
 @pytest.mark.parametrize("given", ["engine:8100", "ftp://engine", "http://engine/v1", "http://"])

@@ -2,7 +2,8 @@
 
 Each tenant has a bucket that holds a minute's tokens and fills evenly (GCRA: one time a tenant, at which its
 bucket is full again). What a call costs is known after it, so a bucket may be overdrawn; the tenant then
-waits until it holds something. All buckets lie in the first partition, so that a limit holds for all of them.
+waits until it holds something. A tenant whose limit is changed gets a new bucket: what is missing in the old
+one is known by its old limit alone. All buckets lie in the first partition, so that a limit holds for all.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ MINUTE = 60_000
 """Milliseconds."""
 SPEND = """
 -- KEYS: spent
--- ARGV: tenant, and in how many ms its bucket takes in what was spent
+-- ARGV: bucket, and in how many ms its bucket takes in what was spent
 local now = now_ms()
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 local full = math.max(now, tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0)) + tonumber(ARGV[2])
@@ -26,8 +27,8 @@ return 'ok'
 """
 FIND = """
 -- KEYS: spent
--- ARGV: a tenant, or nothing: all that lack more than a minute's tokens
--- Answers each tenant and the ms until its bucket is full.
+-- ARGV: a bucket, or nothing: all that lack more than a minute's tokens
+-- Answers each bucket and the ms until it is full.
 local now = now_ms()
 if ARGV[1] then
   local full = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or now)
@@ -63,7 +64,7 @@ class TokenStore(Store):
         if limit is None or tokens <= 0:
             return
         try:
-            await self._spend(keys=[self._spent], args=[tenant, tokens * MINUTE / limit])
+            await self._spend(keys=[self._spent], args=[_bucket(tenant, limit), tokens * MINUTE / limit])
         except Exception as error:
             if not is_transient(error):
                 raise
@@ -74,7 +75,7 @@ class TokenStore(Store):
         limit = self.settings.limits_of(tenant).tokens_per_minute
         if limit is None:
             return Spending(0, 0.0)
-        _, lacking = await self._find_spending(keys=[self._spent], args=[tenant])
+        _, lacking = await self._find_spending(keys=[self._spent], args=[_bucket(tenant, limit)])
         wait = (lacking - MINUTE + 1) / 1000 if lacking >= MINUTE else 0.0
         return Spending(round(lacking * limit / MINUTE), wait)
 
@@ -86,9 +87,17 @@ class TokenStore(Store):
         if not any(limits.tokens_per_minute for limits in self.settings.tenant_limits.values()):
             return {}
         found = await self._find_spending(keys=[self._spent], args=[])
-        waits = {tenant.decode(): ms - MINUTE + 1 for tenant, ms in zip(found[::2], found[1::2], strict=True)}
-        return {name: ms for name, ms in waits.items() if self.settings.limits_of(name).tokens_per_minute}
+        waits: dict[str, int] = {}
+        for bucket, lacking in zip(found[::2], found[1::2], strict=True):
+            tenant, _, limit = bucket.decode().partition("|")
+            if limit == str(self.settings.limits_of(tenant).tokens_per_minute):
+                waits[tenant] = lacking - MINUTE + 1
+        return waits
 
     @property
     def _spent(self) -> str:
         return self.partitions.all[0].spent
+
+
+def _bucket(tenant: str, limit: int) -> str:
+    return f"{tenant}|{limit}"

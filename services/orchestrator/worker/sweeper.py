@@ -55,8 +55,6 @@ class Sweeper:
         self._metrics.live.set(live)
         self._metrics.show_adapters(live, adapters)
         self._metrics.depth.set(await self._jobs.depth())
-        with contextlib.suppress(ResponseError):  # a hosted Redis may refuse INFO
-            self._metrics.show_memory(*await self._episodes.measure_memory())
         for episode in await self._episodes.claim_ended():
             await self._count(episode)
         for episode in await self._episodes.list_unclean():
@@ -66,6 +64,8 @@ class Sweeper:
             if await self._episodes.claim_chore("sessions", LEFT_OVER_EVERY / 2):
                 await self.close_left_over()
                 await self._episodes.trim_index()
+        with contextlib.suppress(ResponseError):  # a hosted Redis may refuse INFO
+            self._metrics.show_memory(*await self._episodes.measure_memory())
 
     async def close_left_over(self) -> None:
         """Close sessions of ended episodes that no log has: opened, and lost before they were recorded."""
