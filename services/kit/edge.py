@@ -18,7 +18,7 @@ from services.kit.metrics import Metrics
 from services.kit.origin import carry, read_origin
 from services.kit.problems import Kind, ProblemError
 from services.kit.settings import Settings
-from services.kit.tracing import Tracing, describe_answered
+from services.kit.tracing import OFF, Tracing, describe_answered
 
 BODIES = frozenset({"POST", "PUT", "PATCH"})
 """Methods of requests with bodies. They begin a trace, too; readiness checks and polls do not."""
@@ -67,18 +67,24 @@ class Edge:
         def header(name: str) -> str:
             return _header(scope, name.encode())
 
+        tenant = self._find_tenant(scope)
+        refusal = self._refuse(scope, tenant)
+        # Health and metrics answer callers without a key, who open no span either.
+        traced = refusal is None and (tenant is not None or not self.keys)
         origin = read_origin(header)
         bound = {"request_id": request_id, **({"episode": origin.session} if origin.session else {})}
         with (
             structlog.contextvars.bound_contextvars(**bound),
             carry(origin),
-            self.tracing.serve(method, header, begins=method in BODIES) as served,
+            self.tracing.serve(method, header, begins=method in BODIES) if traced else OFF as served,
         ):
             try:
                 async with deadline:
-                    self._admit(scope)
+                    if refusal:
+                        raise refusal
+                    self._check_length(scope)
                     scope["state"]["admin"] = self._may_administer(scope)
-                    scope["state"]["tenant"] = self._find_tenant(scope) or LOCAL
+                    scope["state"]["tenant"] = tenant or LOCAL
                     await self.app(scope, await self._body(scope, receive), answer.send)
             except _ClientGoneError:
                 pass  # the client is gone
@@ -108,31 +114,33 @@ class Edge:
             Kind.INTERNAL, f"An unexpected {type(error).__name__}; the log has it under the request id."
         )
 
-    def _admit(self, scope: Scope) -> None:
-        if self.keys and scope["path"] not in auth.OPEN_PATHS and not self._authorised(scope):
-            raise ProblemError(
+    def _refuse(self, scope: Scope, tenant: str | None) -> ProblemError | None:
+        """Return why the caller is not served; None: it is."""
+        if self.keys and scope["path"] not in auth.OPEN_PATHS and tenant is None:
+            return ProblemError(
                 Kind.UNAUTHORIZED, "Send `Authorization: Bearer <key>` with one of ESPALIER_API_KEYS."
             )
         if not self.keys and not auth.is_local(scope):
-            raise ProblemError(
+            return ProblemError(
                 Kind.FORBIDDEN, "This part has no keys and answers on loopback only: set ESPALIER_API_KEYS."
             )
         if refusal := auth.refuse_origin(scope, self.settings):
-            raise ProblemError(Kind.FORBIDDEN, refusal)
+            return ProblemError(Kind.FORBIDDEN, refusal)
+        return None
+
+    def _check_length(self, scope: Scope) -> None:
+        """Refuse a body that is announced as too large."""
         length = _header(scope, b"content-length")
         if length.isdigit() and int(length) > self.settings.max_body_bytes:
             raise self._oversize()
 
     def _refuse_socket(self, scope: Scope) -> int | None:
         """The code that a WebSocket is closed with before it opens; None: it may open."""
-        if self.keys and not self._authorised(scope):
+        if self.keys and self._find_tenant(scope) is None:
             return 4401
         if not self.keys and not auth.is_local(scope):
             return 4403
         return 4403 if auth.refuse_origin(scope, self.settings) else None
-
-    def _authorised(self, scope: Scope) -> bool:
-        return self._find_tenant(scope) is not None
 
     def _find_tenant(self, scope: Scope) -> str | None:
         """Return whose key the caller has; None: nobody's."""

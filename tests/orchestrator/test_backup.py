@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import math
 import re
 import stat
 import sys
@@ -186,6 +187,28 @@ def rename(lines: list[dict[str, Any]]) -> None:
     lines[1]["id"] = "ep_*"
 
 
+def set_field(name: str, value: Any) -> Change:
+    def change(lines: list[dict[str, Any]]) -> None:
+        lines[1][name] = value
+
+    return change
+
+
+def name_entry(place: int, entry: str) -> Change:
+    def change(lines: list[dict[str, Any]]) -> None:
+        lines[1]["log"][place]["id"] = entry
+
+    return change
+
+
+def change_answer(name: str, value: Any) -> Change:
+    def change(lines: list[dict[str, Any]]) -> None:
+        event = next(entry["event"] for entry in lines[1]["log"] if "seq" in entry["event"])
+        event[name] = value
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -200,6 +223,18 @@ def rename(lines: list[dict[str, Any]]) -> None:
         (live_again, "line 2 .* has not ended"),
         (add_field, "line 2 .* surprise"),
         (rename, "line 2 .* id: "),
+        (set_field("created", math.nan), "line 2 .* created: .* finite"),
+        (set_field("started", math.inf), "line 2 .* started: .* finite"),
+        (set_field("ended", math.inf), "line 2 .* ended: .* finite"),
+        (set_field("ended", 1e30), "line 2 .* ended: .* less than"),
+        (set_field("started", -1.0), "line 2 .* started: .* greater than"),
+        (name_entry(-1, f"{2**64}-0"), r"line 2 .* 2\^64-1 at most"),
+        (name_entry(0, "0-0"), "line 2 .* 0-1 at least"),
+        (name_entry(0, "00-1"), r"line 2 .*\.id: "),
+        (change_answer("at", math.nan), "line 2 .* cannot be read"),
+        (change_answer("at", 2**64), "line 2 .* 64-bit"),
+        (change_answer("refs", [["a"], [5]]), "line 2 .* refers to texts that are not there"),
+        (change_answer("refs", [[]]), "line 2 .* a place for a text that is not there"),
     ],
 )
 async def test_a_file_that_is_not_whole_is_refused_before_anything_is_written(
@@ -221,6 +256,23 @@ async def test_a_file_that_is_not_whole_is_refused_before_anything_is_written(
         await import_episodes(elsewhere, file)
     redis = Redis.from_url(elsewhere.redis_url.get_secret_value())
     assert await redis.dbsize() == 0
+    await redis.aclose()
+
+
+async def test_an_end_that_has_yet_to_come_is_kept_no_longer_than_one_of_now(
+    bench: Bench, settings: OrchestratorSettings, elsewhere: OrchestratorSettings, tmp_path: Path
+) -> None:
+    file = tmp_path / "episodes.jsonl"
+    await export_episodes(settings, [(await bench.run()).id], file)
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[1]["ended"] = 1e11
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert (await import_episodes(elsewhere, file)).counts == {Put.ADDED: 1}
+    redis = Redis.from_url(elsewhere.redis_url.get_secret_value())
+    keys = [key async for key in redis.scan_iter("espalier:*:episode:*")]
+    assert len(keys) >= 2
+    for key in keys:
+        assert 0 < await redis.pttl(key) <= elsewhere.episode_ttl * 1000
     await redis.aclose()
 
 

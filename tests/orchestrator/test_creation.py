@@ -1,5 +1,6 @@
 """Creating episodes: the idempotency key comes first."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from services.kit.problems import ProblemError
 from services.orchestrator.api.admission import Admission
 from services.orchestrator.api.creation import EpisodeCreator
 from services.orchestrator.settings import OrchestratorSettings
+from services.orchestrator.store.episodes import EpisodeStore
 from tests.orchestrator.conftest import Bench
 
 REQUEST = EpisodeCreate(environment="twin", task_id="a", method="react")
@@ -81,3 +83,54 @@ async def test_a_key_of_another_body_is_refused(bench: Bench) -> None:
     parts.away = True
     with pytest.raises(ProblemError, match="used for another request"):
         await creator(bench, parts).create(REQUEST.model_copy(update={"seed": 1}), "once")
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+async def test_each_tenant_has_keys_of_its_own(bench: Bench, partitions: int) -> None:
+    settings = bench.store.settings.model_copy(update={"partitions": partitions})
+    bench = replace(bench, store=EpisodeStore(bench.store.redis, settings))
+    door = creator(bench, Parts())
+    other = REQUEST.model_copy(update={"seed": 1})
+    ours, new = await door.create(REQUEST, "nightly-1", "a")
+    theirs, also_new = await door.create(REQUEST, "nightly-1", "b")
+    assert (new, also_new, ours != theirs) == (True, True, True)
+    third, _ = await door.create(other, "nightly-1", "c")
+    local, _ = await door.create(other, "nightly-1")
+    assert len({ours, theirs, third, local}) == 4
+    assert (await door.create(other, "a:nightly-1"))[1], "it is no other name for the key of a"
+    for request, tenant, episode in (
+        (REQUEST, "a", ours),
+        (REQUEST, "b", theirs),
+        (other, "c", third),
+        (other, "local", local),
+    ):
+        assert await door.create(request, "nightly-1", tenant) == (episode, False)
+    with pytest.raises(ProblemError, match="used for another request"):
+        await door.create(other, "nightly-1", "a")
+
+
+async def share_key(bench: Bench, key: str, tenant: str) -> None:
+    """Put the record of a tenant's key where releases with one place for all tenants have it."""
+    partition = bench.store.partitions.of(key)
+    await bench.store.redis.rename(partition.idempotency(key, tenant), partition.idempotency(key))
+
+
+async def test_a_key_of_an_older_release_holds_for_the_tenant_that_used_it(bench: Bench) -> None:
+    door = creator(bench, Parts())
+    other = REQUEST.model_copy(update={"seed": 1})
+    ours, _ = await door.create(REQUEST, "once", "a")
+    await share_key(bench, "once", "a")
+    assert await door.create(REQUEST, "once", "a") == (ours, False)
+    with pytest.raises(ProblemError, match="used for another request"):
+        await door.create(other, "once", "a")
+    assert (await door.create(REQUEST, "once", "b"))[1]
+    assert (await door.create(other, "once", "c"))[1]
+
+
+async def test_a_key_of_a_release_without_tenants_holds_for_an_equal_request(bench: Bench) -> None:
+    door = creator(bench, Parts())
+    ours, _ = await door.create(REQUEST, "once", "a")
+    await share_key(bench, "once", "a")
+    await bench.store.redis.hdel(bench.store.key(ours), "tenant")
+    assert await door.create(REQUEST, "once", "a") == (ours, False)
+    assert (await door.create(REQUEST.model_copy(update={"seed": 1}), "once", "b"))[1]

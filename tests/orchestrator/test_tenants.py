@@ -243,3 +243,13 @@ def test_limits_that_make_no_sense_are_refused(limits: dict[str, Any]) -> None:
 def test_an_empty_variable_sets_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ESPALIER_TENANT_LIMITS", "")
     assert OrchestratorSettings().tenant_limits == {}
+
+
+async def test_a_raised_limit_holds_at_once(bench: Bench) -> None:
+    low = with_limits(bench, a={"tokens_per_minute": 100})
+    await low.jobs.spend("a", 36_000)
+    assert (await low.jobs.measure_spending("a")).wait > 6 * 3600 - 120
+    assert await low.jobs.find_overspent()
+    high = with_limits(bench, a={"tokens_per_minute": 2_000_000})
+    assert (await high.jobs.measure_spending("a")).wait == 0
+    assert not await high.jobs.find_overspent()

@@ -1,6 +1,7 @@
 """Tracing of one part: which requests have spans, what they hold, what they cost where there is none."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,24 @@ def test_requests_continue_a_trace_or_begin_one(collector: Collector) -> None:
     assert seen["log"] == {"trace": TRACE, "span": ours[1].id}
     assert seen["headers"] == {"traceparent": f"00-{TRACE}-{ours[1].id}-01"}
     assert seen["bound"]["episode"] == "ep_1"
+
+
+def test_callers_without_a_key_open_no_span(collector: Collector) -> None:
+    with part(otlp_endpoint=collector.url, api_keys="ours=secret") as client:
+        foreign = {"traceparent": PARENT}
+        for headers in (foreign, {**foreign, "Authorization": "Bearer other"}):
+            assert client.post("/v1/things/one", headers=headers).status_code == 401
+            assert client.get("/v1/things", headers=headers).status_code == 401
+            assert client.get("/healthz", headers=headers).status_code == 200
+        page = {**foreign, "Authorization": "Bearer secret", "Origin": "https://elsewhere.example"}
+        assert client.post("/v1/things/one", headers=page).status_code == 403
+        answered = client.post("/v1/things/one", headers={**foreign, "Authorization": "Bearer secret"})
+        assert answered.status_code == 200
+        figures = client.get("/metrics").text
+    (ours,) = collector.spans
+    assert (ours.trace, ours.attributes["http.response.status_code"]) == (TRACE, 200)
+    counted = re.findall(r"^espalier_http_requests_total\{(.*)\} (\S+)$", figures, re.MULTILINE)
+    assert sum(float(count) for labels, count in counted if 'status="401"' in labels) == 4
 
 
 def test_a_share_of_traces_is_recorded(collector: Collector) -> None:

@@ -56,7 +56,7 @@ class EpisodeCreator:
 
         Args:
             request: The episode's policy and task.
-            key: The client's idempotency key.
+            key: The client's idempotency key; each tenant has its own.
             tenant: Whose episode it is.
 
         Raises:
@@ -66,7 +66,7 @@ class EpisodeCreator:
         """
         given = digest("create", request)
         try:
-            known = await self._store.find_key(key, given) if key else None
+            known = await self._store.find_key(key, given, tenant) if key else None
         except KeyReusedError:
             raise _key_reused() from None
         if known is not None:

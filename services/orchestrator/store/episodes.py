@@ -87,7 +87,8 @@ class EpisodeStore(LogStore, TokenStore):
 
         Args:
             record: What is kept of it.
-            key: The client's idempotency key.
+            key: The client's idempotency key, which counts within the record's tenant. The partition follows
+                from the key alone, so that `find_key` finds in one place what any release wrote.
             request_digest: Of the request as it came; another one under the same key is refused.
 
         Raises:
@@ -111,9 +112,9 @@ class EpisodeStore(LogStore, TokenStore):
         parse_record(episode, spec)  # what cannot be read back is never written
         event, texts = pack(EventType.EPISODE_CREATED, now, data={"instruction": record.spec.instruction})
         partition = self.partitions.of(episode)
-        keys = [partition.episode(episode, part) for part in ("", "log", "branches", "texts")]
-        keys += [partition.index, partition.live, partition.idempotency(key or episode)]
         tenant = record.tenant or LOCAL
+        keys = [partition.episode(episode, part) for part in ("", "log", "branches", "texts")]
+        keys += [partition.index, partition.live, partition.idempotency(key or episode, tenant)]
         keys += [partition.ready, partition.wake, partition.tenant_live(tenant)]
         limit = max(1, self.settings.max_live_episodes // len(self.partitions.all))
         most = self.settings.divide(self.settings.limits_of(tenant).episodes or 0)
@@ -134,18 +135,28 @@ class EpisodeStore(LogStore, TokenStore):
                 return known.decode(), answer == "created"
 
     @patient
-    async def find_key(self, key: str, request_digest: str) -> str | None:
-        """Return the episode that an idempotency key was used for, or None.
+    async def find_key(self, key: str, request_digest: str, tenant: str = LOCAL) -> str | None:
+        """Return the episode that a tenant's idempotency key was used for, or None.
+
+        Older releases recorded the keys of all tenants in one place. What is there counts for the tenant
+        of its episode; where the episode has no tenant, it counts for an equal request.
 
         Raises:
-            KeyReusedError: The key was used for another request.
+            KeyReusedError: The tenant used the key for another request.
         """
-        fields = await self.redis.hmget(self.partitions.of(key).idempotency(key), ["id", "digest"])
-        if fields[0] is None:
+        partition = self.partitions.of(key)
+        used, known = await self.redis.hmget(partition.idempotency(key, tenant), ["id", "digest"])
+        given = request_digest.encode()
+        if used is None and tenant != LOCAL:
+            used, known = await self.redis.hmget(partition.idempotency(key), ["id", "digest"])
+            owner = await self.redis.hget(self.key(used.decode()), "tenant") if used else None
+            if not (owner == tenant.encode() if owner else known == given):
+                return None
+        if used is None:
             return None
-        if fields[1].decode() != request_digest:
+        if known != given:
             raise KeyReusedError
-        return fields[0].decode()
+        return used.decode()
 
     async def cancel(self, episode: str) -> None:
         """End an episode at a client's request; every worker on it is fenced. OverError if it is over."""
@@ -236,7 +247,10 @@ class EpisodeStore(LogStore, TokenStore):
         Where no `maxmemory` is set, the limit is the machine's memory.
         """
         if self.settings.redis_cluster:
-            answers = (await self.redis.info("memory", target_nodes=RedisCluster.PRIMARIES)).values()
+            found = await self.redis.info("memory", target_nodes=RedisCluster.PRIMARIES)
+            answers = (
+                [found] if "used_memory" in found else found.values()
+            )  # of one primary, its answer alone
         else:
             answers = [await self.redis.info("memory")]
         nodes = [

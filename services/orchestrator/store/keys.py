@@ -7,6 +7,8 @@ script stays in one slot.
 import zlib
 from dataclasses import dataclass
 
+from services.kit.keys import LOCAL
+
 PREFIX = "espalier"
 
 
@@ -65,9 +67,13 @@ class Partition:
         """Sorted set: episodes that ended and may have open sessions, by when to look, milliseconds."""
         return self.tag + "cleanup"
 
-    def idempotency(self, key: str) -> str:
-        """Hash: the episode that an idempotency key was used for, and the request's digest."""
-        return f"{self.tag}idempotency:{key}"
+    def idempotency(self, key: str, tenant: str = LOCAL) -> str:
+        """Hash: the episode that a tenant's idempotency key was used for, and the request's digest.
+
+        A tenant's name has no colon, and a key may have some: the tenant stands first, and those of `local`
+        have a name of their own.
+        """
+        return self.tag + (f"idempotency:{key}" if tenant == LOCAL else f"idempotency-of:{tenant}:{key}")
 
     def episode(self, episode: str, part: str = "") -> str:
         """Return a key of one episode: its hash, or its `log`, `branches` or `texts`."""

@@ -4,16 +4,15 @@ An import writes an episode beside its place, and one script moves all of it the
 leaves nothing but keys that expire.
 """
 
-import copy
 import itertools
 import time
 from collections.abc import AsyncIterator
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from uuid import uuid4
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from services.contracts.episode import EPISODE_ID, State
 from services.orchestrator.store.episodes import EpisodeStore, parse_episode
@@ -22,7 +21,11 @@ from services.orchestrator.store.history import ENDINGS, PAGE
 from services.orchestrator.store.log import list_references, parse_event, put_back
 from services.orchestrator.store.patience import patient
 
-ENTRY_ID = r"^[0-9]{1,20}-[0-9]{1,20}$"
+ENTRY_ID = r"^(0|[1-9][0-9]{0,19})-(0|[1-9][0-9]{0,19})$"
+HIGHEST_PART = 2**64 - 1
+"""The highest value of a part of an entry's id; 0-0 is no id (Redis, XADD)."""
+Time = Annotated[float, Field(ge=0, le=1e11, allow_inf_nan=False)]
+"""Seconds since 1970, to the year 5138."""
 LEFT_OVER = 3600
 """How long keys of an import that broke off are kept, seconds."""
 IMPORT = """
@@ -50,6 +53,15 @@ class Entry(BaseModel):
     event: dict[str, Any]
     """Without its long texts: `refs` lists where which of them belongs."""
 
+    @field_validator("id")
+    @classmethod
+    def _fits(cls, value: str) -> str:
+        """Refuse an id that Redis would refuse."""
+        parts = [int(part) for part in value.split("-")]
+        if max(parts) > HIGHEST_PART or not any(parts):
+            raise ValueError("an entry's id is 0-1 at least, and each part is 2^64-1 at most")
+        return value
+
     @property
     def order(self) -> tuple[int, int]:
         """What entries are ordered by."""
@@ -64,9 +76,9 @@ class EndedEpisode(BaseModel):
 
     id: str = Field(pattern=EPISODE_ID)
     state: State
-    created: float
-    started: float | None = None
-    ended: float
+    created: Time
+    started: Time | None = None
+    ended: Time
     record: dict[str, Any]
     """What it was created with."""
     outcome: dict[str, Any] = Field(default_factory=dict[str, Any])
@@ -86,7 +98,7 @@ class EndedEpisode(BaseModel):
             parse_episode(self.id, {name.encode(): value for name, value in self.fields().items()})
             for entry in self.log:
                 self._check(entry)
-        except UnreadableError as error:
+        except (UnreadableError, orjson.JSONEncodeError) as error:
             raise ValueError(str(error)) from error
         last = self.log[-1].event.get("type")
         if last != ENDINGS[self.state].value:
@@ -94,14 +106,17 @@ class EndedEpisode(BaseModel):
         return self
 
     def _check(self, entry: Entry) -> None:
-        missing = set(list_references(entry.event)) - self.texts.keys()
-        if missing:
-            raise ValueError(f"entry {entry.id} refers to texts that are not there: {sorted(missing)}")
-        raw = copy.deepcopy(entry.event)
+        raw = orjson.loads(orjson.dumps(entry.event))  # as it will be read: without NaN and Infinity
         try:
-            put_back(raw, self.texts)
+            missing = set(list_references(raw)) - self.texts.keys()
+            if not missing:
+                put_back(raw, self.texts)
         except (LookupError, TypeError, ValueError) as error:
             raise ValueError(f"entry {entry.id} has a place for a text that is not there") from error
+        if missing:
+            raise ValueError(
+                f"entry {entry.id} refers to texts that are not there: {sorted(map(str, missing))}"
+            )
         parse_event(entry.id, raw)
 
     def fields(self) -> dict[str, bytes]:
@@ -193,8 +208,11 @@ class Transfer(EpisodeStore):
         return found
 
     async def put(self, episode: EndedEpisode) -> Put:
-        """Write an episode where none of its id is; it is kept as long as if it had ended here."""
-        left = episode.ended + self.settings.episode_ttl - time.time()
+        """Write an episode where none of its id is; it is kept as long as if it had ended here.
+
+        A time of ending that has yet to come counts as the present.
+        """
+        left = min(episode.ended - time.time(), 0) + self.settings.episode_ttl
         if left <= 0:
             return Put.EXPIRED
         if not await self.exists(episode.id) and await self._write(episode, int(left * 1000)):
