@@ -139,6 +139,7 @@ def watched(valkey: str, folder: Path) -> Iterator[Watch]:
             "espalier": [api, *parts.values(), *environments.values()],
             "worker": [worker],
             "engine": [engine],
+            "router": [],  # the roles call the engine itself
         }
         prometheus = running.enter_context(scraping(targets, folder))
         loaded = httpx.post(
