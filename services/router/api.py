@@ -20,9 +20,6 @@ def create(settings: RouterSettings | None = None) -> FastAPI:
         ValueError: No engines are named, or vllm-router is not installed.
     """
     chosen = settings or RouterSettings()
-    if not chosen.router_engines:
-        raise ValueError("ESPALIER_ROUTER_ENGINES names no engine")
-    router_command(chosen)
     local = "127.0.0.1" if chosen.host in ("0.0.0.0", "::") else chosen.host
 
     async def check_replicas() -> str | None:
@@ -45,6 +42,9 @@ def create(settings: RouterSettings | None = None) -> FastAPI:
     app = create_app(
         "router", settings=chosen, lifespan=lifespan, checks={"engines": check_replicas}, facts=list_replicas
     )
+    if not chosen.router_engines:
+        raise ValueError("ESPALIER_ROUTER_ENGINES names no engine")
+    router_command(chosen)
     replicas = Replicas(chosen, f"http://{local}:{chosen.router_port}")
     taking = Gauge(
         "espalier_engine_replicas", "Engine replicas that take requests.", registry=app.state.metrics.registry

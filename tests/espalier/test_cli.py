@@ -162,6 +162,7 @@ def test_a_part_told_to_listen_off_loopback_needs_a_key(
     for name in ("ESPALIER_HOST", "ESPALIER_API_KEYS", "ESPALIER_MODEL_KEY"):
         monkeypatch.setenv(name, "")  # so that it is set back, whatever the command sets
         monkeypatch.delenv(name)
+    monkeypatch.setenv("ESPALIER_ROUTER_ENGINES", "http://127.0.0.1:1")  # the router serves nothing without
     refused = espalier("serve", part, "--host", "0.0.0.0")
     assert (refused.code, "without authentication" in refused.err) == (1, True)
     assert espalier("serve", part, "--host", "127.0.0.1").code == 0
