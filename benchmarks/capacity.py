@@ -173,7 +173,8 @@ def predict(load: Load, cluster: Cluster, seed: int = 0) -> Prediction:
     servers = [Core(clock) for _ in range(cluster.servers)]
     cores = [Core(clock) for _ in range(cluster.workers)]
     waiting = deque(range(load.branches))
-    placed = [drawn.randrange(cluster.engines) for _ in range(load.branches)]
+    episodes = math.ceil(load.branches / load.branches_an_episode)
+    placed = [drawn.randrange(cluster.engines) for _ in range(episodes)]
     times: list[float] = []
 
     def take(worker: int) -> None:

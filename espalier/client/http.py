@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import time
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import httpx
 
@@ -48,6 +48,24 @@ def _headers(api_key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {key.strip()}"} if key else {}
 
 
+def _describe_request(call: Call[Any]) -> dict[str, Any]:
+    """Return a call's request as httpx takes it, the current trace included."""
+    return {
+        "method": call.method,
+        "url": call.path,
+        "json": call.json(),
+        "params": call.params,
+        "headers": trace_headers() | call.headers,
+    }
+
+
+def _read(call: Call[Reply], response: httpx.Response) -> Reply:
+    """Return what a call is answered with. EspalierError where it is refused."""
+    if response.status_code >= 400:
+        raise refused(response)
+    return call.read(response.content)
+
+
 class SyncClient:
     """Sends calls and waits. A call at a limit (429) is sent again after `Retry-After`.
 
@@ -87,22 +105,14 @@ class SyncClient:
         waits = _Waits(self._patience)
         while True:
             try:
-                response = self._http.request(
-                    call.method,
-                    call.path,
-                    json=call.json(),
-                    params=call.params,
-                    headers=trace_headers() | call.headers,
-                )
+                response = self._http.request(**_describe_request(call))
             except httpx.HTTPError as error:
                 raise unreachable(self.url, error) from error
             wait = waits.choose(response)
             if wait is None:
                 break
             time.sleep(wait)
-        if response.status_code >= 400:
-            raise refused(response)
-        return call.read(response.content)
+        return _read(call, response)
 
 
 class AsyncClient:
@@ -141,19 +151,11 @@ class AsyncClient:
         waits = _Waits(self._patience)
         while True:
             try:
-                response = await self._http.request(
-                    call.method,
-                    call.path,
-                    json=call.json(),
-                    params=call.params,
-                    headers=trace_headers() | call.headers,
-                )
+                response = await self._http.request(**_describe_request(call))
             except httpx.HTTPError as error:
                 raise unreachable(self.url, error) from error
             wait = waits.choose(response)
             if wait is None:
                 break
             await asyncio.sleep(wait)
-        if response.status_code >= 400:
-            raise refused(response)
-        return call.read(response.content)
+        return _read(call, response)

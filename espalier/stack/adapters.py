@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from espalier.adapter_folder import CARD, AdapterError, read_card
-from espalier.stack.embedded import MODEL, SetupError, prepare_model, remove_broken_code
+from espalier.stack.embedded import MODEL, SetupError, prepare_model
 from espalier.stack.settings import StackSettings
 from services.contracts.card import Card
 
@@ -86,8 +86,6 @@ def prepare_served(settings: StackSettings, report: Callable[[str], None]) -> Se
         SetupError: The model cannot be prepared, or the adapter cannot be used.
     """
     found = find_adapter(settings.adapter)
-    if broken := remove_broken_code(settings.folder / "cache"):
-        report(f"removed {len(broken)} objects that were not compiled to their end")
     model = prepare_model(settings, report)
     if found is None:
         return ServedModel(model)

@@ -64,9 +64,7 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
     if model is not None:
         roles_patience += settings.engine_ready * settings.engine_replicas
         engines = engine_parts(settings, model)
-        routed = settings.engine_replicas > 1
-        entry = settings.port("router") + 1 if routed else settings.port("engine")
-        shared["ESPALIER_MODEL_URL"] = f"http://127.0.0.1:{entry}"
+        shared["ESPALIER_MODEL_URL"] = f"http://127.0.0.1:{model_port(settings)}"
         shared["ESPALIER_ENGINES"] = ",".join(
             f"http://127.0.0.1:{engine_part(settings, model, number).port}" for number in (0, 1)
         )
@@ -88,6 +86,11 @@ def plan_parts(settings: StackSettings, model: ServedModel | None) -> list[Part]
     return parts
 
 
+def model_port(settings: StackSettings) -> int:
+    """Return where the roles find the embedded model: at the router where there are several engines."""
+    return settings.port("router") + 1 if settings.engine_replicas > 1 else settings.port("engine")
+
+
 def engine_parts(settings: StackSettings, model: ServedModel) -> list[Part]:
     """Return the embedded engines and, where there are several, the router before them.
 
@@ -103,7 +106,7 @@ def engine_parts(settings: StackSettings, model: ServedModel) -> list[Part]:
     port = settings.port("router")
     environment = {
         "ESPALIER_ROUTER_ENGINES": ",".join(f"http://127.0.0.1:{engine.port}" for engine in engines),
-        "ESPALIER_ROUTER_PORT": str(port + 1),
+        "ESPALIER_ROUTER_PORT": str(model_port(settings)),
         "ESPALIER_ROUTER_METRICS_PORT": str(port + 2),
         "ESPALIER_HOST": "127.0.0.1",
     }

@@ -13,7 +13,7 @@ import httpx
 from rich.console import Console
 
 from espalier.stack.adapters import prepare_served
-from espalier.stack.embedded import SetupError
+from espalier.stack.embedded import SetupError, remove_broken_code
 from espalier.stack.parts import plan_parts
 from espalier.stack.private import make_private
 from espalier.stack.settings import StackSettings
@@ -35,6 +35,10 @@ async def running_stack(settings: StackSettings, console: Console) -> AsyncItera
     """
     model = None
     if not settings.has_engine:
+        if broken := remove_broken_code(settings.folder / "cache"):
+            console.print(
+                f"  [dim]cache[/]  removed {len(broken)} objects that were not compiled to their end"
+            )
         model = prepare_served(settings, lambda stage: console.print(f"  [dim]model[/]  {stage}"))
 
     def report(part: str, news: str) -> None:

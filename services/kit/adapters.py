@@ -31,7 +31,7 @@ def add_adapter_routes(app: FastAPI, model: ModelClient, profile: str, role: str
             _check_engine(model, request.engine)
             with model.metrics.count_change("switch"):
                 await _change(model, request.name, request.engine)
-        elif request.path is not None and not await model.serves_everywhere(request.name):
+        elif request.path is not None and not await model.replicas.all_serve(request.name):
             with model.metrics.count_change("load"):
                 await _load(model, request.name, request.path)
         return await _listed(model, profile)
@@ -46,7 +46,7 @@ def add_adapter_routes(app: FastAPI, model: ModelClient, profile: str, role: str
             with model.metrics.count_change("drop"):
                 await model.drop_engine(name)
         else:
-            if not await model.serves_anywhere(name):
+            if not await model.replicas.any_serves(name):
                 served = await model.engine.refresh()
                 raise ProblemError(
                     Kind.NOT_FOUND, f"The engine serves no adapter {name}.", allowed=served.adapters

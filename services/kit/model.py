@@ -289,22 +289,19 @@ class ModelClient:
             # Whatever else is wrong with the request, the single calls are refused as well.
             return []
 
-    async def serves_everywhere(self, adapter: str) -> bool:
-        """Return whether every replica of the engine serves an adapter that was loaded at run time."""
-        return await Replicas(self.engine, self.settings).all_serve(adapter)
-
-    async def serves_anywhere(self, adapter: str) -> bool:
-        """Return whether a replica of the engine serves an adapter that was loaded at run time."""
-        return await Replicas(self.engine, self.settings).any_serves(adapter)
+    @property
+    def replicas(self) -> Replicas:
+        """The replicas of the engine, which all have to see a change of adapters."""
+        return Replicas(self.engine, self.settings)
 
     async def load_adapter(self, name: str, path: str) -> None:
         """Load an adapter into every replica of the engine that lacks it. Raises as `Replicas.load`."""
-        await Replicas(self.engine, self.settings).load(name, path)
+        await self.replicas.load(name, path)
         await self.engine.refresh()
 
     async def unload_adapter(self, name: str) -> None:
         """Take an adapter out of every replica of the engine. Raises as `Replicas.unload`."""
-        await Replicas(self.engine, self.settings).unload(name)
+        await self.replicas.unload(name)
         await self.engine.refresh()
 
     async def _send(self, engine: Engine, path: str, body: dict[str, Any], *, text: bool = False) -> Any:

@@ -95,6 +95,11 @@ class Settings(BaseSettings):
             return False
 
 
+def split_addresses(text: str) -> list[str]:
+    """Return the addresses of a list that is separated by commas, each without a slash at its end."""
+    return [url.strip().rstrip("/") for url in text.split(",") if url.strip()]
+
+
 class RoleSettings(Settings):
     """What planner, judge and actor read."""
 
@@ -135,8 +140,8 @@ class RoleSettings(Settings):
 
     def known_engines(self, role: str) -> frozenset[str]:
         """The engines that a role may be sent to: prompts and the engine's key go nowhere else."""
-        named = [*self.engines.split(","), *self.draining_engines.values(), self.model_url_of(role)]
-        return frozenset(url.strip().rstrip("/") for url in named if url.strip())
+        named = [self.engines, *self.draining_engines.values(), self.model_url_of(role)]
+        return frozenset(split_addresses(",".join(named)))
 
     def model_url_of(self, role: str) -> str:
         """The engine of a role: its own, or the one that all share."""

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
-from services.kit.settings import Settings
+from services.kit.settings import Settings, split_addresses
 
 
 class RouterSettings(Settings):
@@ -30,9 +30,7 @@ class RouterSettings(Settings):
     @field_validator("router_engines", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return [url.strip().rstrip("/") for url in value.split(",") if url.strip()]
+        return split_addresses(value) if isinstance(value, str) else value
 
     @field_validator("router_engines")
     @classmethod
