@@ -44,7 +44,10 @@ def create_twin() -> FastAPI:
 def process(name: str, *command: str, port: int, environment: dict[str, str] | None = None) -> Iterator[str]:
     """Start a server as a process and return its URL when it answers."""
     started = subprocess.Popen(
-        [sys.executable, "-m", *command], env={**os.environ, **(environment or {})}, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", *command],
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.DEVNULL,  # what is measured stands there alone
+        stderr=subprocess.DEVNULL,
     )
     url = f"http://127.0.0.1:{port}"
     try:

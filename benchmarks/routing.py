@@ -12,16 +12,15 @@ import argparse
 import asyncio
 import json
 import os
-import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, get_args
 
 import httpx
 from rich.console import Console
 
 from benchmarks.engine import SPLIT, TOGETHER, play, split_of
+from benchmarks.overhead_http import process
 from espalier.client import AsyncEspalier
 from espalier.stack.settings import StackSettings
 from espalier.stack.up import running_stack
@@ -34,44 +33,19 @@ PATIENCE = 120.0
 POLICIES = get_args(RouterSettings.model_fields["router_policy"].annotation)
 
 
-@asynccontextmanager
-async def serving(part: str, port: int, **environment: str) -> AsyncIterator[None]:
-    """Run one part of the stack as a process, ready inside the block."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "espalier", "serve", part, "--port", str(port)),
-        env={**os.environ, **environment},
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        path = "/health" if part == "scripted-model" else "/healthz"
-        await wait_until(lambda http: answers(http, f"http://127.0.0.1:{port}{path}"))
-        yield
-    finally:
-        process.terminate()
-        await process.wait()
+def serving(part: str, port: int, **environment: str) -> AbstractContextManager[str]:
+    """Run one part of the stack as a process, which answers inside the block."""
+    return process(part, "espalier", "serve", part, "--port", str(port), port=port, environment=environment)
 
 
-async def wait_until(check: Callable[[httpx.AsyncClient], Awaitable[bool]]) -> None:
-    """Wait until a check over HTTP holds."""
+async def wait_for_engines(engines: int) -> None:
+    """Wait until the router has so many engines."""
     async with asyncio.timeout(PATIENCE), httpx.AsyncClient(trust_env=False) as http:
         while True:
-            if await check(http):
+            answer = await http.get(f"http://127.0.0.1:{FIRST + 1}/readyz")
+            if len(answer.json()["replicas"]) == engines:
                 return
             await asyncio.sleep(0.2)
-
-
-async def takes_requests(http: httpx.AsyncClient, engines: int) -> bool:
-    """Return whether the router has so many engines."""
-    answer = await http.get(f"http://127.0.0.1:{FIRST + 1}/readyz")
-    return len(answer.json()["replicas"]) == engines
-
-
-async def answers(http: httpx.AsyncClient, url: str) -> bool:
-    """Return whether an address answers with a success."""
-    try:
-        return (await http.get(url)).is_success
-    except httpx.HTTPError:
-        return False
 
 
 async def count_prompt_tokens(ports: list[int]) -> list[int]:
@@ -90,12 +64,10 @@ async def measure_policy(
 ) -> dict[str, Any]:
     """Play the tasks with one policy, on engines whose caches are empty."""
     ports = [FIRST + 10 + number for number in range(options.engines)]
-    async with AsyncExitStack() as parts:
+    with ExitStack() as parts:
         for port in ports:
-            await parts.enter_async_context(
-                serving("scripted-model", port, ESPALIER_SCRIPTED_CACHE=str(options.cache))
-            )
-        await parts.enter_async_context(
+            parts.enter_context(serving("scripted-model", port, ESPALIER_SCRIPTED_CACHE=str(options.cache)))
+        parts.enter_context(
             serving(
                 "router",
                 FIRST + 1,
@@ -105,7 +77,7 @@ async def measure_policy(
                 ESPALIER_ROUTER_POLICY=policy,
             )
         )
-        await wait_until(lambda http: takes_requests(http, len(ports)))
+        await wait_for_engines(len(ports))
         figures = split_of(await play(client, "tmbr", tasks, TOGETHER, options.steps))
         read = await count_prompt_tokens(ports)
     cached = figures["cached_share_of_prompt_tokens"]
@@ -124,15 +96,17 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as home:
         os.environ["ESPALIER_HOME"] = home
         settings = StackSettings(port_offset=OFFSET)
-        # The roles are ready once an engine is: the first one only lets the stack come up.
-        async with serving("scripted-model", FIRST) as _, AsyncExitStack() as stack:
-            await stack.enter_async_context(running_stack(settings, Console(stderr=True)))
-            client = await stack.enter_async_context(AsyncEspalier(settings.url("orchestrator")))
-            page = await client.tasks("alfworld", split=SPLIT, limit=options.episodes)
-            tasks = [task.id for task in page.tasks]
-            kept = stack.pop_all()
-        async with kept:
-            return {policy: await measure_policy(policy, client, tasks, options) for policy in POLICIES}
+        with ExitStack() as first:
+            # The roles are ready once an engine is: this one only lets the stack come up.
+            first.enter_context(serving("scripted-model", FIRST))
+            async with (
+                running_stack(settings, Console(stderr=True)),
+                AsyncEspalier(settings.url("orchestrator")) as client,
+            ):
+                page = await client.tasks("alfworld", split=SPLIT, limit=options.episodes)
+                first.close()
+                tasks = [task.id for task in page.tasks]
+                return {policy: await measure_policy(policy, client, tasks, options) for policy in POLICIES}
 
 
 def main() -> None:
